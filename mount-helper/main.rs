@@ -1,0 +1,2 @@
+//! mount(8) helper: `mount.shmfs`.
+fn main() {}

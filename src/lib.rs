@@ -1,0 +1,7 @@
+//! A `/dev/shm` that anyone can mount anywhere.
+#![warn(missing_debug_implementations)]
+
+pub mod errno;
+pub mod error;
+pub mod options;
+pub mod types;

@@ -1,0 +1,2 @@
+//! The `shmfs` command.
+fn main() {}
