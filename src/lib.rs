@@ -3,5 +3,10 @@
 
 pub mod errno;
 pub mod error;
+pub mod fuse;
+pub mod log;
+pub mod mount;
 pub mod options;
+pub mod run;
+pub mod sys;
 pub mod types;
