@@ -80,11 +80,11 @@ fn background(arguments: &MountArgs, starter: &OwnedFd) -> i32 {
     match served {
         Ok(()) => 0,
         Err(error) => {
-            tracing::error!(%error, "ended");
-            let code = error.exit_code() as i32;
-            // Nobody listens any more where the failure came after the mount was ready.
-            drop(channel::send(starter, &encode(&error), None));
-            code
+            if channel::send(starter, &encode(&error), None).is_err() {
+                // The mount was ready, or who started it is gone.
+                tracing::error!(%error, "ended");
+            }
+            error.exit_code() as i32
         }
     }
 }

@@ -90,6 +90,12 @@ fn refused(what: &str, output: &Output) -> Error {
     if said.contains("no write access") || said.contains("not owned") {
         return failure.hint("An ordinary user can only mount on a directory of his own.");
     }
+    if said.contains("failed to open /dev/fuse") {
+        return failure.hint("Only its owner may: as root, chmod 666 /dev/fuse");
+    }
+    if said.contains("could not determine username") {
+        return failure.hint("fusermount3 serves only users that have an entry in /etc/passwd.");
+    }
     if said.contains("device not found") {
         return failure
             .hint("Load the kernel's FUSE: modprobe fuse. In a container: --device /dev/fuse");

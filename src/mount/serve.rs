@@ -6,7 +6,7 @@ use std::thread;
 
 use rustix::event::{PollFd, PollFlags, poll};
 
-use super::live::{Live, Unmounted};
+use super::live::{Identity, Live, Unmounted};
 use crate::error::{Error, Result};
 use crate::sys::signal::{Set, Signals};
 
@@ -83,7 +83,7 @@ fn watch(live: &Arc<Live>) -> Result<OwnedFd> {
 /// The first time it unmounts; a busy mount only disappears. The second time it aborts.
 pub(crate) fn end(live: &Live, asked: u32) {
     if asked > 1 {
-        detach(live);
+        detach(&live.identity);
         tracing::warn!("asked again: ending the connection at once");
         live.service.abort();
         return;
@@ -94,7 +94,7 @@ pub(crate) fn end(live: &Live, asked: u32) {
             tracing::warn!(
                 "the mount is busy: it is detached, and served until its last user leaves"
             );
-            detach(live);
+            detach(&live.identity);
         }
         Ok(Unmounted::Covered) => {
             tracing::warn!(
@@ -105,8 +105,9 @@ pub(crate) fn end(live: &Live, asked: u32) {
     }
 }
 
-pub(crate) fn detach(live: &Live) {
-    if let Err(error) = live.identity.unmount(true) {
+/// Makes the mount disappear.
+pub(crate) fn detach(identity: &Identity) {
+    if let Err(error) = identity.unmount(true) {
         tracing::error!(%error, "cannot detach the mount");
     }
 }
@@ -114,7 +115,7 @@ pub(crate) fn detach(live: &Live) {
 /// A connection that was aborted from outside leaves a dead mount: takes it away.
 fn clear(live: &Live) {
     if matches!(live.identity.entry(), Ok(Some(_))) {
-        detach(live);
+        detach(&live.identity);
     }
 }
 

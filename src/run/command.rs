@@ -1,11 +1,14 @@
 //! The child that becomes the command.
 
+use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 
 use rustix::process::{Pid, Signal, set_parent_process_death_signal, setpgid};
 
 use super::server::Event;
+use super::way::Way;
 use crate::error::{Error, ExitCode};
+use crate::mount::daemon::encode;
 use crate::sys::signal::{Set, restore_pipe, set_ignored};
 use crate::sys::{channel, process};
 
@@ -20,13 +23,23 @@ pub(super) struct Original {
     pub(super) group: Pid,
 }
 
+/// What it tells the server once it is where it shall be: no exit code of a failure.
+pub(super) const ENTERED: &[u8] = &[ExitCode::Success as u8];
+
 /// Becomes the command, once `gate` says that the file system answers.
 pub(super) fn become_command(
-    words: &[std::ffi::OsString],
+    words: &[OsString],
     original: &Original,
+    way: &Way,
     gate: &OwnedFd,
     front: &OwnedFd,
 ) -> ! {
+    if let Err(error) = way.enter() {
+        // Where the server is gone nobody is left to hear it.
+        drop(channel::send(gate, &encode(&error), None));
+        process::exit_now(ExitCode::RunFailed as i32);
+    }
+    drop(channel::send(gate, ENTERED, None));
     if !matches!(channel::receive(gate), Ok(message) if !message.bytes.is_empty()) {
         process::exit_now(ExitCode::RunFailed as i32);
     }
@@ -51,7 +64,7 @@ fn restore(original: &Original) -> std::io::Result<()> {
     Ok(())
 }
 
-fn unusable(words: &[std::ffi::OsString], error: std::io::Error) -> Error {
+fn unusable(words: &[OsString], error: std::io::Error) -> Error {
     let name = words
         .first()
         .map(|word| word.to_string_lossy())

@@ -17,6 +17,7 @@ mod keeper;
 mod server;
 mod shm;
 mod tree;
+mod way;
 
 pub use self::front::run;
 

@@ -1,24 +1,23 @@
 //! The process that mounts and serves.
 
-use std::ffi::OsStr;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, WaitOptions, getpid, set_child_subreaper};
 
-use super::command::{Original, become_command};
+use super::RunArgs;
+use super::command::{ENTERED, Original, become_command};
 use super::tree::{Ending, Grace};
-use super::{RunArgs, shm};
+use super::way::Way;
 use crate::error::{Error, ExitCode, Result};
-use crate::mount::live::Live;
-use crate::mount::place::Place;
+use crate::fuse::Service;
+use crate::mount::live::Identity;
 use crate::mount::{daemon, serve};
 use crate::sys::channel::{self, Message};
-use crate::sys::namespace::{self, IdMaps};
 use crate::sys::signal::{Set, Signals};
-use crate::sys::{self, descriptors, process};
+use crate::sys::{descriptors, process};
 
 /// What the server, or the command before it runs, tells the front.
 #[derive(Debug)]
@@ -84,7 +83,9 @@ struct Server<'a> {
     front: &'a OwnedFd,
     signals: Signals,
     command: Pid,
-    live: Live,
+    service: Service,
+    /// What this process can unmount itself.
+    identity: Option<Identity>,
 }
 
 impl<'a> Server<'a> {
@@ -94,33 +95,30 @@ impl<'a> Server<'a> {
         let signals = Set::of(&[libc::SIGCHLD, libc::SIGTERM]);
         signals.block().map_err(failed)?;
         let signals = signals.descriptor().map_err(failed)?;
-        enter_namespace()?;
-        let place = shm::place()?;
+        let way = Way::prepare(&arguments.options)?;
         let (gate, theirs) = channel::pair().map_err(failed)?;
-        // Before there are threads, and in the namespace already.
+        // Before there are threads.
         let Some(command) = process::fork().map_err(failed)? else {
             drop(gate);
-            become_command(&arguments.command, original, &theirs, front);
+            become_command(&arguments.command, original, &way, &theirs, front);
         };
         drop(theirs);
         let pidfd = process::pidfd(command).map_err(failed)?;
-        let kept = [
-            front.as_fd(),
-            signals.as_fd(),
-            place.as_fd(),
-            gate.as_fd(),
-            pidfd.as_fd(),
-        ];
-        descriptors::close_all_but(&kept).map_err(failed)?;
-        let live = mount(arguments, place)
-            .inspect_err(|_| process::pidfd_kill(pidfd.as_fd(), libc::SIGKILL))?;
+        leave(
+            &[front.as_fd(), signals.as_fd(), gate.as_fd(), pidfd.as_fd()],
+            &way,
+        )
+        .map_err(failed)?;
+        wait_until_entered(&gate)?;
+        let (service, identity) = way.serve(&arguments.options)?;
         channel::send(front, &[STARTED], Some(pidfd.as_fd())).map_err(failed)?;
         channel::send(&gate, b"go", None).map_err(failed)?;
         Ok(Server {
             front,
             signals,
             command,
-            live,
+            service,
+            identity,
         })
     }
 
@@ -151,10 +149,12 @@ impl<'a> Server<'a> {
             strangers: &[],
             grace: Grace::Usual,
             reap: &mut || self.reap(&mut ended),
-            unblock: &mut || self.live.service.abort(),
+            unblock: &mut || self.service.abort(),
         };
         ending.run();
-        serve::detach(&self.live);
+        if let Some(identity) = &self.identity {
+            serve::detach(identity);
+        }
         Ok(())
     }
 
@@ -179,21 +179,28 @@ impl<'a> Server<'a> {
     }
 }
 
-fn mount(arguments: &RunArgs, place: Place) -> Result<Live> {
-    let failed = |error: io::Error| Error::system("cannot leave the terminal", error);
-    descriptors::leave_terminal(false).map_err(failed)?;
+/// Leaves to the command what is the command's: descriptors, the terminal, the directory.
+fn leave(kept: &[BorrowedFd<'_>], way: &Way) -> io::Result<()> {
+    let mut kept = kept.to_vec();
+    kept.extend(way.descriptors());
+    descriptors::close_all_but(&kept)?;
+    descriptors::leave_terminal(false)?;
+    rustix::process::chdir("/")?;
     daemon::prepare(true);
-    let live = Live::by_kernel(&arguments.options, OsStr::new("shmfs"), &place)?;
-    rustix::process::chdir("/").map_err(|error| failed(error.into()))?;
-    Ok(live)
+    Ok(())
 }
 
-/// A mount namespace as root, a user and mount namespace as an ordinary user.
-fn enter_namespace() -> Result<()> {
-    let entered = match sys::mount::may_mount() {
-        Ok(()) => namespace::unshare_mounts(),
-        Err(Errno::PERM) => namespace::unshare_user_and_mounts(&IdMaps::of_caller()),
-        Err(error) => Err(error),
+fn wait_until_entered(gate: &OwnedFd) -> Result<()> {
+    let message = channel::receive(gate)
+        .map_err(|error| Error::system("cannot hear from the command", error))?;
+    if message.bytes == ENTERED {
+        return Ok(());
+    }
+    let early = || {
+        Error::new(
+            ExitCode::RunFailed,
+            "the command's process ended before it ran",
+        )
     };
-    entered.map_err(|error| Error::system("cannot make a namespace", error))
+    Err(daemon::decode(&message.bytes).unwrap_or_else(early))
 }

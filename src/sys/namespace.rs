@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
-use rustix::mount::{MountPropagationFlags, mount_change};
+use rustix::mount::{FsOpenFlags, MountPropagationFlags, fsopen, mount_change};
 use rustix::thread::UnshareFlags;
 
 use super::channel;
@@ -118,4 +118,12 @@ fn answer(socket: BorrowedFd<'_>, made: Result<OwnedFd, Errno>) {
     };
     // Without an answer the parent sees the end of the channel.
     drop(sent);
+}
+
+/// Whether the caller gets a user namespace in which he may mount file systems of the type `kind`.
+pub fn probe_user_namespace(maps: &IdMaps, kind: &CStr) -> io::Result<()> {
+    // Whether the type may be mounted by a user shows when it is opened; nothing is mounted.
+    let open = || fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC);
+    // SAFETY: `open` makes one system call.
+    unsafe { from_user_namespace(maps, open) }.map(drop)
 }
