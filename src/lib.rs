@@ -10,3 +10,5 @@ pub mod options;
 pub mod run;
 pub mod sys;
 pub mod types;
+
+pub use mount::Mount;

@@ -4,8 +4,8 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use shmfs::error::{Error, Result};
-use shmfs::mount::{MountArgs, mount};
-use shmfs::options::Options;
+use shmfs::mount::{MountArgs, RemountArgs, UmountArgs, mount, remount, umount};
+use shmfs::options::{Limits, Options};
 use shmfs::run::{RunArgs, run};
 
 fn main() -> ExitCode {
@@ -43,6 +43,32 @@ fn dispatch(words: &[OsString]) -> Result<i32> {
                 source,
                 target: target.into(),
                 foreground: flag("-f"),
+            })?;
+            Ok(0)
+        }
+        Some("umount") => {
+            let dir = places.last().ok_or_else(|| Error::usage("no directory"))?;
+            umount(&UmountArgs {
+                dir: dir.into(),
+                lazy: flag("--lazy"),
+                force: flag("--force"),
+            })?;
+            Ok(0)
+        }
+        Some("remount") => {
+            let size = places[0].to_str().and_then(|size| size.parse().ok());
+            let limits = Limits {
+                size,
+                nr_inodes: None,
+            };
+            let flags = flag("--ro").then(|| Options {
+                read_only: true,
+                ..Options::default()
+            });
+            remount(&RemountArgs {
+                dir: places[1].into(),
+                limits,
+                flags,
             })?;
             Ok(0)
         }
