@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::process::{Pid, WaitOptions, getpgrp, set_child_subreaper};
+use rustix::process::{Pid, WaitOptions, set_child_subreaper};
 
 use super::command::Original;
 use super::server::Event;
@@ -65,7 +65,6 @@ impl Front {
         let original = Original {
             mask,
             child_ignored,
-            group: getpgrp(),
         };
         let strangers = tree::children_now();
         set_child_subreaper(Some(rustix::process::getpid()))?;

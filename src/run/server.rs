@@ -7,10 +7,10 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, WaitOptions, getpid, set_child_subreaper};
 
-use super::RunArgs;
 use super::command::{ENTERED, Original, become_command};
 use super::tree::{Ending, Grace};
 use super::way::Way;
+use super::{RunArgs, keeper};
 use crate::error::{Error, ExitCode, Result};
 use crate::fuse::Service;
 use crate::mount::live::Identity;
@@ -183,6 +183,7 @@ impl<'a> Server<'a> {
 fn leave(kept: &[BorrowedFd<'_>], way: &Way) -> io::Result<()> {
     let mut kept = kept.to_vec();
     kept.extend(way.descriptors());
+    keeper::leave_group()?;
     descriptors::close_all_but(&kept)?;
     descriptors::leave_terminal(false)?;
     rustix::process::chdir("/")?;
