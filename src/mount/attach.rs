@@ -10,7 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::thread;
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::place::Place;
@@ -32,8 +32,8 @@ pub(crate) struct Connection {
 
 /// Opens /dev/fuse.
 pub(crate) fn open_device() -> Result<OwnedFd> {
-    let flags = OFlags::RDWR | OFlags::CLOEXEC;
-    rustix::fs::open(DEVICE, flags, Mode::empty()).map_err(|error| {
+    let device = open_character_device(Path::new(DEVICE));
+    device.map_err(|error| {
         let failure = Error::path("open", Path::new(DEVICE), error);
         match error {
             Errno::NOENT | Errno::NXIO | Errno::NODEV => failure
@@ -42,9 +42,21 @@ pub(crate) fn open_device() -> Result<OwnedFd> {
             Errno::PERM => {
                 failure.hint("The container's device rules forbid it: --device /dev/fuse")
             }
+            Errno::NOTTY => failure
+                .hint("It is no device. As root: rm /dev/fuse && mknod -m 666 /dev/fuse c 10 229"),
             _ => failure,
         }
     })
+}
+
+fn open_character_device(path: &Path) -> rustix::io::Result<OwnedFd> {
+    let device = rustix::fs::open(path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
+    let mode = rustix::fs::fstat(&device)?.st_mode;
+    if FileType::from_raw_mode(mode) == FileType::CharacterDevice {
+        Ok(device)
+    } else {
+        Err(Errno::NOTTY)
+    }
 }
 
 /// Makes the file system in the kernel.

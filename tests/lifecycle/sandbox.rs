@@ -28,6 +28,7 @@ ended() { local p; for p in "$@"; do [ ! -e /proc/$p ] || [ "$(cut -d' ' -f3 /pr
 filled() { local f; for f in "$@"; do [ -s "$f" ] || return 1; done; }
 unmounted() { ! grep -q " - fuse.shmfs " /proc/self/mountinfo; }
 no_device() { [ ! -e /sys/class/bdi/$1 ]; }
+no_sockets() { ! find /run/shmfs $XDG_RUNTIME_DIR/shmfs -type s 2>/dev/null | grep .; }
 child() { cat /proc/$1/task/$1/children | cut -d' ' -f1; }
 device_at() { awk -v at="$1" '$5 == at { d = $3 } END { print d }' /proc/self/mountinfo; }
 "#;
@@ -79,8 +80,8 @@ fn output(user: User, script: &str) -> Output {
     command
         .env("SHMFS", shmfs)
         .env("HOME", &home)
-        .env_remove("XDG_RUNTIME_DIR")
         .env_remove("SHMFS_LOG");
+    command.env("XDG_RUNTIME_DIR", &home);
     command.current_dir(&home);
     command.output().expect("unshare of util-linux")
 }
