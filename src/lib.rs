@@ -13,3 +13,5 @@ pub mod run;
 pub mod store;
 pub mod sys;
 pub mod types;
+
+pub use mount::Mount;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, setrlimit};
 
+use super::control::Control;
 use super::live::Live;
 use super::place::Place;
 use super::serve::{self, Requests};
@@ -95,6 +96,10 @@ fn serve(arguments: &MountArgs, starter: Option<&OwnedFd>) -> Result<()> {
     let place = Place::resolve(&arguments.target)?;
     let live = Arc::new(Live::mount(&arguments.options, &arguments.source, &place)?);
     drop(place);
+    let control = Control::listen(&live);
+    if let Err(error) = &control {
+        tracing::warn!(%error, "no control socket: the mount's limits cannot be changed");
+    }
     if let Some(starter) = starter {
         leave(starter)?;
     }
