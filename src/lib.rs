@@ -4,4 +4,5 @@
 pub mod errno;
 pub mod error;
 pub mod options;
+pub mod sys;
 pub mod types;
