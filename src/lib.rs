@@ -13,5 +13,3 @@ pub mod run;
 pub mod store;
 pub mod sys;
 pub mod types;
-
-pub use mount::Mount;
