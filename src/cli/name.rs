@@ -3,6 +3,7 @@
 mod check;
 mod lex;
 mod list;
+mod literals;
 mod output;
 mod reverse;
 mod scan;

@@ -184,7 +184,7 @@ pub enum Reversal {
     NotAnObject,
 }
 
-/// The path leaves the scheme's directory; the platform lets it, a view refuses it.
+/// The path leaves the scheme's directory, or is it; the platform lets it, a view refuses it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outside;
 
@@ -259,12 +259,18 @@ impl Scheme {
         }
     }
 
-    /// The path without `.`, empty components and `..`, as a walk through real directories would have it.
+    /// The path without `.`, empty components and `..`, as a walk through real directories would have it;
+    /// [`Outside`] if nothing is left.
     fn walk(&self, path: &[u8]) -> Result<Vec<u8>, Outside> {
         if self.file_system.backslash_separates() {
             steps(path, |byte| byte == b'/' || byte == b'\\')?;
         }
-        Ok(steps(path, |byte| byte == b'/')?.join(&b'/'))
+        let steps = steps(path, |byte| byte == b'/')?;
+        if steps.is_empty() {
+            Err(Outside)
+        } else {
+            Ok(steps.join(&b'/'))
+        }
     }
 
     /// Whether the two names can be opened and are one object.

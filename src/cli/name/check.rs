@@ -209,7 +209,7 @@ fn print(report: &Report, out: &mut dyn Write) -> io::Result<()> {
             [
                 scheme.key.into(),
                 word(verdict).into(),
-                remark(verdict, name),
+                remark(scheme, verdict, name),
             ]
         })
         .collect();
@@ -266,8 +266,9 @@ fn word(verdict: &Verdict) -> &'static str {
     }
 }
 
-fn remark<'a>(verdict: &Verdict, name: &[u8]) -> Cow<'a, str> {
+fn remark<'a>(scheme: &Scheme, verdict: &Verdict, name: &[u8]) -> Cow<'a, str> {
     match verdict {
+        Verdict::Works if needs_directory(scheme, name) => "if the directory exists".into(),
         Verdict::Works => "".into(),
         Verdict::Another => {
             let slashes = name.iter().take_while(|&&byte| byte == b'/').count();
@@ -277,10 +278,21 @@ fn remark<'a>(verdict: &Verdict, name: &[u8]) -> Cow<'a, str> {
             format!("is the file of semaphore {} too", output::show(semaphore)).into()
         }
         Verdict::Escapes => {
-            "the platform opens a file outside its directory, a view refuses".into()
+            "the platform opens what is no file of its directory, a view refuses".into()
         }
         Verdict::Refused(refusal) => refusal.name().into(),
     }
+}
+
+/// Whether a slash in the name is one between directories, which the platform does not make.
+fn needs_directory(scheme: &Scheme, name: &[u8]) -> bool {
+    let below = scheme
+        .object(name)
+        .ok()
+        .and_then(|place| scheme.view_path(&place).ok());
+    name.contains(&b'/')
+        && below.is_some_and(|path| path.contains(&b'/'))
+        && scheme.platform != "illumos"
 }
 
 #[derive(Serialize)]

@@ -329,9 +329,9 @@ mod tests {
 
     #[test]
     fn c() {
-        let source = r#"f("/a" /* "no" */ "\x2fb\057"); // "no"
+        let source = r#"f("/a" /* "no" */ "\x2fg\057"); // "no"
             char c = '"'; char d = '\''; int n = 1'000; g(R"x(/r"\n)x", u8"/u");"#;
-        assert_eq!(texts(Language::C, source), ["/a", "/b/", "/r\"\\n", "/u"]);
+        assert_eq!(texts(Language::C, source), ["/a", "/g/", "/r\"\\n", "/u"]);
     }
 
     #[test]

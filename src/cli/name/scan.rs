@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use super::lex::{Language, Token, TokenKind, tokens};
+use super::literals::{constants, literals};
 use crate::view::Kind;
 
 /// A call that takes a name.
@@ -317,6 +318,7 @@ impl File<'_> {
         ];
         match &self.tokens[at].kind {
             TokenKind::Mark(b'+' | b'%') => true,
+            TokenKind::Mark(b'*') => self.language == Language::Python,
             TokenKind::Mark(b'!') => at > start && self.word(at - 1).is_some(),
             TokenKind::Mark(b'(') if at > start => self
                 .word(at - 1)
@@ -346,114 +348,130 @@ fn finish(name: &mut Vec<u8>, slash: bool) {
     }
 }
 
-/// The literals among the tokens; those in a row are one.
-fn literals(tokens: &[Token]) -> Vec<Option<Vec<u8>>> {
-    let mut literals: Vec<Option<Vec<u8>>> = Vec::new();
-    let mut continues = false;
-    for token in tokens {
-        let TokenKind::Text(text) = &token.kind else {
-            continues = false;
-            continue;
-        };
-        match literals.last_mut() {
-            Some(last) if continues => {
-                *last = last
-                    .take()
-                    .zip(text.as_ref())
-                    .map(|(last, text)| [last.as_slice(), text].concat());
-            }
-            Some(_) | None => literals.push(text.clone()),
-        }
-        continues = true;
-    }
-    literals
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Names that are given a literal outside of parentheses: `#define N "…"`, `const N: &str = "…"`,
-/// `char N[] = "…"`, `N = "…"`, `N := "…"`.
-fn constants(language: Language, tokens: &[Token]) -> HashMap<&str, Vec<Vec<u8>>> {
-    let mut constants: HashMap<&str, Vec<Vec<u8>>> = HashMap::new();
-    let mut depth = 0_i32;
-    for (at, token) in tokens.iter().enumerate() {
-        match token.kind {
-            TokenKind::Mark(b'(') => depth += 1,
-            TokenKind::Mark(b')') => depth -= 1,
-            TokenKind::Text(_) if depth <= 0 => {
-                let Some(name) = assigned(language, tokens, at) else {
-                    continue;
-                };
-                if let Some(Some(value)) = literals(&tokens[at..end_of_line(tokens, at)])
-                    .into_iter()
-                    .next()
-                {
-                    constants.entry(name).or_default().push(value);
+    /// Each call as `line function name|name`, `?` where the name is not in the text.
+    fn found(language: Language, source: &str) -> Vec<String> {
+        let text = |name: &Vec<u8>| String::from_utf8_lossy(name).into_owned();
+        let line = |call: Call| {
+            let names: Vec<String> = call.names.iter().map(text).collect();
+            format!(
+                "{} {} {}",
+                call.line,
+                call.function,
+                if names.is_empty() {
+                    "?".into()
+                } else {
+                    names.join("|")
                 }
-            }
-            TokenKind::Text(_) | TokenKind::Mark(_) | TokenKind::Word(_) => {}
-        }
+            )
+        };
+        calls(language, source.as_bytes())
+            .into_iter()
+            .map(line)
+            .collect()
     }
-    constants
-}
 
-/// Where the run of literals that begins here ends, if nothing is done to them; else here.
-fn end_of_line(tokens: &[Token], at: usize) -> usize {
-    let run = tokens[at..]
-        .iter()
-        .take_while(|token| matches!(token.kind, TokenKind::Text(_)))
-        .count();
-    match tokens.get(at + run) {
-        Some(next)
-            if next.line == tokens[at + run - 1].line
-                && next.kind != TokenKind::Mark(b';')
-                && next.kind != TokenKind::Mark(b'}') =>
-        {
-            at
-        }
-        Some(_) | None => at + run,
+    #[test]
+    fn c() {
+        let source = r##"#define NAME "/defined"
+            static const char array[] = "/array";
+            int shm_open(const char *name, int flags, mode_t mode);
+            /* shm_open("/comment", 0, 0); */
+            shm_open("/my" "shm", O_RDWR | O_CREAT, 0600);
+            shm_open(NAME, 0, 0); shm_unlink(array);
+            shm_open(argv[1], 0, 0);
+            shm_open(PREFIX "/x", 0, 0);
+            shm_open(getenv("NAME"), 0, 0);
+            shm_open(many ? "/one" : "/two", 0, 0);
+            shm_open("/foo\0bar", 0, 0);
+            sem_open(std::string("/str").c_str(), 0);
+            shm_rename("/from", "/to", 0);"##;
+        let expected = [
+            "5 shm_open /myshm",
+            "6 shm_open /defined",
+            "6 shm_unlink /array",
+            "7 shm_open ?",
+            "8 shm_open ?",
+            "9 shm_open ?",
+            "10 shm_open /one|/two",
+            "11 shm_open /foo",
+            "12 sem_open /str",
+            "13 shm_rename /from",
+            "13 shm_rename /to",
+        ];
+        assert_eq!(found(Language::C, source), expected);
     }
-}
 
-/// The name to which the literal at `at` is given, from its line.
-fn assigned<'a>(language: Language, tokens: &'a [Token], at: usize) -> Option<&'a str> {
-    let line = tokens[at].line;
-    let start = tokens[..at]
-        .iter()
-        .rposition(|token| token.line != line || token.kind == TokenKind::Mark(b';'));
-    let before = &tokens[start.map_or(0, |start| start + 1)..at];
-    let word = |token: &'a Token| match &token.kind {
-        TokenKind::Word(word) => Some(word.as_str()),
-        TokenKind::Text(_) | TokenKind::Mark(_) => None,
-    };
-    if let [hash, define, name] = before {
-        if hash.kind == TokenKind::Mark(b'#') && word(define) == Some("define") {
-            return word(name);
-        }
+    #[test]
+    fn rust() {
+        let source = r#"const NAME: &CStr = c"/const";
+            fn shm_open(name: *const c_char) {}
+            libc::shm_open(c"/c".as_ptr(), 0, 0); libc::shm_unlink(b"/b\0".as_ptr().cast());
+            rustix::shm::open("/rustix", flags, mode); File::open("/no");
+            shm_open(&*format!("/x-{}", 1), 0, 0);
+            shm_unlink(NAME.as_ptr());
+            sem_open(CString::new("/cstring").unwrap().as_ptr(), 0);"#;
+        let expected = [
+            "3 shm_open /c",
+            "3 shm_unlink /b",
+            "4 open /rustix",
+            "5 shm_open ?",
+            "6 shm_unlink /const",
+            "7 sem_open /cstring",
+        ];
+        assert_eq!(found(Language::Rust, source), expected);
     }
-    let (equals, target) = before.split_last()?;
-    if equals.kind != TokenKind::Mark(b'=')
-        || target
-            .iter()
-            .any(|token| token.kind == TokenKind::Mark(b'='))
-    {
-        return None;
+
+    /// multiprocessing puts a slash before every name.
+    #[test]
+    fn python() {
+        let source = r#"from multiprocessing.shared_memory import SharedMemory, ShareableList
+            N = "const"
+            SharedMemory(name="one", create=True, size=10)
+            SharedMemory(create=True, size=10); SharedMemory(None, True, 4)
+            SharedMemory("two"); SharedMemory(name=N)
+            SharedMemory(name=f"psm_{os.getpid()}"); SharedMemory("a" * 3)
+            ShareableList([1, 2], name="list")
+            _posixshmem.shm_open("/raw", os.O_RDWR, mode=0o600)
+            threading.Semaphore("no")"#;
+        let expected = [
+            "3 SharedMemory /one",
+            "5 SharedMemory /two",
+            "5 SharedMemory /const",
+            "6 SharedMemory ?",
+            "6 SharedMemory ?",
+            "7 ShareableList /list",
+            "8 shm_open /raw",
+        ];
+        assert_eq!(found(Language::Python, source), expected);
     }
-    match language {
-        Language::C => {
-            let bracket = target
-                .iter()
-                .position(|token| token.kind == TokenKind::Mark(b'['));
-            target[..bracket.unwrap_or(target.len())]
-                .iter()
-                .rev()
-                .find_map(word)
-        }
-        Language::Rust | Language::Python | Language::Go => {
-            target.iter().filter_map(word).find(|word| {
-                !matches!(
-                    *word,
-                    "const" | "static" | "let" | "mut" | "pub" | "var" | "crate"
-                )
-            })
-        }
+
+    #[test]
+    fn python_posix_ipc() {
+        let source = "import posix_ipc\nposix_ipc.SharedMemory('/m', 0)\nposix_ipc.Semaphore('/s')";
+        assert_eq!(
+            found(Language::Python, source),
+            ["2 SharedMemory /m", "3 Semaphore /s"]
+        );
+    }
+
+    #[test]
+    fn go() {
+        let source = r#"const n = "/const"
+            C.shm_open(C.CString("/c"), 0, 0); C.sem_open(C.CString(n), 0)
+            shm.Open(`raw`, 10)
+            C.shm_open(C.CString(fmt.Sprintf("/x%d", 1)), 0, 0)"#;
+        assert_eq!(
+            found(Language::Go, source),
+            [
+                "2 shm_open /c",
+                "2 sem_open /const",
+                "3 Open raw",
+                "4 shm_open ?"
+            ]
+        );
     }
 }

@@ -38,7 +38,7 @@ fn answer(scheme: &view::Scheme, op: NameOp, name: &[u8]) -> (String, Value, Opt
 #[test]
 fn every_vector_of_every_platform() {
     let vectors: Value =
-        serde_json::from_str(include_str!("data/platform-vectors.json")).expect("JSON");
+        serde_json::from_str(include_str!("../data/platform-vectors.json")).expect("JSON");
     let names: Vec<Vec<u8>> = vectors["names"]
         .as_array()
         .expect("names")
@@ -91,7 +91,7 @@ fn every_vector_of_every_platform() {
 #[test]
 fn the_registry_holds_exactly_the_keys_of_the_vectors() {
     let vectors: Value =
-        serde_json::from_str(include_str!("data/platform-vectors.json")).expect("JSON");
+        serde_json::from_str(include_str!("../data/platform-vectors.json")).expect("JSON");
     let mut expected: Vec<&str> = vectors["platforms"]
         .as_object()
         .expect("platforms")
