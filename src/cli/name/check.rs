@@ -150,6 +150,8 @@ fn read_sources(files: &[PathBuf], subjects: &mut Vec<Subject>) -> Result<Vec<St
             .and_then(|extension| extension.to_str())
             .unwrap_or_default();
         let Some(language) = Language::of_extension(extension) else {
+            // Passed over, but only if it is there: it may be a name that --from took for a file.
+            fs::metadata(file).map_err(|cause| Error::path("read", file, cause))?;
             continue;
         };
         let source = fs::read(file).map_err(|cause| Error::path("read", file, cause))?;
