@@ -1,11 +1,11 @@
-//! The `shmfs` command: a stand-in with no help, replaced at merge.
+//! The `shmfs` command: a stand-in with no help, until the command line is there.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
 use shmfs::error::{Error, Result};
-use shmfs::mount::{MountArgs, RemountArgs, UmountArgs, mount, remount, umount};
-use shmfs::options::{Limits, Options};
+use shmfs::mount::{MountArgs, UmountArgs, mount, umount};
+use shmfs::options::{Environment, Options};
 use shmfs::run::{RunArgs, run};
 
 fn main() -> ExitCode {
@@ -21,71 +21,58 @@ fn main() -> ExitCode {
 }
 
 fn dispatch(words: &[OsString]) -> Result<i32> {
-    let Some((verb, rest)) = words.split_first() else {
-        return Err(Error::usage("no command"));
+    let (mut lists, mut flags, mut places) = (Vec::new(), Vec::new(), Vec::new());
+    let mut words = words.iter();
+    let verb = words.next().ok_or_else(|| Error::usage("no command"))?;
+    while let Some(word) = words.next() {
+        match word.to_str() {
+            Some("-o") => lists.extend(words.next().cloned()),
+            Some("--") => break,
+            Some(flag) if flag.starts_with('-') => flags.push(flag),
+            _ => places.push(word.clone()),
+        }
+        if verb == "run" && !places.is_empty() {
+            break;
+        }
+    }
+    let options = Options::parse(&lists.join(",".as_ref()), &Environment::of_host())?;
+    let target = || {
+        places
+            .last()
+            .map(Into::into)
+            .ok_or_else(|| Error::usage("no directory"))
     };
-    let flag = |name: &str| rest.iter().any(|word| word == name);
-    let places: Vec<&OsString> = rest
-        .iter()
-        .filter(|word| !word.as_encoded_bytes().starts_with(b"-"))
-        .collect();
     match verb.to_str() {
         Some("mount") => {
-            let target = places.last().ok_or_else(|| Error::usage("no directory"))?;
             let source = if places.len() > 1 {
                 places[0].clone()
             } else {
                 OsString::from("shmfs")
             };
-            let options = Options::default();
             mount(&MountArgs {
                 options,
                 source,
-                target: target.into(),
-                foreground: flag("-f"),
+                target: target()?,
+                foreground: flags.contains(&"-f"),
             })?;
-            Ok(0)
         }
         Some("umount") => {
-            let dir = places.last().ok_or_else(|| Error::usage("no directory"))?;
+            let (lazy, force) = (flags.contains(&"--lazy"), flags.contains(&"--force"));
             umount(&UmountArgs {
-                dir: dir.into(),
-                lazy: flag("--lazy"),
-                force: flag("--force"),
+                dir: target()?,
+                lazy,
+                force,
             })?;
-            Ok(0)
-        }
-        Some("remount") => {
-            let size = places[0].to_str().and_then(|size| size.parse().ok());
-            let limits = Limits {
-                size,
-                nr_inodes: None,
-            };
-            let flags = flag("--ro").then(|| Options {
-                read_only: true,
-                ..Options::default()
-            });
-            remount(&RemountArgs {
-                dir: places[1].into(),
-                limits,
-                flags,
-            })?;
-            Ok(0)
         }
         Some("run") => {
-            let wait = rest.first().is_some_and(|word| word == "--wait");
-            let command = rest
-                .iter()
-                .skip(usize::from(wait))
-                .skip_while(|word| *word == "--")
-                .cloned()
-                .collect();
-            run(&RunArgs {
-                options: Options::default(),
+            let command = places.iter().chain(words).cloned().collect();
+            return run(&RunArgs {
+                options,
                 command,
-                wait,
-            })
+                wait: flags.contains(&"--wait"),
+            });
         }
-        _ => Err(Error::usage("unknown command")),
+        _ => return Err(Error::usage("unknown command")),
     }
+    Ok(0)
 }

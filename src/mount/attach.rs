@@ -131,3 +131,26 @@ pub(crate) fn attach(tree: &OwnedFd, place: &Place) -> Result<()> {
     mount::attach(tree.as_fd(), place)
         .map_err(|error| Error::path("mount on", place.path(), error).code(ExitCode::Mount))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fuse::{Layout, Service};
+    use crate::mount::table;
+
+    #[test]
+    fn the_tree_is_bound_without_a_detached_clone() {
+        let options = Options::default();
+        let connection = connect(&options, OsStr::new("test")).expect("needs root and /dev/fuse");
+        let service = Service::start(connection.device, None, &options, Layout::Anteroom).unwrap();
+        let entrance = service.entrance().unwrap();
+        let tree = tree_by_namespace(connection.anteroom.as_fd(), entrance).unwrap();
+        drop(connection.anteroom);
+        // It outlives the namespace that it was cloned in, and is not seen in this one.
+        rustix::fs::fstat(&tree).unwrap();
+        let mut entries = table::entries().unwrap().into_iter();
+        assert!(!entries.any(|entry| entry.is_shmfs() && entry.source == "test"));
+        drop(tree);
+        service.wait().unwrap();
+    }
+}

@@ -89,7 +89,9 @@ pub(crate) fn serve(live: &Arc<Live>, requests: &Requests) -> Result<()> {
 fn abort(live: &Live) {
     detach(&live.identity);
     tracing::warn!("ending the connection at once");
-    live.service.abort();
+    if !live.service.abort() {
+        tracing::info!("the kernel gives no way to do that: the end of this process does it");
+    }
 }
 
 /// A descriptor that becomes readable at the end of the connection.

@@ -61,8 +61,13 @@ impl Event {
 
 /// Serves until the command, and what it started, has ended; returns the exit status.
 pub(super) fn serve(arguments: &RunArgs, front: OwnedFd, original: &Original) -> i32 {
-    let served =
-        Server::start(arguments, &front, original).and_then(|server| server.run(arguments.wait));
+    let served = Server::start(arguments, &front, original).and_then(|server| {
+        let served = server.run(arguments.wait);
+        // Somebody outside may hold a file of ours: the end of the process ends the connection, and
+        // nobody waits for that somebody.
+        std::mem::forget(server);
+        served
+    });
     let Err(error) = served else {
         return 0;
     };
@@ -123,7 +128,7 @@ impl<'a> Server<'a> {
     }
 
     /// Until all has ended.
-    fn run(self, wait: bool) -> Result<()> {
+    fn run(&self, wait: bool) -> Result<()> {
         let mut ended = false;
         loop {
             let mut waiting = [
@@ -149,7 +154,9 @@ impl<'a> Server<'a> {
             strangers: &[],
             grace: Grace::Usual,
             reap: &mut || self.reap(&mut ended),
-            unblock: &mut || self.service.abort(),
+            unblock: &mut || {
+                self.service.abort();
+            },
         };
         ending.run();
         if let Some(identity) = &self.identity {

@@ -3,18 +3,20 @@
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::process::Command;
 
+use rustix::fs::StatVfsMountFlags;
 use shmfs::Mount;
-use shmfs::options::Limits;
+use shmfs::mount::{RemountArgs, remount};
+use shmfs::options::{Limits, Options};
 
 fn source_at(path: &Path) -> Option<String> {
     let table = fs::read_to_string("/proc/self/mountinfo").expect("/proc");
-    let fields = table
+    let mut lines = table
         .lines()
+        .rev()
         .map(|line| line.split(' ').collect::<Vec<_>>());
-    let at = fields
-        .filter(|fields| Path::new(fields[4]) == path)
-        .last()?;
+    let at = lines.find(|fields| Path::new(fields[4]) == path)?;
     let separator = at.iter().position(|field| *field == "-")?;
     Some(format!("{} {}", at[separator + 1], at[separator + 2]))
 }
@@ -94,4 +96,41 @@ fn a_bad_place_is_an_error() {
         .mount(directory.path().join("missing"))
         .unwrap_err();
     assert_eq!(error.raw_os_error(), Some(libc::ENOENT));
+}
+
+#[test]
+fn a_daemons_mount_is_remounted() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = Options::default();
+    let shmfs = |verb: &str| {
+        let status = Command::new(env!("CARGO_BIN_EXE_shmfs"))
+            .arg(verb)
+            .arg(directory.path())
+            .status();
+        assert!(status.unwrap().success(), "{verb}");
+    };
+    shmfs("mount");
+    let limits = Limits {
+        size: Some(3 << 20),
+        nr_inodes: None,
+    };
+    let flags = Options {
+        read_only: true,
+        ..options
+    };
+    let arguments = RemountArgs {
+        dir: directory.path().to_owned(),
+        limits,
+        flags: Some(flags),
+    };
+    let done = remount(&arguments);
+    let statvfs = rustix::fs::statvfs(directory.path()).unwrap();
+    shmfs("umount");
+    done.unwrap();
+    assert_eq!(statvfs.f_blocks * statvfs.f_frsize, 3 << 20);
+    assert!(
+        statvfs
+            .f_flag
+            .contains(StatVfsMountFlags::RDONLY | StatVfsMountFlags::NODEV)
+    );
 }

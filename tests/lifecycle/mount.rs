@@ -257,22 +257,26 @@ fn umount_lazy_and_force() {
 }
 
 #[test]
-fn remount_changes_limits_and_flags() {
+fn the_control_socket_answers() {
     for user in BOTH {
         mounted(
             user,
-            r#"$SHMFS remount 1048576 m; is $? 0; is "$(df -B1 --output=size m | tail -1 | tr -d ' ')" 1048576; $SHMFS umount m"#,
+            r#"
+            ask() { python3 -c '
+import os, socket, sys
+s = socket.socket(socket.AF_UNIX); s.settimeout(20); s.connect(sys.argv[1]); s.sendall(sys.argv[2].encode() + b"\n")
+print(s.makefile().read().strip())' $socket "$1"; }
+            socket=$(find /run/shmfs $XDG_RUNTIME_DIR/shmfs -name $device 2>/dev/null)
+            has "$(ask status)" 'ok {"'
+            has "$(ask nonsense)" "error unknown request"; has "$(ask 'remount mode=0')" "error size=BYTES"
+            has "$(ask "$(seq 100000)")" "error"
+            ask wait > waited & waiting=$!
+            has "$(ask umount)" ok
+            wait $waiting; is "$(cat waited)" ok; eventually ended $daemon
+            unmounted || fail "still mounted"
+            "#,
         );
     }
-    mounted(
-        Root,
-        r#"
-        $SHMFS remount --ro 1048576 m; is $? 0
-        is "$(df -B1 --output=size m | tail -1 | tr -d ' ')" 1048576
-        has "$(grep fuse.shmfs /proc/self/mountinfo)" " ro,"
-        $SHMFS umount m
-        "#,
-    );
 }
 
 #[test]
