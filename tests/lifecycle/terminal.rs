@@ -85,8 +85,17 @@ impl Terminal {
         self.seen.drain(..end);
     }
 
-    fn status(mut self) -> Option<i32> {
+    fn status(&mut self) -> Option<i32> {
         self.child.wait().expect("wait").code()
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            // The end of the terminal reaches what it runs as SIGHUP.
+            self.child.kill().expect("kill");
+        }
     }
 }
 
@@ -116,18 +125,24 @@ fn control_c_ends_a_command_that_does_not_mind_it() {
 
 #[test]
 fn control_z_stops_it_and_fg_goes_on() {
-    let mut terminal = Terminal::start(Command::new("bash").args(["--norc", "--noprofile", "-i"]));
+    let mut terminal =
+        Terminal::start(Command::new("bash").args(["--norc", "--noprofile", "--noediting", "-i"]));
     let command =
         r#"run -- sh -c 'echo rea''dy; read x; stat -f -c "of type %T" /dev/shm; echo "got $x"'"#;
+    terminal.press("PS1='prom''pt> '\n");
+    terminal.expect("prompt> ");
     terminal.press(&format!("{SHMFS} {command}\n"));
     terminal.expect("ready");
     terminal.press("\x1a");
     terminal.expect("Stopped");
+    // What is typed before the shell has the terminal again may be lost.
+    terminal.expect("prompt> ");
     terminal.press("fg\n");
     terminal.expect("run --");
     terminal.press("this\n");
     terminal.expect("of type fuseblk");
     terminal.expect("got this");
+    terminal.expect("prompt> ");
     terminal.press("exit 3\n");
     assert_eq!(terminal.status(), Some(3));
 }
