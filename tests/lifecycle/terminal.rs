@@ -123,20 +123,41 @@ fn control_c_ends_a_command_that_does_not_mind_it() {
     assert_eq!(terminal.status(), Some(130));
 }
 
+fn wait_until_stopped(pid: &str) {
+    let begin = Instant::now();
+    loop {
+        let state = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("/proc");
+        if state.contains(") T ") {
+            return;
+        }
+        assert!(
+            begin.elapsed() < Duration::from_secs(20),
+            "not stopped: {state}"
+        );
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
 #[test]
 fn control_z_stops_it_and_fg_goes_on() {
     let mut terminal =
         Terminal::start(Command::new("bash").args(["--norc", "--noprofile", "--noediting", "-i"]));
-    let command =
-        r#"run -- sh -c 'echo rea''dy; read x; stat -f -c "of type %T" /dev/shm; echo "got $x"'"#;
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let file = directory.path().join("pid");
+    let command = format!(
+        r#"run -- sh -c 'echo $$ > {}; echo rea''dy; read x; stat -f -c "of type %T" /dev/shm; echo "got $x"'"#,
+        file.display()
+    );
     terminal.press("PS1='prom''pt> '\n");
     terminal.expect("prompt> ");
     terminal.press(&format!("{SHMFS} {command}\n"));
     terminal.expect("ready");
     terminal.press("\x1a");
     terminal.expect("Stopped");
-    // What is typed before the shell has the terminal again may be lost.
     terminal.expect("prompt> ");
+    // The shell only knows that the front has stopped; a command that has not yet would read on.
+    let pid = std::fs::read_to_string(file).expect("the command's number");
+    wait_until_stopped(pid.trim());
     terminal.press("fg\n");
     terminal.expect("run --");
     terminal.press("this\n");
