@@ -215,13 +215,15 @@ impl Fs {
         state: &mut State,
         set: SetAttr,
     ) -> Result<Attributes> {
+        // One change has one time (`notify_change`).
+        let now = self.clock.now();
         let explicit = |time: SetTime| match time {
-            SetTime::Now => self.clock.now(),
+            SetTime::Now => now,
             SetTime::At(time) => time,
         };
         let (atime, mtime) = (set.atime.map(explicit), set.mtime.map(explicit));
         if state.data.present && (atime.is_some() || mtime.is_some()) {
-            self.files.set_times(inode.ino, atime, mtime)?;
+            self.set_data_times(inode.ino, state, atime, mtime)?;
         }
         state.data.mtime_set |= mtime.is_some() && !self.is_passthrough();
         let nothing = SetAttr {
@@ -237,14 +239,13 @@ impl Fs {
             None => None,
         };
         let acls = set.mode.and_then(|mode| chmod(state, mode));
-        let ctime = Some(self.clock.now());
         Ok(Attributes {
             mode,
             uid: set.uid,
             gid: set.gid,
             atime,
             mtime,
-            ctime,
+            ctime: Some(now),
             acls,
         })
     }
