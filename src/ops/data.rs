@@ -289,6 +289,9 @@ impl Fs {
             stat.ctime = state.ctime;
         }
         stat.ctime = stat.ctime.max(state.ctime);
+        if state.data.mtime_set {
+            stat.mtime = state.mtime;
+        }
         Ok(stat)
     }
 
@@ -317,13 +320,17 @@ impl Fs {
         Ok(fits.min(end))
     }
 
-    /// Lets the reservation be what the file has become: the pages of its size, or those it really has.
-    pub(super) fn settle(&self, ino: Ino, state: &mut State) -> Result<()> {
+    /// Lets the reservation be what the file has become: the pages of its size, or those that it has where
+    /// these are more, but no fewer than `floor`.
+    ///
+    /// What fallocate(2) gave beyond the size cannot be told from a page below it, so that only a truncation,
+    /// which frees it, gives room back.
+    pub(super) fn settle(&self, ino: Ino, state: &mut State, floor: u64) -> Result<()> {
         if !self.reserves() || !state.data.present {
             return Ok(());
         }
         let stat = self.files.stat(ino)?;
-        let wanted = pages(stat.size).max(pages(stat.blocks * 512));
+        let wanted = pages(stat.size).max(pages(stat.blocks * 512)).max(floor);
         if wanted < state.data.reserved {
             self.room.give(state.data.reserved - wanted);
             state.data.reserved = wanted;
