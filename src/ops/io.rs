@@ -8,6 +8,7 @@ use crate::data::{self, DataFile};
 use crate::errno::{Errno, Result};
 use crate::options::Atime;
 use crate::store::change::{Attributes, InodeChange};
+use crate::store::xattr::Xattrs;
 use crate::store::{Inode, State};
 use crate::types::{Ino, Kind, Timestamp};
 
@@ -19,6 +20,9 @@ pub struct WriteFlags {
     /// Set-user-ID and set-group-ID must go.
     pub kill_privileges: bool,
 }
+
+/// `XATTR_NAME_CAPS`.
+const CAPABILITY: &[u8] = b"security.capability";
 
 /// Room that was taken for a file to grow into.
 struct Growth {
@@ -72,6 +76,9 @@ impl Fs {
         if flags.kill_privileges {
             self.kill_privileges(caller, &mut state);
         }
+        if !flags.from_cache && written.is_ok() {
+            self.kill_capability(&mut state);
+        }
         written
     }
 
@@ -113,6 +120,20 @@ impl Fs {
             };
             self.superblock
                 .commit_inode(state, InodeChange::Attributes(change));
+        }
+    }
+
+    /// File capabilities go with the contents, whoever writes (`cap_inode_killpriv`): the kernel does that itself
+    /// but for direct I/O, which it leaves to `FUSE_HANDLE_KILLPRIV_V2`.
+    fn kill_capability(&self, state: &mut State) {
+        let has_one = |xattrs: &Xattrs| xattrs.get(CAPABILITY).is_some();
+        if state.xattrs.as_deref().is_some_and(has_one) {
+            let change = InodeChange::Xattr {
+                name: CAPABILITY,
+                value: None,
+                now: self.clock.now(),
+            };
+            self.superblock.commit_inode(state, change);
         }
     }
 
