@@ -1,2 +1,12 @@
 //! The `shmfs` command.
-fn main() {}
+
+use std::process::ExitCode;
+
+use shmfs::cli;
+
+fn main() -> ExitCode {
+    match cli::execute(std::env::args_os()) {
+        Ok(status) => ExitCode::from(status as u8),
+        Err(error) => ExitCode::from(cli::report("shmfs", &error)),
+    }
+}

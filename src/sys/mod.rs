@@ -1,4 +1,9 @@
 //! The only place with system calls that no library wraps safely, and with `unsafe`.
 
 pub mod accounts;
+pub mod channel;
 pub mod memory;
+pub mod mount;
+pub mod namespace;
+pub mod process;
+pub mod syslog;
