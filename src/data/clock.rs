@@ -96,7 +96,10 @@ mod tests {
             super::super::write(files.open(Ino(7)).unwrap(), b"x", 0).unwrap();
             let shown = files.stat(Ino(7)).unwrap().ctime;
             let now = clock.now();
-            assert!(now > shown, "not with a kernel before 6.13: {shown:?} {now:?}");
+            assert!(
+                now > shown,
+                "not with a kernel before 6.13: {shown:?} {now:?}"
+            );
         }
     }
 }
