@@ -100,6 +100,7 @@ pub fn caller(who: Who) -> Caller {
         Credentials {
             groups,
             capabilities,
+            ..Credentials::default()
         },
     )
 }
