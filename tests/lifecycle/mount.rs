@@ -111,10 +111,10 @@ fn a_busy_mount_is_served_until_its_last_user_leaves() {
         mounted(
             user,
             r#"
-            exec 5<m
+            echo kept > m/object; exec 5<m
             kill -TERM $daemon; eventually unmounted
             sleep 0.3; ended $daemon && fail "it ended although it is in use"
-            stat /proc/self/fd/5/ > /dev/null || fail "it does not answer its last user"
+            is "$(cat /proc/self/fd/5/object)" kept "its last user"
             exec 5<&-
             eventually ended $daemon; eventually no_device $device
             "#,
@@ -269,7 +269,7 @@ print(s.makefile().read().strip())' $socket "$1"; }
             socket=$(find /run/shmfs $XDG_RUNTIME_DIR/shmfs -name $device 2>/dev/null)
             has "$(ask status)" 'ok {"'
             has "$(ask nonsense)" "error unknown request"; has "$(ask 'remount mode=0')" "error size=BYTES"
-            has "$(ask "$(seq 100000)")" "error"
+            has "$(ask "$(printf %03000d)")" "error"
             ask wait > waited & waiting=$!
             has "$(ask umount)" ok
             wait $waiting; is "$(cat waited)" ok; eventually ended $daemon
@@ -323,8 +323,11 @@ fn limits_of_the_starter_do_not_bind_the_daemon() {
 
 #[test]
 fn as_root_the_dirty_limit_is_lifted() {
-    mounted(
+    script(
         Root,
-        r#"is "$(cat /sys/class/bdi/$device/strict_limit)" 0; $SHMFS umount m"#,
+        r#"
+        mkdir m; $SHMFS mount -o passthrough=off m; is $? 0
+        is "$(cat /sys/class/bdi/$(device_at $PWD/m)/strict_limit)" 0; $SHMFS umount m; is $? 0
+        "#,
     );
 }
