@@ -147,7 +147,7 @@ impl Harness {
             let visible = |name: &&Vec<u8>| who == Who::Root || !name.starts_with(b"trusted.");
             let names = acls
                 .clone()
-                .chain(node.xattrs.keys().filter(visible).cloned());
+                .chain(node.xattrs.keys().rev().filter(visible).cloned());
             let expected: Vec<u8> = names.flat_map(|name| [name, vec![0]].concat()).collect();
             assert_eq!(
                 self.fs.listxattr(&caller(who), ino),
@@ -161,7 +161,7 @@ impl Harness {
         match &self.model.node(id).what {
             What::File(contents) => {
                 let mut buffer = vec![0xaa; contents.bytes.len() + 1];
-                let count = self.fs.read(self.ino(id), 0, &mut buffer).unwrap();
+                let count = self.fs.read(self.ino(id), 0, &mut buffer, false).unwrap();
                 assert!(buffer[..count] == contents.bytes, "{id}: contents differ");
                 self.model.marks_of(id).atime = Mark::Maybe;
             }

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use shmfs::data::{DataFiles, KernelClock};
 use shmfs::errno::{Errno, Result};
 use shmfs::ops::{
-    Backing, Caller, Config, DataMode, DirPosition, Entry, Fs, NewNode, RenameMode, SetAttr,
-    SetTime,
+    Backing, Caller, Config, DataMode, DirPosition, Entry, Fs, Listing, NewNode, RenameMode,
+    SetAttr, SetTime,
 };
 use shmfs::options::Atime;
 use shmfs::sys::credentials::Credentials;
@@ -431,19 +431,27 @@ impl Harness {
             next,
         } = stream.clone();
         let mut ours = Vec::new();
-        let read = self.fs.readdir(self.ino(dir), position, plus, |entry| {
-            if ours.len() == count {
-                return false;
-            }
-            stream.position = entry.next;
-            ours.push((
-                entry.name.to_vec(),
-                entry.ino,
-                entry.type_bits,
-                entry.entry.is_some(),
-            ));
-            true
-        });
+        let read = self.fs.readdir(
+            self.ino(dir),
+            position,
+            Listing {
+                plus,
+                noatime: false,
+            },
+            |entry| {
+                if ours.len() == count {
+                    return false;
+                }
+                stream.position = entry.next;
+                ours.push((
+                    entry.name.to_vec(),
+                    entry.ino,
+                    entry.type_bits,
+                    entry.entry.is_some(),
+                ));
+                true
+            },
+        );
         if !self.model.is_dir(dir) {
             return assert_eq!(read, Err(Errno::ENOTDIR));
         }
@@ -668,7 +676,7 @@ impl Harness {
             }
             Op::Read(pick, offset, len) => {
                 let (id, offset, mut buffer) = (self.file(pick), offset & HALF, vec![0; len]);
-                let ours = self.fs.read(self.ino(id), offset, &mut buffer);
+                let ours = self.fs.read(self.ino(id), offset, &mut buffer, false);
                 let ours = ours.map(|count| buffer[..count].to_vec());
                 assert_eq!(ours, self.model.read(id, offset, len));
             }

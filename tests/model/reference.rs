@@ -498,8 +498,8 @@ impl Model {
         self.move_below(&aside, &path_b);
         self.names.get_mut(&path_a).expect("found above").id = id_b;
         self.names.get_mut(&path_b).expect("found above").id = id_a;
-        [a.0, b.0].map(|dir| self.touch_data(dir));
-        [id_a, id_b].map(|id| self.touch_ctime(id));
+        [a.0, b.0].into_iter().for_each(|dir| self.touch_data(dir));
+        [id_a, id_b].into_iter().for_each(|id| self.touch_ctime(id));
         Ok(())
     }
 }
