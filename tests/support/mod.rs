@@ -11,7 +11,7 @@
 mod site;
 mod worker;
 
-pub(crate) use site::{Daemon, Site, check};
+pub(crate) use site::{Site, check, script};
 pub(crate) use worker::{Case, Suite};
 
 use std::time::{Duration, Instant};
@@ -23,7 +23,7 @@ pub(crate) const WORKER: &str = "--worker";
 const POLL: Duration = Duration::from_millis(10);
 
 /// Result of a case: the sentence that explains the failure.
-pub type Outcome = Result<(), String>;
+pub(crate) type Outcome = Result<(), String>;
 
 /// The file systems that every case runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
