@@ -1,5 +1,6 @@
 /* Creates an object as shm_overview(7) says, and changes what fstat shows. */
 #include "program.h"
+#include <stddef.h>
 
 int main(int argc, char **argv)
 {
@@ -29,10 +30,11 @@ int main(int argc, char **argv)
 	want(st.st_blocks > 0 || getenv("SITE_PAGE_CACHE"));
 
 	/* write(2) and the mapping are one memory. */
-	want(pwrite(fd, "W", 1, 0) == 1 && shared->text[0] == 'W');
+	off_t at = offsetof(struct shared, text);
+	want(pwrite(fd, "W", 1, at) == 1 && shared->text[0] == 'W');
 	shared->text[0] = 'w';
 	char byte = 0;
-	want(pread(fd, &byte, 1, 0) == 1 && byte == 'w');
+	want(pread(fd, &byte, 1, at) == 1 && byte == 'w');
 
 	must(fchmod(fd, 0600));
 	must(fstat(fd, &st));

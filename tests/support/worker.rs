@@ -1,12 +1,13 @@
 //! One child process per case, with a deadline and nothing left behind.
 
-use std::ffi::OsString;
+use std::ffi::{CStr, OsString};
 use std::fs;
-use std::io::Read;
+use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -95,7 +96,7 @@ impl Suite {
     /// The child's side: a namespace, a mount, the case.
     fn run_worker(&self, args: &[OsString]) -> i32 {
         let outcome = parse_worker(args, &self.cases).and_then(|(case, mode, base)| {
-            enter_namespace()?;
+            make_private()?;
             let site = Site::mount(mode, base)?;
             let outcome = (case.run)(&site);
             let end = site.unmount();
@@ -123,28 +124,49 @@ fn parse_worker(args: &[OsString], cases: &[Case]) -> Result<(Case, Mode, PathBu
     }
 }
 
-/// Leaves the host's mounts for good. Called before there are threads.
-fn enter_namespace() -> Outcome {
-    let uid = rustix::process::getuid().as_raw();
-    let gid = rustix::process::getgid().as_raw();
-    let mut flags = UnshareFlags::NEWNS;
-    if !is_root() {
-        flags |= UnshareFlags::NEWUSER;
-    }
-    // SAFETY: no thread exists yet, and the file descriptor table is not unshared.
-    unsafe { rustix::thread::unshare_unsafe(flags) }
-        .map_err(|e| format!("unshare a mount namespace: {e}; `shmfs doctor` says why"))?;
-    if flags.contains(UnshareFlags::NEWUSER) {
-        let write = |file: &str, text: String| {
-            fs::write(file, text).map_err(|e| format!("write {file}: {e}"))
-        };
-        write("/proc/self/setgroups", "deny".into())?;
-        write("/proc/self/uid_map", format!("0 {uid} 1"))?;
-        write("/proc/self/gid_map", format!("0 {gid} 1"))?;
-    }
+/// What is mounted from here on is seen in this namespace only.
+fn make_private() -> Outcome {
     use rustix::mount::{MountPropagationFlags, mount_change};
+    if Namespace::of(std::process::id()).is_some_and(|own| own.is_of(rustix::process::getppid())) {
+        return Err(format!(
+            "{WORKER} is for the suite itself: this is its own namespace"
+        ));
+    }
     let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
     mount_change("/", private).map_err(|e| format!("make / private: {e}"))
+}
+
+/// Starts the command in a mount namespace of its own, for an ordinary user in a
+/// user namespace where he is root.
+fn in_own_namespace(command: &mut Command) {
+    let user = (!is_root()).then(|| {
+        let uid = rustix::process::getuid().as_raw();
+        let gid = rustix::process::getgid().as_raw();
+        (format!("0 {uid} 1"), format!("0 {gid} 1"))
+    });
+    let enter = move || {
+        let Some((uid_map, gid_map)) = &user else {
+            return unshare(UnshareFlags::NEWNS);
+        };
+        unshare(UnshareFlags::NEWNS | UnshareFlags::NEWUSER)?;
+        write(c"/proc/self/setgroups", "deny")?;
+        write(c"/proc/self/uid_map", uid_map)?;
+        write(c"/proc/self/gid_map", gid_map)
+    };
+    // SAFETY: between fork and exec only system calls are made, nothing is allocated.
+    unsafe { command.pre_exec(enter) };
+}
+
+fn unshare(flags: UnshareFlags) -> io::Result<()> {
+    // SAFETY: the file descriptor table is not unshared.
+    Ok(unsafe { rustix::thread::unshare_unsafe(flags) }?)
+}
+
+fn write(path: &CStr, text: &str) -> io::Result<()> {
+    use rustix::fs::{Mode, OFlags};
+    let file = rustix::fs::open(path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
+    rustix::io::write(&file, text.as_bytes())?;
+    Ok(())
 }
 
 fn trial(case: Case, mode: Mode) -> Trial {
@@ -204,74 +226,86 @@ fn run_with_deadline(
     let log = base.join("output");
     let file = fs::File::create(&log).map_err(|e| format!("create {}: {e}", log.display()))?;
     let copy = file.try_clone().map_err(|e| format!("dup: {e}"))?;
-    let mut child = command
+    command
         .stdin(Stdio::null())
         .stdout(file)
         .stderr(copy)
-        .process_group(0)
-        .spawn()
-        .map_err(|e| format!("start {command:?}: {e}"))?;
-    let mut namespace = None;
+        .process_group(0);
+    in_own_namespace(command);
+    let mut child = command.spawn().map_err(|e| {
+        format!("start {command:?} in a namespace of its own: {e}; `shmfs doctor` says more")
+    })?;
+    let namespace = Namespace::of(child.id());
     let mut status = None;
     let waited = wait_until("the worker", deadline, || {
-        // It changes once, when the worker leaves ours.
-        namespace = mount_namespace(child.id()).or(namespace.take());
         status = child.try_wait().map_err(|e| format!("wait: {e}"))?;
         Ok(status.is_some())
     });
-    let leftovers = kill_namespace(namespace, &mut child, waited.is_err());
-    let mut output = String::new();
-    let mut bytes = Vec::new();
-    if let Ok(mut file) = fs::File::open(&log) {
-        let _ = file.read_to_end(&mut bytes);
-        output = String::from_utf8_lossy(&bytes).into_owned();
+    if waited.is_err() {
+        let _ = child.kill();
+        let _ = child.wait();
     }
+    let leftovers = namespace.map_or(0, |namespace| namespace.end_all());
+    let output = fs::read(&log).unwrap_or_default();
     Ok(Ended {
         status,
-        output,
+        output: String::from_utf8_lossy(&output).into_owned(),
         leftovers,
     })
 }
 
-/// Identity of a process's mount namespace, if it still has one.
-fn mount_namespace(pid: u32) -> Option<PathBuf> {
-    fs::read_link(format!("/proc/{pid}/ns/mnt")).ok()
-}
+/// A mount namespace, held open: its number is not given to another meanwhile.
+struct Namespace(fs::File);
 
-/// Ends whatever lives in the worker's namespace; nothing of the host does.
-fn kill_namespace(namespace: Option<PathBuf>, child: &mut Child, timed_out: bool) -> usize {
-    if timed_out {
-        let _ = child.kill();
-        let _ = child.wait();
+impl Namespace {
+    fn of(pid: u32) -> Option<Namespace> {
+        fs::File::open(format!("/proc/{pid}/ns/mnt"))
+            .ok()
+            .map(Namespace)
     }
-    let Some(namespace) = namespace else { return 0 };
-    if mount_namespace(std::process::id()).is_none_or(|own| own == namespace) {
-        return 0;
-    }
-    let mut killed = 0;
-    // What ends by itself a moment later is not left behind.
-    let _ = wait_until("orphans end", Duration::from_secs(5), || {
-        Ok(processes_in(&namespace).is_empty())
-    });
-    let _ = wait_until("killed processes end", Duration::from_secs(20), || {
-        let pids = processes_in(&namespace);
-        killed = killed.max(pids.len());
-        for pid in &pids {
-            let _ = rustix::process::kill_process(*pid, Signal::KILL);
+
+    fn is_of(&self, pid: Option<Pid>) -> bool {
+        let identity = |meta: fs::Metadata| (meta.dev(), meta.ino());
+        let of_process =
+            pid.map(|pid| fs::metadata(format!("/proc/{}/ns/mnt", pid.as_raw_nonzero())));
+        match (self.0.metadata(), of_process) {
+            (Ok(own), Some(Ok(other))) => identity(own) == identity(other),
+            (Ok(_) | Err(_), _) => false,
         }
-        Ok(pids.is_empty())
-    });
-    killed
-}
+    }
 
-fn processes_in(namespace: &Path) -> Vec<Pid> {
-    let Ok(entries) = fs::read_dir("/proc") else {
-        return Vec::new();
-    };
-    entries
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok())
-        .filter(|pid| mount_namespace(*pid).as_deref() == Some(namespace))
-        .filter_map(|pid| Pid::from_raw(i32::try_from(pid).ok()?))
-        .collect()
+    /// Ends whatever lives in it, and says how many did; nothing of the host does.
+    fn end_all(&self) -> usize {
+        if self.is_of(Some(rustix::process::getpid())) {
+            return 0;
+        }
+        // What ends by itself a moment later is not left behind.
+        let ended = wait_until("orphans end", Duration::from_secs(5), || {
+            Ok(self.processes().is_empty())
+        });
+        if ended.is_ok() {
+            return 0;
+        }
+        let mut killed = 0;
+        let _ = wait_until("killed processes end", Duration::from_secs(20), || {
+            let pids = self.processes();
+            killed = killed.max(pids.len());
+            for pid in &pids {
+                let _ = rustix::process::kill_process(*pid, Signal::KILL);
+            }
+            Ok(pids.is_empty())
+        });
+        killed
+    }
+
+    fn processes(&self) -> Vec<Pid> {
+        let Ok(entries) = fs::read_dir("/proc") else {
+            return Vec::new();
+        };
+        entries
+            .flatten()
+            .filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?))
+            .filter(|pid| self.is_of(Some(*pid)))
+            .collect()
+    }
 }
