@@ -1,17 +1,31 @@
 //! The `shmfs` command (for the moment `mount -f` alone, to try the core).
-use std::os::fd::AsRawFd;
-
-use rustix::fs::*;
-use rustix::mount::*;
-use shmfs::fuse::*;
 use shmfs::options::*;
 
 fn main() {
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .init();
+    shmfs::log::start();
     let args: Vec<String> = std::env::args().collect();
-    assert_eq!(&args[1], "mount");
+    if args[1] == "run" {
+        let wait = args.iter().any(|word| word == "--wait");
+        let command = args
+            .iter()
+            .skip_while(|word| *word != "--")
+            .skip(1)
+            .map(Into::into)
+            .collect();
+        let options = Options::default();
+        match shmfs::run::run(&shmfs::run::RunArgs {
+            options,
+            command,
+            wait,
+        }) {
+            Ok(status) => std::process::exit(status),
+            Err(error) => {
+                eprintln!("shmfs: {error}");
+                std::process::exit(error.exit_code() as i32);
+            }
+        }
+    }
+    let mut foreground = false;
     let mut o = Options {
         size: 1 << 30,
         nr_inodes: 2_000_000,
@@ -33,7 +47,7 @@ fn main() {
     let mut it = args[2..].iter();
     while let Some(a) = it.next() {
         match a.as_str() {
-            "-f" => {}
+            "-f" => foreground = true,
             "-o" => {
                 for opt in it.next().unwrap().split(',') {
                     let (k, v) = opt.split_once('=').unwrap_or((opt, ""));
@@ -66,50 +80,16 @@ fn main() {
             other => rest.push(other.to_string()),
         }
     }
-    let dir = rest.pop().unwrap();
-    let c = fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC).unwrap();
-    fsconfig_set_string(&c, "nr_blocks", (o.size / 4096).to_string().as_str()).unwrap();
-    fsconfig_set_string(&c, "nr_inodes", "0").unwrap();
-    fsconfig_create(&c).unwrap();
-    let data = fsmount(
-        &c,
-        FsMountFlags::FSMOUNT_CLOEXEC,
-        MountAttrFlags::MOUNT_ATTR_RELATIME,
-    )
-    .unwrap();
-    let dev = open("/dev/fuse", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).unwrap();
-    let c = fsopen("fuse", FsOpenFlags::FSOPEN_CLOEXEC).unwrap();
-    let source = rest.pop().unwrap_or("shmfs".into());
-    let fd = dev.as_raw_fd().to_string();
-    for (k, v) in [
-        ("source", source.as_str()),
-        ("subtype", "shmfs"),
-        ("fd", &fd),
-        ("rootmode", "40000"),
-        ("user_id", "0"),
-        ("group_id", "0"),
-    ] {
-        fsconfig_set_string(&c, k, v).unwrap();
+    let target: std::path::PathBuf = rest.pop().unwrap().into();
+    let source = rest.pop().unwrap_or("shmfs".into()).into();
+    let mounted = shmfs::mount::mount(&shmfs::mount::MountArgs {
+        options: o,
+        source,
+        target,
+        foreground,
+    });
+    if let Err(error) = mounted {
+        eprintln!("shmfs: {error}");
+        std::process::exit(error.exit_code() as i32);
     }
-    for k in ["allow_other", "default_permissions"] {
-        fsconfig_set_flag(&c, k).unwrap();
-    }
-    fsconfig_create(&c).unwrap();
-    let mut attrs = MountAttrFlags::empty();
-    attrs.set(MountAttrFlags::MOUNT_ATTR_NODEV, !o.dev);
-    attrs.set(MountAttrFlags::MOUNT_ATTR_NOSUID, !o.suid);
-    let m = fsmount(&c, FsMountFlags::FSMOUNT_CLOEXEC, attrs).unwrap();
-    let s = Service::start(dev, Some(data), &o, Layout::Anteroom).unwrap();
-    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-    let t = open_tree(&m, s.entrance().unwrap(), flags).unwrap();
-    move_mount(
-        &t,
-        "",
-        rustix::fs::CWD,
-        dir.as_str(),
-        MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH,
-    )
-    .unwrap();
-    drop((m, t, c));
-    s.wait().unwrap();
 }

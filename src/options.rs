@@ -72,3 +72,35 @@ pub struct Options {
     /// Other users than the mounting one may use a mount made by fusermount3.
     pub allow_other: bool,
 }
+
+/// What a live mount's limits change to; what is absent stays.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of data at most; 0 is no limit.
+    pub size: Option<u64>,
+    /// Inodes at most; 0 is no limit.
+    pub nr_inodes: Option<u64>,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        let memory = rustix::system::sysinfo().totalram as u64;
+        Options {
+            size: memory / 2,
+            nr_inodes: memory / 4096 / 2,
+            mode: 0o1777,
+            uid: None,
+            gid: None,
+            huge: Huge::default(),
+            passthrough: Passthrough::default(),
+            reserve: false,
+            atime: Atime::default(),
+            nodiratime: false,
+            read_only: false,
+            suid: false,
+            dev: false,
+            exec: true,
+            allow_other: false,
+        }
+    }
+}
