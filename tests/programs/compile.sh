@@ -21,6 +21,7 @@ cc -o sleeper -x c - <<'C'
 int main(void) { write(1, "up\n", 3); pause(); }
 C
 coproc ./sleeper
+sleeper=$COPROC_PID
 read -r up <&"${COPROC[0]}"
 test "$up" = up
 if (echo x > sleeper) 2>/dev/null; then
@@ -30,6 +31,6 @@ fi
 cp program fresh
 mv fresh sleeper
 ./sleeper > /dev/null 2>&1
-kill "$COPROC_PID"
-wait "$COPROC_PID" 2>/dev/null || true
+kill "$sleeper"
+wait "$sleeper" 2>/dev/null || true
 rm -f ./*

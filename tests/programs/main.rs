@@ -11,7 +11,7 @@ mod support;
 mod tools;
 mod under_run;
 
-use support::{Case, Suite};
+use support::Suite;
 
 fn main() {
     let mut cases = Vec::new();
