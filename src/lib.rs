@@ -1,6 +1,7 @@
 //! A `/dev/shm` that anyone can mount anywhere.
 #![warn(missing_debug_implementations)]
 
+pub mod cli;
 pub mod data;
 pub mod errno;
 pub mod error;
@@ -13,5 +14,4 @@ pub mod run;
 pub mod store;
 pub mod sys;
 pub mod types;
-
-pub use mount::Mount;
+pub mod view;
