@@ -11,7 +11,7 @@
 mod site;
 mod worker;
 
-pub(crate) use site::{Site, check, script};
+pub(crate) use site::{Site, check, die_with_us, script};
 pub(crate) use worker::{Case, Suite};
 
 use std::time::{Duration, Instant};

@@ -141,6 +141,7 @@ pub(crate) fn script(file: &str) -> PathBuf {
 /// Runs a command to its end; any other end than success is a failure that shows
 /// what it printed.
 pub(crate) fn check(command: &mut Command) -> Result<Output, String> {
+    die_with_us(command, Signal::TERM);
     let output = command
         .stdin(Stdio::null())
         .output()
@@ -188,7 +189,7 @@ impl Daemon {
             .stderr(copy)
             // Not the group of a program that a case kills.
             .process_group(0);
-        die_with_us(&mut command);
+        die_with_us(&mut command, Signal::TERM);
         let child = command
             .spawn()
             .map_err(|e| format!("start {command:?}: {e}"))?;
@@ -279,12 +280,12 @@ impl Drop for Daemon {
     }
 }
 
-/// SIGTERM for the child when this process dies, however it dies.
-pub(crate) fn die_with_us(command: &mut Command) {
+/// A signal for the child when the thread that started it dies, however it dies.
+pub(crate) fn die_with_us(command: &mut Command, signal: Signal) {
     // SAFETY: prctl(PR_SET_PDEATHSIG) is async-signal-safe and allocates nothing.
     unsafe {
-        command.pre_exec(|| {
-            rustix::process::set_parent_process_death_signal(Some(Signal::TERM))
+        command.pre_exec(move || {
+            rustix::process::set_parent_process_death_signal(Some(signal))
                 .map_err(std::io::Error::from)
         });
     }

@@ -232,6 +232,7 @@ fn run_with_deadline(
         .stderr(copy)
         .process_group(0);
     in_own_namespace(command);
+    super::die_with_us(command, Signal::KILL);
     let mut child = command.spawn().map_err(|e| {
         format!("start {command:?} in a namespace of its own: {e}; `shmfs doctor` says more")
     })?;
