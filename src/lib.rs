@@ -15,3 +15,5 @@ pub mod store;
 pub mod sys;
 pub mod types;
 pub mod view;
+
+pub use mount::Mount;
