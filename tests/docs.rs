@@ -50,7 +50,7 @@ fn code_spans(markdown: &str) -> Vec<String> {
 /// A test's name in a document: `module::behaviour`, all lower case.
 fn is_test_name(span: &str) -> bool {
     let parts: Vec<&str> = span.split("::").collect();
-    let is_part = |part: &&str| {
+    let is_part = |part: &str| {
         !part.is_empty()
             && part
                 .chars()
@@ -59,7 +59,7 @@ fn is_test_name(span: &str) -> bool {
     // std:: and crate paths are no tests.
     let first = parts.first().copied().unwrap_or_default();
     parts.len() >= 2
-        && parts.iter().all(|part| is_part(&part))
+        && parts.iter().all(|part| is_part(part))
         && !["std", "crate", "shmfs"].contains(&first)
 }
 

@@ -24,7 +24,7 @@ pub(crate) fn cases() -> Vec<Case> {
     stressors![
         "access" 100,
         "aio" 200,
-        "chdir" 20,
+        "chdir" 5,
         "chmod" 200,
         "chown" 200,
         "copy-file" 50,
@@ -56,7 +56,7 @@ pub(crate) fn cases() -> Vec<Case> {
         "mknod" 100,
         "mmap" 5,
         "mmapmany" 50,
-        "mremap" 10,
+        "mremap" 2,
         "msync" 200,
         "open" 100,
         "readahead" 100,
@@ -65,12 +65,12 @@ pub(crate) fn cases() -> Vec<Case> {
         "sendfile" 50,
         "shm" 50,
         "splice" 100,
-        "symlink" 2,
-        "sync-file" 5,
+        "symlink" 1,
+        "sync-file" 2,
         "tee" 50,
         "touch" 500,
         "utime" 500,
-        "xattr" 20,
+        "xattr" 5,
     ]
 }
 
