@@ -5,7 +5,8 @@ use std::process::Command;
 
 use libtest_mimic::{Failed, Trial};
 
-use crate::support::{Outcome, check, need, script};
+use crate::support::site::script;
+use crate::support::{Outcome, check, need};
 
 /// Programs that bring everything they need.
 const PROGRAMS: [&str; 2] = ["shared_memory.py", "semaphores.py"];

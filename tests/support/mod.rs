@@ -8,10 +8,10 @@
 
 #![allow(dead_code, reason = "each suite uses a part of this module")]
 
-mod site;
+pub(crate) mod site;
 mod worker;
 
-pub(crate) use site::{Site, check, die_with_us, script};
+pub(crate) use site::{Site, check, die_with_us};
 pub(crate) use worker::{Case, Suite};
 
 use std::time::{Duration, Instant};

@@ -208,7 +208,7 @@ impl Daemon {
                 return Err(format!("shmfs ended with {status}"));
             }
             let answer = rustix::fs::statfs(&self.dir);
-            Ok(answer.is_ok_and(|fs| fs.f_type as i64 == FUSE_SUPER_MAGIC))
+            Ok(answer.is_ok_and(|fs| fs.f_type == FUSE_SUPER_MAGIC))
         });
         waited.map_err(|sentence| self.with_log(&sentence))
     }
