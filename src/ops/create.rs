@@ -114,7 +114,7 @@ impl Fs {
     }
 
     /// Owner, group, mode and ACLs of a new inode (`inode_init_owner`, `posix_acl_create`).
-    fn new_inode(
+    pub(super) fn new_inode(
         &self,
         caller: &Caller,
         tree: &Tree,
