@@ -116,6 +116,7 @@ fn mount_shmfs(target: Target, dir: &Path, log: &Path, options: &str) -> Result<
     unsafe {
         command.pre_exec(|| {
             libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+            keep_capabilities();
             Ok(())
         });
     }
@@ -388,6 +389,8 @@ fn mount_flags(options: &str) -> (u64, String) {
             "nodiratime" => flags |= libc::MS_NODIRATIME,
             "nodev" => flags |= libc::MS_NODEV,
             "noexec" => flags |= libc::MS_NOEXEC,
+            // What mount(8) keeps to itself.
+            "dev" | "suid" | "exec" | "rw" => {}
             "nosuid" => flags |= libc::MS_NOSUID,
             other => data.push(other),
         }
@@ -404,10 +407,28 @@ fn open_fuse_to_all(base: &Path) {
     mount(&node.to_string_lossy(), dev, "", libc::MS_BIND, "").expect("bind a FUSE device; is there a /dev/fuse (modprobe fuse)?");
 }
 
+/// What capset(2) takes: a header, then effective, permitted and inheritable sets in two halves.
+#[repr(C)]
+struct Header(u32, i32);
+const CAPABILITY_VERSION_3: u32 = 0x2008_0522;
+
+/// An ordinary user's daemon has the capabilities of its own user namespace across exec too.
+fn keep_capabilities() {
+    let header = Header(CAPABILITY_VERSION_3, 0);
+    let mut sets = [0u32; 6];
+    // SAFETY: the kernel writes two triples of words; called between fork and exec, allocates nothing.
+    unsafe {
+        libc::syscall(libc::SYS_capget, &header, sets.as_mut_ptr());
+        (sets[2], sets[5]) = (sets[1], sets[4]);
+        libc::syscall(libc::SYS_capset, &header, sets.as_ptr());
+        for capability in 0..41 {
+            libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_RAISE, capability, 0, 0);
+        }
+    }
+}
+
 fn drop_capabilities() {
-    #[repr(C)]
-    struct Header(u32, i32);
-    let header = Header(0x2008_0522, 0);
+    let header = Header(CAPABILITY_VERSION_3, 0);
     let none = [0u32; 6];
     // SAFETY: version 3 takes a header and two triples of words.
     check(unsafe { libc::syscall(libc::SYS_capset, &header, none.as_ptr()) }).expect("drop all capabilities");

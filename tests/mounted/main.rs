@@ -65,6 +65,7 @@ fn run(base: std::path::PathBuf, root: bool, args: &Arguments) -> i32 {
     let host = Arc::new(host);
     let mut trials = vec![Trial::test("table::differences_name_cases", differs::check)];
     for (target, why) in &failed {
+        eprintln!("{}: {why}", target.name());
         let why = why.clone();
         trials.push(Trial::test(format!("{}::mount", target.name()), move || Err(Failed::from(why))));
     }

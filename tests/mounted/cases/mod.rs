@@ -14,4 +14,4 @@ macro_rules! topics {
     };
 }
 
-topics! { atime create link open rename sync times }
+topics! { alloc atime copy create limits link names open rename suid sync times truncate xattr }
