@@ -14,4 +14,4 @@ macro_rules! topics {
     };
 }
 
-topics! { alloc atime copy create limits link names open rename suid sync times truncate xattr }
+topics! { acls acls_others alloc atime copy create handles limits link names open readdir rename suid sync times truncate xattr }
