@@ -9,8 +9,9 @@ use crate::table::Ctx;
 crate::cases!["acl";
     nobody: none_at_first, set_and_get, sets_mode, mask_is_group_bits, equivalent_to_mode_is_dropped, chmod_changes_mask, chmod_changes_owner_and_other, fchmod_changes_mask, chmod_of_minimal, remove_access, remove_default, removing_none,
         default_only_on_directories, on_symlink, on_fifo, listed, sizes, malformed_sizes, malformed_versions, malformed_entries, malformed_order, missing_mask, empty_acl_removes, empty_default_removes, minimal_default_is_kept, create_and_replace_flags,
-        largest, inherit_file, inherit_directory, inherit_ignores_umask, inherit_mask_from_mode, inherit_minimal, inherit_mknod, inherit_not_symlink, inherit_setgid_and_sticky, inherit_open_excl_mode, inherit_chain, no_inheritance_of_access,
+        inherit_file, inherit_directory, inherit_ignores_umask, inherit_mask_from_mode, inherit_minimal, inherit_mknod, inherit_not_symlink, inherit_setgid_and_sticky, inherit_open_excl_mode, inherit_chain, no_inheritance_of_access,
         umask_without_default, copy_by_rename, unlinked_file, exec_bits_without_mask, set_by_descriptor;
+    root: largest;
 ];
 
 const FULL: &str = "u::rw-,u:1001:r--,g::r--,g:2001:rw-,m::rw-,o::---";
@@ -264,10 +265,7 @@ fn create_and_replace_flags(c: &Ctx<'_>) {
 }
 
 fn largest(c: &Ctx<'_>) {
-    // As many entries as 64 KiB hold; ids in this namespace only, so root's alone.
-    if ids().0 != 0 {
-        return;
-    }
+    // As many entries as 64 KiB hold.
     let f = &file(c);
     let make = |users: u32| {
         let mut entries = vec![(acl::OWNER, 6, acl::NONE)];

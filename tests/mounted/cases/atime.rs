@@ -8,8 +8,8 @@ use crate::sys::{self, *};
 use crate::table::Ctx;
 
 crate::cases!["atime";
-    nobody: relatime_read, relatime_fresh, relatime_after_a_day, relatime_readdir, readdir_of_empty, readlink_moves, followed_symlink, lookup_moves_nothing,
-        read_at_the_end, read_nothing, mapped_touch, sendfile_reads, exec_reads, noatime_of_an_inode, set_explicit, set_nanoseconds,
+    nobody: relatime_read, relatime_read_again, relatime_fresh, relatime_after_a_day, relatime_readdir, readdir_of_empty, readlink_moves, followed_symlink, lookup_moves_nothing,
+        read_at_the_end, read_nothing, mapped_touch, sendfile_reads, exec_reads, noatime_of_an_inode, noatime_of_a_directory, set_explicit, set_nanoseconds,
         set_before_1970, set_year_2500, set_extremes, set_now, set_omit, set_one_now_one_omit, set_null, set_bad_nanoseconds, set_symlink_itself,
         set_directory, set_by_descriptor, set_moves_ctime, set_then_write, set_then_close, set_mapped, utime_of_missing,
         set_atime_after_write;
@@ -42,11 +42,21 @@ fn relatime_read(c: &Ctx<'_>) {
     // atime not later than mtime: relatime moves it.
     old(f);
     read_all(f);
+    assert!(is_now(atime(f)), "{:?}", atime(f));
+}
+
+fn relatime_read_again(c: &Ctx<'_>) {
+    // What was read before is in the page cache, where there is one.
+    let f = &c.p("f");
+    put(f, b"data");
+    read_all(f);
+    old(f);
+    read_all(f);
     if c.differs() {
         assert_eq!(atime(f), (1_000_000, 5));
         return;
     }
-    assert!(is_now(atime(f)), "{:?}", atime(f));
+    assert!(is_now(atime(f)));
 }
 
 fn relatime_fresh(c: &Ctx<'_>) {
@@ -65,10 +75,6 @@ fn relatime_after_a_day(c: &Ctx<'_>) {
     utimens(f, Some([(1_000_000, 0), (500_000, 0)]), 0).unwrap();
     // ctime is now, so later than atime: moved even though mtime is older.
     read_all(f);
-    if c.differs() {
-        assert_eq!(atime(f), (1_000_000, 0));
-        return;
-    }
     assert!(is_now(atime(f)));
 }
 
@@ -94,10 +100,6 @@ fn readlink_moves(c: &Ctx<'_>) {
     symlink("x", c.p("l")).unwrap();
     utimens(c.p("l"), Some([(1_000_000, 5), (1_000_000, 6)]), AT_SYMLINK_NOFOLLOW).unwrap();
     readlink(c.p("l")).unwrap();
-    if c.differs() {
-        assert_eq!(atime(c.p("l")), (1_000_000, 5));
-        return;
-    }
     assert!(is_now(atime(c.p("l"))));
 }
 
@@ -106,10 +108,6 @@ fn followed_symlink(c: &Ctx<'_>) {
     symlink("f", c.p("l")).unwrap();
     utimens(c.p("l"), Some([(1_000_000, 5), (1_000_000, 6)]), AT_SYMLINK_NOFOLLOW).unwrap();
     stat(c.p("l")).unwrap();
-    if c.differs() {
-        assert_eq!(atime(c.p("l")), (1_000_000, 5));
-        return;
-    }
     assert!(is_now(atime(c.p("l"))));
 }
 
@@ -155,10 +153,6 @@ fn mapped_touch(c: &Ctx<'_>) {
     // shmem_mmap itself counts as an access.
     let map = shared(&fd, 4096);
     map.get(0);
-    if c.differs() {
-        assert_eq!(atime(f), (1_000_000, 5));
-        return;
-    }
     assert!(is_now(atime(f)));
 }
 
@@ -169,10 +163,6 @@ fn sendfile_reads(c: &Ctx<'_>) {
     old(f);
     // SAFETY: no offset pointer.
     assert_eq!(unsafe { libc::sendfile(to.as_raw_fd(), from.as_raw_fd(), std::ptr::null_mut(), 4) }, 4);
-    if c.differs() {
-        assert_eq!(atime(f), (1_000_000, 5));
-        return;
-    }
     assert!(is_now(atime(f)));
 }
 
@@ -181,10 +171,6 @@ fn exec_reads(c: &Ctx<'_>) {
     chmod(c.p("true"), 0o755).unwrap();
     old(&c.p("true"));
     assert!(std::process::Command::new(c.p("true")).status().unwrap().success());
-    if c.differs() {
-        assert_eq!(atime(c.p("true")), (1_000_000, 5));
-        return;
-    }
     assert!(is_now(atime(c.p("true"))));
 }
 
@@ -195,6 +181,9 @@ fn noatime_of_an_inode(c: &Ctx<'_>) {
     let fd = open(f, O_RDONLY | O_NOATIME).unwrap();
     sys::read(&fd, 9).unwrap();
     assert_eq!(atime(f), (1_000_000, 5));
+}
+
+fn noatime_of_a_directory(c: &Ctx<'_>) {
     mkdir(c.p("d"), 0o755).unwrap();
     old(&c.p("d"));
     let dir = open(c.p("d"), O_RDONLY | O_DIRECTORY | O_NOATIME).unwrap();
@@ -411,6 +400,7 @@ fn strictatime_mount(c: &Ctx<'_>) {
     for _ in 0..2 {
         look(&m.p("d"));
     }
+    look(&m.p("f"));
     if c.differs() {
         let before = atime(m.p("f"));
         tick();
@@ -418,9 +408,7 @@ fn strictatime_mount(c: &Ctx<'_>) {
         assert_eq!(atime(m.p("f")), before);
         return;
     }
-    for _ in 0..2 {
-        look(&m.p("f"));
-    }
+    look(&m.p("f"));
 }
 
 fn nodiratime_mount(c: &Ctx<'_>) {

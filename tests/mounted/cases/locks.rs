@@ -44,7 +44,7 @@ fn file(c: &Ctx<'_>) -> OwnedFd {
     put(c.p("f"), &[0; 100])
 }
 
-/// Waits until a process sleeps in a lock call.
+/// Waits until a process sleeps. It has its file open already, so it sleeps in its lock call.
 fn until_asleep(kid: &Kid) {
     eventually("the other process sleeps", || {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", kid.pid)).unwrap();
@@ -64,12 +64,12 @@ fn handle_usr1() {
 }
 
 /// A process that blocks in `take` is interrupted by a handled signal: EINTR, in bounded time.
-fn interrupted(take: impl Fn() -> R) {
+fn interrupted(c: &Ctx<'_>, take: impl Fn(&OwnedFd) -> R) {
     let ready = Step::new();
     let mut kid = spawn(|| {
-        handle_usr1();
+        let (fd, ()) = (again(c), handle_usr1());
         ready.make();
-        fails(take(), EINTR);
+        fails(take(&fd), EINTR);
     });
     ready.wait();
     until_asleep(&kid);
@@ -78,11 +78,12 @@ fn interrupted(take: impl Fn() -> R) {
 }
 
 /// A process that blocks in `take` can be killed.
-fn killed(take: impl Fn() -> R) {
+fn killed(c: &Ctx<'_>, take: impl Fn(&OwnedFd) -> R) {
     let ready = Step::new();
     let mut kid = spawn(|| {
+        let fd = again(c);
         ready.make();
-        take().unwrap();
+        take(&fd).unwrap();
     });
     ready.wait();
     until_asleep(&kid);
@@ -91,11 +92,12 @@ fn killed(take: impl Fn() -> R) {
 }
 
 /// A process that blocks in `take` goes on when `release` runs.
-fn released(take: impl Fn() -> R, release: impl FnOnce()) {
+fn released(c: &Ctx<'_>, take: impl Fn(&OwnedFd) -> R, release: impl FnOnce()) {
     let ready = Step::new();
     let kid = spawn(|| {
+        let fd = again(c);
         ready.make();
-        take().unwrap();
+        take(&fd).unwrap();
     });
     ready.wait();
     until_asleep(&kid);
@@ -150,19 +152,19 @@ fn flock_ends_with_close(c: &Ctx<'_>) {
 fn flock_blocks_until_released(c: &Ctx<'_>) {
     let a = file(c);
     flock(&a, LOCK_EX).unwrap();
-    released(|| flock(&again(c), LOCK_EX), || flock(&a, LOCK_UN).unwrap());
+    released(c, |fd| flock(fd, LOCK_EX), || flock(&a, LOCK_UN).unwrap());
 }
 
 fn flock_interrupted(c: &Ctx<'_>) {
     let a = file(c);
     flock(&a, LOCK_EX).unwrap();
-    interrupted(|| flock(&again(c), LOCK_EX));
+    interrupted(c, |fd| flock(fd, LOCK_EX));
 }
 
 fn flock_killed(c: &Ctx<'_>) {
     let a = file(c);
     flock(&a, LOCK_EX).unwrap();
-    killed(|| flock(&again(c), LOCK_EX));
+    killed(c, |fd| flock(fd, LOCK_EX));
     flock(&a, LOCK_UN).unwrap();
     flock(&again(c), LOCK_EX | LOCK_NB).unwrap();
 }
@@ -267,19 +269,19 @@ fn fcntl_not_inherited(c: &Ctx<'_>) {
 fn fcntl_blocks_until_released(c: &Ctx<'_>) {
     let a = file(c);
     fcntl(&a, F_SETLK, F_WRLCK, 0, 0).unwrap();
-    released(|| fcntl(&again(c), F_SETLKW, F_WRLCK, 0, 0).map(drop), || fcntl(&a, F_SETLK, F_UNLCK, 0, 0).map(drop).unwrap());
+    released(c, |fd| fcntl(fd, F_SETLKW, F_WRLCK, 0, 0).map(drop), || fcntl(&a, F_SETLK, F_UNLCK, 0, 0).map(drop).unwrap());
 }
 
 fn fcntl_interrupted(c: &Ctx<'_>) {
     let a = file(c);
     fcntl(&a, F_SETLK, F_WRLCK, 0, 0).unwrap();
-    interrupted(|| fcntl(&again(c), F_SETLKW, F_WRLCK, 0, 0).map(drop));
+    interrupted(c, |fd| fcntl(fd, F_SETLKW, F_WRLCK, 0, 0).map(drop));
 }
 
 fn fcntl_killed(c: &Ctx<'_>) {
     let a = file(c);
     fcntl(&a, F_SETLK, F_WRLCK, 0, 0).unwrap();
-    killed(|| fcntl(&again(c), F_SETLKW, F_WRLCK, 0, 0).map(drop));
+    killed(c, |fd| fcntl(fd, F_SETLKW, F_WRLCK, 0, 0).map(drop));
 }
 
 fn fcntl_deadlock(c: &Ctx<'_>) {
@@ -359,9 +361,9 @@ fn ofd_getlk(c: &Ctx<'_>) {
 fn ofd_interrupted(c: &Ctx<'_>) {
     let a = file(c);
     fcntl(&a, F_OFD_SETLK, F_WRLCK, 0, 0).unwrap();
-    interrupted(|| fcntl(&again(c), F_OFD_SETLKW, F_WRLCK, 0, 0).map(drop));
-    killed(|| fcntl(&again(c), F_OFD_SETLKW, F_WRLCK, 0, 0).map(drop));
-    released(|| fcntl(&again(c), F_OFD_SETLKW, F_WRLCK, 0, 0).map(drop), || fcntl(&a, F_OFD_SETLK, F_UNLCK, 0, 0).map(drop).unwrap());
+    interrupted(c, |fd| fcntl(fd, F_OFD_SETLKW, F_WRLCK, 0, 0).map(drop));
+    killed(c, |fd| fcntl(fd, F_OFD_SETLKW, F_WRLCK, 0, 0).map(drop));
+    released(c, |fd| fcntl(fd, F_OFD_SETLKW, F_WRLCK, 0, 0).map(drop), || fcntl(&a, F_OFD_SETLK, F_UNLCK, 0, 0).map(drop).unwrap());
 }
 
 fn ofd_against_fcntl(c: &Ctx<'_>) {

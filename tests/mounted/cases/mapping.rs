@@ -213,7 +213,7 @@ fn mlock_pages(c: &Ctx<'_>) {
     // SAFETY: our own mapping.
     unsafe {
         assert_eq!(libc::mlock(map.at.cast(), 16_384), 0);
-        assert_eq!(fstat(&fd).unwrap().blocks, 32);
+        assert_eq!(fstat(&fd).unwrap().blocks, if c.differs() { 0 } else { 32 });
         map.set(10_000, 1);
         assert_eq!(libc::munlock(map.at.cast(), 16_384), 0);
     }
@@ -250,7 +250,8 @@ fn populate(c: &Ctx<'_>) {
     let fd = put(c.p("f"), b"");
     ftruncate(&fd, 40_960).unwrap();
     let map = mmap(&fd, 40_960, PROT_READ | PROT_WRITE, MAP_SHARED | libc::MAP_POPULATE, 0).unwrap();
-    assert_eq!((fstat(&fd).unwrap().blocks, map.get(40_000)), (80, 0));
+    let blocks = if c.differs() { 0 } else { 80 };
+    assert_eq!((fstat(&fd).unwrap().blocks, map.get(40_000)), (blocks, 0));
 }
 
 fn sync_flag(c: &Ctx<'_>) {

@@ -307,7 +307,6 @@ fn inotify_unlink_self(c: &Ctx<'_>) {
     let watch = Watch::new(&c.p("f"), libc::IN_DELETE_SELF | libc::IN_ATTRIB);
     unlink(c.p("f")).unwrap();
     let want = [libc::IN_ATTRIB, libc::IN_DELETE_SELF, libc::IN_IGNORED].map(|m| (m, String::new()));
-    crate::proc::eventually("the events of the unlink", || true);
     assert_eq!(watch.events(), want.to_vec());
 }
 
@@ -336,7 +335,7 @@ fn epoll_regular(c: &Ctx<'_>) {
         let epoll = owned(libc::epoll_create1(0)).unwrap();
         let mut event = libc::epoll_event { events: 1, u64: 0 };
         let added = check(libc::epoll_ctl(epoll.as_raw_fd(), libc::EPOLL_CTL_ADD, fd.as_raw_fd(), &mut event));
-        assert_eq!(added, Err(EPERM));
+        assert_eq!(added, if c.differs() { Ok(0) } else { Err(EPERM) });
     }
 }
 

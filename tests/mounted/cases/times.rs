@@ -11,7 +11,7 @@ use crate::table::Ctx;
 
 crate::cases!["times";
     nobody: create_file, create_others, write, write_nothing, append_write, pwrite_past_end, write_failed, truncate_shrink, truncate_grow,
-        truncate_same_size, truncate_by_path_same_size, truncate_empty_to_zero, open_trunc, open_trunc_of_empty, open_creat_existing,
+        truncate_same_size, truncate_by_path_same_size, truncate_empty_to_zero, truncate_empty_to_zero_by_path, open_trunc, open_trunc_of_empty, open_creat_existing,
         fallocate_grow, fallocate_keep_size, fallocate_inside, punch_hole, punch_hole_outside, chmod_same_mode, chmod_other_mode, chown_nothing,
         link_moves_ctime, unlink_of_one_of_two, unlink_of_open, rename_file, rename_over, rename_directory, rename_across, rename_exchange,
         rename_no_op, rename_failed, mkdir_rmdir, xattr_set_and_remove, xattr_get_and_list, xattr_same_value, acl_set_and_remove,
@@ -128,8 +128,13 @@ fn truncate_by_path_same_size(c: &Ctx<'_>) {
 fn truncate_empty_to_zero(c: &Ctx<'_>) {
     touch(c.p("f"));
     let fd = open(c.p("f"), O_RDWR).unwrap();
-    assert_eq!(moved([&c.p("f")], || truncate(c.p("f"), 0).unwrap()), [""]);
     assert_eq!(moved([&c.p("f")], || ftruncate(&fd, 0).unwrap()), ["mc"]);
+}
+
+fn truncate_empty_to_zero_by_path(c: &Ctx<'_>) {
+    touch(c.p("f"));
+    let want = if c.differs() { "mc" } else { "" };
+    assert_eq!(moved([&c.p("f")], || truncate(c.p("f"), 0).unwrap()), [want]);
 }
 
 fn open_trunc(c: &Ctx<'_>) {
@@ -321,7 +326,9 @@ fn acl_set_and_remove(c: &Ctx<'_>) {
     assert_eq!(moved([&c.p("d")], || acl::set(c.p("d"), acl::DEFAULT, &short).unwrap()), ["c"]);
 }
 
+/// A mapping of a file whose page is in memory, so that no fault has to read it.
 fn map_of(f: &Path) -> Map {
+    slurp(f);
     shared(&open(f, O_RDWR).unwrap(), 4096)
 }
 

@@ -392,7 +392,8 @@ fn total_of_list(c: &Ctx<'_>) {
     }
     assert_eq!(listxattr_len(f, 65_536).map(|(n, _)| n), Ok(262 * 250));
     setxattr(f, &format!("user.last{tail}"), b"", 0).unwrap();
-    assert_eq!(listxattr_len(f, 0).map(|(n, _)| n), Ok(263 * 250));
+    let all = if c.differs() { 65_536 } else { 263 * 250 };
+    assert_eq!(listxattr_len(f, 0).map(|(n, _)| n), Ok(all));
     fails(listxattr_len(f, 65_536), E2BIG);
 }
 
