@@ -40,9 +40,19 @@ pub fn encode(entries: &[Entry]) -> Vec<u8> {
 
 /// The entries in the xattr's bytes.
 pub fn decode(bytes: &[u8]) -> Vec<Entry> {
-    assert_eq!(bytes[..4], 2u32.to_le_bytes(), "the version of an ACL xattr");
+    assert_eq!(
+        bytes[..4],
+        2u32.to_le_bytes(),
+        "the version of an ACL xattr"
+    );
     let half = |b: &[u8]| u16::from_le_bytes([b[0], b[1]]);
-    let entry = |b: &[u8]| (half(b), half(&b[2..]), u32::from_le_bytes([b[4], b[5], b[6], b[7]]));
+    let entry = |b: &[u8]| {
+        (
+            half(b),
+            half(&b[2..]),
+            u32::from_le_bytes([b[4], b[5], b[6], b[7]]),
+        )
+    };
     bytes[4..].chunks_exact(8).map(entry).collect()
 }
 
@@ -64,7 +74,11 @@ fn parse_entry(word: &str) -> Entry {
         other => panic!("not an ACL entry: {other:?}"),
     };
     let bit = |c, n| if parts[2].contains(c) { n } else { 0 };
-    (tag, bit('r', 4) | bit('w', 2) | bit('x', 1), id.unwrap_or(NONE))
+    (
+        tag,
+        bit('r', 4) | bit('w', 2) | bit('x', 1),
+        id.unwrap_or(NONE),
+    )
 }
 
 /// The text form of entries.
@@ -80,7 +94,12 @@ pub fn show(entries: &[Entry]) -> String {
             other => format!("{other:#x}:{id}"),
         };
         let letter = |n, c| if perm & n != 0 { c } else { '-' };
-        format!("{who}:{}{}{}", letter(4, 'r'), letter(2, 'w'), letter(1, 'x'))
+        format!(
+            "{who}:{}{}{}",
+            letter(4, 'r'),
+            letter(2, 'w'),
+            letter(1, 'x')
+        )
     };
     entries.iter().map(word).collect::<Vec<_>>().join(",")
 }

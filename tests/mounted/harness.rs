@@ -102,16 +102,34 @@ impl Drop for Extra {
 pub fn mount(source: &str, dir: &Path, kind: &str, flags: u64, data: &str) -> sys::R {
     let (source, dir, kind, data) = (c(source), c(dir), c(kind), c(data));
     // SAFETY: NUL-terminated strings.
-    check(unsafe { libc::mount(source.as_ptr(), dir.as_ptr(), kind.as_ptr(), flags, data.as_ptr().cast()) }).map(drop)
+    check(unsafe {
+        libc::mount(
+            source.as_ptr(),
+            dir.as_ptr(),
+            kind.as_ptr(),
+            flags,
+            data.as_ptr().cast(),
+        )
+    })
+    .map(drop)
 }
 
 fn mount_shmfs(target: Target, dir: &Path, log: &Path, options: &str) -> Result<Daemon, String> {
-    let passthrough = if target == Target::Passthrough { "on" } else { "off" };
+    let passthrough = if target == Target::Passthrough {
+        "on"
+    } else {
+        "off"
+    };
     let options = format!("passthrough={passthrough},dev,suid,{options}");
     let stderr = File::create(log).map_err(|e| format!("create {}: {e}", log.display()))?;
     let mut command = Command::new(env!("CARGO_BIN_EXE_shmfs"));
-    command.args(["mount", "-f", "-o", &options, "shmfs-test"]).arg(dir);
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);
+    command
+        .args(["mount", "-f", "-o", &options, "shmfs-test"])
+        .arg(dir);
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(stderr);
     // SAFETY: prctl is async-signal-safe.
     unsafe {
         command.pre_exec(|| {
@@ -121,17 +139,26 @@ fn mount_shmfs(target: Target, dir: &Path, log: &Path, options: &str) -> Result<
         });
     }
     let child = command.spawn().map_err(|e| format!("start shmfs: {e}"))?;
-    let mut daemon = Daemon { child, log: log.to_owned() };
+    let mut daemon = Daemon {
+        child,
+        log: log.to_owned(),
+    };
     let deadline = Instant::now() + Duration::from_secs(30);
     loop {
         if sys::statfs(dir).is_ok_and(|s| s.f_type == FUSE_SUPER_MAGIC) {
             return Ok(daemon);
         }
         if let Ok(Some(status)) = daemon.child.try_wait() {
-            return Err(format!("shmfs mount -f -o {options} ended with {status}: {}", daemon.log()));
+            return Err(format!(
+                "shmfs mount -f -o {options} ended with {status}: {}",
+                daemon.log()
+            ));
         }
         if Instant::now() > deadline {
-            return Err(format!("shmfs mount -f -o {options} did not answer in 30 s: {}", daemon.log()));
+            return Err(format!(
+                "shmfs mount -f -o {options} did not answer in 30 s: {}",
+                daemon.log()
+            ));
         }
         std::thread::sleep(Duration::from_millis(2));
     }
@@ -140,8 +167,12 @@ fn mount_shmfs(target: Target, dir: &Path, log: &Path, options: &str) -> Result<
 /// Runs `inner` in namespaces of its own (mount and pid; user as an ordinary user) and gives
 /// its exit status. Whatever `inner` does or leaves, nothing of it outlives this call.
 pub fn in_namespaces(inner: impl FnOnce(PathBuf, bool) -> i32) -> i32 {
-    let base = tempfile::Builder::new().prefix("shmfs-mounted-").tempdir().expect("a temporary directory");
-    std::fs::set_permissions(base.path(), std::fs::Permissions::from_mode(0o755)).expect("chmod the base");
+    let base = tempfile::Builder::new()
+        .prefix("shmfs-mounted-")
+        .tempdir()
+        .expect("a temporary directory");
+    std::fs::set_permissions(base.path(), std::fs::Permissions::from_mode(0o755))
+        .expect("chmod the base");
     // SAFETY: Ctrl-C ends the inner processes; we stay to remove the directory.
     unsafe { libc::signal(libc::SIGINT, libc::SIG_IGN) };
     let root = proc::ids().0 == 0;
@@ -178,15 +209,25 @@ fn wait_for(pid: i32) -> i32 {
         if got == pid {
             break;
         }
-        assert!(got > 0 || sys::errno() == sys::EINTR, "waitpid: {:?}", sys::errno());
+        assert!(
+            got > 0 || sys::errno() == sys::EINTR,
+            "waitpid: {:?}",
+            sys::errno()
+        );
     }
-    if libc::WIFSIGNALED(status) { 128 + libc::WTERMSIG(status) } else { libc::WEXITSTATUS(status) }
+    if libc::WIFSIGNALED(status) {
+        128 + libc::WTERMSIG(status)
+    } else {
+        libc::WEXITSTATUS(status)
+    }
 }
 
 fn unshare(flags: i32, what: &str) {
     // SAFETY: no pointers.
     if let Err(e) = check(unsafe { libc::unshare(flags) }) {
-        eprintln!("tests/mounted: unshare({what}): {e:?}; these tests need root, or user namespaces for ordinary users");
+        eprintln!(
+            "tests/mounted: unshare({what}): {e:?}; these tests need root, or user namespaces for ordinary users"
+        );
         exit(101);
     }
 }
@@ -196,22 +237,35 @@ fn private_namespaces(root: bool) {
     if root {
         unshare(libc::CLONE_NEWNS | libc::CLONE_NEWPID, "NEWNS|NEWPID");
     } else {
-        unshare(libc::CLONE_NEWUSER | libc::CLONE_NEWNS | libc::CLONE_NEWPID, "NEWUSER|NEWNS|NEWPID");
+        unshare(
+            libc::CLONE_NEWUSER | libc::CLONE_NEWNS | libc::CLONE_NEWPID,
+            "NEWUSER|NEWNS|NEWPID",
+        );
         map_ids(uid, gid);
     }
-    mount("none", Path::new("/"), "", libc::MS_REC | libc::MS_PRIVATE, "").expect("make / private");
+    mount(
+        "none",
+        Path::new("/"),
+        "",
+        libc::MS_REC | libc::MS_PRIVATE,
+        "",
+    )
+    .expect("make / private");
 }
 
 fn map_ids(uid: u32, gid: u32) {
     std::fs::write("/proc/self/setgroups", "deny").expect("write /proc/self/setgroups");
-    std::fs::write("/proc/self/uid_map", format!("{uid} {uid} 1")).expect("write /proc/self/uid_map");
-    std::fs::write("/proc/self/gid_map", format!("{gid} {gid} 1")).expect("write /proc/self/gid_map");
+    std::fs::write("/proc/self/uid_map", format!("{uid} {uid} 1"))
+        .expect("write /proc/self/uid_map");
+    std::fs::write("/proc/self/gid_map", format!("{gid} {gid} 1"))
+        .expect("write /proc/self/gid_map");
 }
 
 /// Process 1 of the new pid namespace: when it ends the kernel kills all the others.
 fn be_first(base: PathBuf, root: bool, inner: impl FnOnce(PathBuf, bool) -> i32) -> ! {
     die_with_parent();
-    mount("proc", Path::new("/proc"), "proc", 0, "").expect("mount a /proc for the new pid namespace");
+    mount("proc", Path::new("/proc"), "proc", 0, "")
+        .expect("mount a /proc for the new pid namespace");
     // What the tests make lives here and goes with the namespace.
     mount("base", &base, "tmpfs", 0, "mode=755").expect("mount a private tmpfs");
     // SAFETY: still a single thread.
@@ -229,18 +283,34 @@ fn be_first(base: PathBuf, root: bool, inner: impl FnOnce(PathBuf, bool) -> i32)
 
 impl Host {
     /// Mounts what `wanted` names. A target that cannot be mounted is given with the reason.
-    pub fn start(base: PathBuf, root: bool, wanted: &[Target]) -> (Host, Vec<Daemon>, Vec<(Target, String)>) {
-        let mut host = Host { base, points: Vec::new(), user: None, root };
+    pub fn start(
+        base: PathBuf,
+        root: bool,
+        wanted: &[Target],
+    ) -> (Host, Vec<Daemon>, Vec<(Target, String)>) {
+        let mut host = Host {
+            base,
+            points: Vec::new(),
+            user: None,
+            root,
+        };
         let (mut daemons, mut failed) = (Vec::new(), Vec::new());
         for &target in wanted {
-            let dir = host.base.join(if target.is_user() { "user" } else { "root" }).join(target.name());
+            let dir = host
+                .base
+                .join(if target.is_user() { "user" } else { "root" })
+                .join(target.name());
             std::fs::create_dir_all(&dir).expect("create a mount point");
             host.points.push((target, dir));
         }
         if root {
             open_fuse_to_all(&host.base);
         }
-        let (ours, theirs): (Vec<_>, Vec<_>) = host.points.iter().cloned().partition(|(t, _)| !t.is_user() || !root);
+        let (ours, theirs): (Vec<_>, Vec<_>) = host
+            .points
+            .iter()
+            .cloned()
+            .partition(|(t, _)| !t.is_user() || !root);
         for (target, dir) in ours {
             match start_target(target, &dir) {
                 Ok(daemon) => daemons.extend(daemon),
@@ -272,13 +342,21 @@ impl Host {
         }
         let log = dir.with_extension("log");
         match mount_shmfs(target, &dir, &log, options) {
-            Ok(daemon) => Extra { dir, daemon: Some(daemon) },
+            Ok(daemon) => Extra {
+                dir,
+                daemon: Some(daemon),
+            },
             Err(why) => panic!("{why}"),
         }
     }
 
     /// Runs a case on a target in a process of its own.
-    pub fn run(&self, case: &Case, target: Target, difference: Option<&'static Differs>) -> Result<(), String> {
+    pub fn run(
+        &self,
+        case: &Case,
+        target: Target,
+        difference: Option<&'static Differs>,
+    ) -> Result<(), String> {
         let point = self.mountpoint(target).to_owned();
         let mut kid = proc::spawn(|| {
             // SAFETY: a group of its own, so that all of it can be killed.
@@ -314,7 +392,8 @@ impl Host {
             proc::become_user(USER, USER, &[]);
             for (file, what) in [(&space.user, "user"), (&space.mount, "mount")] {
                 // SAFETY: no pointers.
-                check(unsafe { libc::setns(file.as_raw_fd(), 0) }).unwrap_or_else(|e| panic!("setns({what}): {e:?}"));
+                check(unsafe { libc::setns(file.as_raw_fd(), 0) })
+                    .unwrap_or_else(|e| panic!("setns({what}): {e:?}"));
             }
         }
         drop_capabilities();
@@ -359,8 +438,14 @@ impl UserSpace {
                 failed.push((*target, why));
             }
         }
-        let open = |what: &str| File::open(format!("/proc/{}/ns/{what}", kid.pid)).expect("open the user's namespace");
-        UserSpace { user: open("user"), mount: open("mnt"), _kid: kid }
+        let open = |what: &str| {
+            File::open(format!("/proc/{}/ns/{what}", kid.pid)).expect("open the user's namespace")
+        };
+        UserSpace {
+            user: open("user"),
+            mount: open("mnt"),
+            _kid: kid,
+        }
     }
 }
 
@@ -372,7 +457,9 @@ fn why_file(dir: &Path) -> PathBuf {
 fn start_target(target: Target, dir: &Path) -> Result<Option<Daemon>, String> {
     if target.is_tmpfs() {
         let mounted = mount("shmfs-test", dir, "tmpfs", 0, MAIN);
-        return mounted.map(|()| None).map_err(|e| format!("mount tmpfs: {e:?}"));
+        return mounted
+            .map(|()| None)
+            .map_err(|e| format!("mount tmpfs: {e:?}"));
     }
     mount_shmfs(target, dir, &dir.with_extension("log"), MAIN).map(Some)
 }
@@ -404,7 +491,8 @@ fn open_fuse_to_all(base: &Path) {
     sys::mknod(&node, libc::S_IFCHR, libc::makedev(10, 229)).expect("mknod a FUSE device");
     sys::chmod(&node, 0o666).expect("chmod the FUSE device");
     let dev = Path::new("/dev/fuse");
-    mount(&node.to_string_lossy(), dev, "", libc::MS_BIND, "").expect("bind a FUSE device; is there a /dev/fuse (modprobe fuse)?");
+    mount(&node.to_string_lossy(), dev, "", libc::MS_BIND, "")
+        .expect("bind a FUSE device; is there a /dev/fuse (modprobe fuse)?");
 }
 
 /// What capset(2) takes: a header, then effective, permitted and inheritable sets in two halves.
@@ -422,7 +510,13 @@ fn keep_capabilities() {
         (sets[2], sets[5]) = (sets[1], sets[4]);
         libc::syscall(libc::SYS_capset, &header, sets.as_ptr());
         for capability in 0..41 {
-            libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_RAISE, capability, 0, 0);
+            libc::prctl(
+                libc::PR_CAP_AMBIENT,
+                libc::PR_CAP_AMBIENT_RAISE,
+                capability,
+                0,
+                0,
+            );
         }
     }
 }
@@ -431,5 +525,6 @@ fn drop_capabilities() {
     let header = Header(CAPABILITY_VERSION_3, 0);
     let none = [0u32; 6];
     // SAFETY: version 3 takes a header and two triples of words.
-    check(unsafe { libc::syscall(libc::SYS_capset, &header, none.as_ptr()) }).expect("drop all capabilities");
+    check(unsafe { libc::syscall(libc::SYS_capset, &header, none.as_ptr()) })
+        .expect("drop all capabilities");
 }

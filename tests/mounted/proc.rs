@@ -21,7 +21,9 @@ pub fn keep_panics() {
             .map(String::as_str)
             .or_else(|| info.payload().downcast_ref::<&str>().copied())
             .unwrap_or("panicked");
-        let at = info.location().map_or(String::new(), |l| format!(" at {}:{}", l.file(), l.line()));
+        let at = info
+            .location()
+            .map_or(String::new(), |l| format!(" at {}:{}", l.file(), l.line()));
         PANIC.with_borrow_mut(|kept| *kept = format!("{what}{at}"));
     }));
 }
@@ -71,7 +73,11 @@ pub fn spawn(f: impl FnOnce()) -> Kid {
             // SAFETY: ends this child without running its parent's exit handlers.
             unsafe { libc::_exit(code) }
         }
-        pid => Kid { pid, report, reaped: false },
+        pid => Kid {
+            pid,
+            report,
+            reaped: false,
+        },
     }
 }
 
@@ -154,7 +160,11 @@ pub fn dies_of(f: impl FnOnce()) -> Option<i32> {
 pub fn become_user(uid: u32, gid: u32, groups: &[u32]) {
     // SAFETY: `groups` is as long as said; the rest has no pointers.
     unsafe {
-        assert_eq!(libc::setgroups(groups.len(), groups.as_ptr()), 0, "setgroups");
+        assert_eq!(
+            libc::setgroups(groups.len(), groups.as_ptr()),
+            0,
+            "setgroups"
+        );
         assert_eq!(libc::setresgid(gid, gid, gid), 0, "setresgid");
         assert_eq!(libc::setresuid(uid, uid, uid), 0, "setresuid");
     }
@@ -201,7 +211,11 @@ impl Step {
     /// Waits until another process makes the step.
     #[track_caller]
     pub fn wait(&self) {
-        let mut poll = libc::pollfd { fd: raw(&self.0), events: libc::POLLIN, revents: 0 };
+        let mut poll = libc::pollfd {
+            fd: raw(&self.0),
+            events: libc::POLLIN,
+            revents: 0,
+        };
         // SAFETY: one pollfd.
         let n = unsafe { libc::poll(&mut poll, 1, 60_000) };
         assert_eq!(n, 1, "another process did not make its step within 60 s");
@@ -212,7 +226,10 @@ impl Step {
 /// Waits until the kernel's clock for timestamps has moved past every stamp made so far.
 pub fn tick() {
     let read = |id| {
-        let mut t = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        let mut t = libc::timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
         // SAFETY: `t` is writable.
         unsafe { libc::clock_gettime(id, &mut t) };
         (t.tv_sec, t.tv_nsec)
@@ -245,13 +262,24 @@ pub struct Map {
 pub fn mmap(fd: &impl std::os::fd::AsRawFd, len: usize, prot: i32, flags: i32, at: i64) -> R<Map> {
     // SAFETY: the kernel chooses the place.
     let p = unsafe { libc::mmap(std::ptr::null_mut(), len, prot, flags, raw(fd), at) };
-    if p == libc::MAP_FAILED { Err(errno()) } else { Ok(Map { at: p.cast(), len }) }
+    if p == libc::MAP_FAILED {
+        Err(errno())
+    } else {
+        Ok(Map { at: p.cast(), len })
+    }
 }
 
 /// A shared, writable mapping of the first `len` bytes.
 #[track_caller]
 pub fn shared(fd: &impl std::os::fd::AsRawFd, len: usize) -> Map {
-    mmap(fd, len, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED, 0).expect("mmap")
+    mmap(
+        fd,
+        len,
+        libc::PROT_READ | libc::PROT_WRITE,
+        libc::MAP_SHARED,
+        0,
+    )
+    .expect("mmap")
 }
 
 impl Map {
@@ -276,7 +304,9 @@ impl Map {
 
     /// Copies `data` in.
     pub fn fill(&self, at: usize, data: &[u8]) {
-        data.iter().enumerate().for_each(|(i, &b)| self.set(at + i, b));
+        data.iter()
+            .enumerate()
+            .for_each(|(i, &b)| self.set(at + i, b));
     }
 
     /// msync(2) of all of it.

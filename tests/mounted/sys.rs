@@ -45,7 +45,11 @@ pub fn errno() -> E {
 
 /// The result of a call that answers −1 on failure.
 pub fn check<T: PartialEq + From<i8>>(ret: T) -> R<T> {
-    if ret == T::from(-1) { Err(errno()) } else { Ok(ret) }
+    if ret == T::from(-1) {
+        Err(errno())
+    } else {
+        Ok(ret)
+    }
 }
 
 fn done<T: PartialEq + From<i8>>(ret: T) -> R {
@@ -252,7 +256,8 @@ pub fn read(fd: &impl AsRawFd, len: usize) -> R<Vec<u8>> {
 /// pwrite(2).
 pub fn pwrite(fd: &impl AsRawFd, data: &[u8], at: i64) -> R<usize> {
     // SAFETY: `data` is as long as said.
-    check(unsafe { libc::pwrite(raw(fd), data.as_ptr().cast(), data.len(), at) }).map(|n| n as usize)
+    check(unsafe { libc::pwrite(raw(fd), data.as_ptr().cast(), data.len(), at) })
+        .map(|n| n as usize)
 }
 
 /// pread(2) of up to `len` bytes.
@@ -339,7 +344,12 @@ pub fn fstat(fd: &impl AsRawFd) -> R<Stat> {
 /// utimensat(2) by path; `None` for the times is "both now".
 pub fn utimens(p: impl AsP, times: Option<[(i64, i64); 2]>, flags: c_int) -> R {
     let p = c(p);
-    let times = times.map(|t| t.map(|(s, n)| libc::timespec { tv_sec: s, tv_nsec: n }));
+    let times = times.map(|t| {
+        t.map(|(s, n)| libc::timespec {
+            tv_sec: s,
+            tv_nsec: n,
+        })
+    });
     let ptr = times.as_ref().map_or(std::ptr::null(), |t| t.as_ptr());
     // SAFETY: `ptr` is null or two timespecs.
     done(unsafe { libc::utimensat(libc::AT_FDCWD, p.as_ptr(), ptr, flags) })
@@ -347,7 +357,10 @@ pub fn utimens(p: impl AsP, times: Option<[(i64, i64); 2]>, flags: c_int) -> R {
 
 /// futimens(3).
 pub fn futimens(fd: &impl AsRawFd, times: [(i64, i64); 2]) -> R {
-    let times = times.map(|(s, n)| libc::timespec { tv_sec: s, tv_nsec: n });
+    let times = times.map(|(s, n)| libc::timespec {
+        tv_sec: s,
+        tv_nsec: n,
+    });
     // SAFETY: two timespecs.
     done(unsafe { libc::futimens(raw(fd), times.as_ptr()) })
 }
@@ -366,14 +379,30 @@ pub fn statfs(p: impl AsP) -> R<libc::statfs> {
 pub fn setxattr(p: impl AsP, name: &str, value: &[u8], flags: c_int) -> R {
     let (p, name) = (c(p), cs(name));
     // SAFETY: `value` is as long as said.
-    done(unsafe { libc::setxattr(p.as_ptr(), name.as_ptr(), value.as_ptr().cast(), value.len(), flags) })
+    done(unsafe {
+        libc::setxattr(
+            p.as_ptr(),
+            name.as_ptr(),
+            value.as_ptr().cast(),
+            value.len(),
+            flags,
+        )
+    })
 }
 
 /// lsetxattr(2).
 pub fn lsetxattr(p: impl AsP, name: &str, value: &[u8], flags: c_int) -> R {
     let (p, name) = (c(p), cs(name));
     // SAFETY: `value` is as long as said.
-    done(unsafe { libc::lsetxattr(p.as_ptr(), name.as_ptr(), value.as_ptr().cast(), value.len(), flags) })
+    done(unsafe {
+        libc::lsetxattr(
+            p.as_ptr(),
+            name.as_ptr(),
+            value.as_ptr().cast(),
+            value.len(),
+            flags,
+        )
+    })
 }
 
 /// getxattr(2) into a buffer of `len` bytes; gives what the call said and the buffer.
@@ -381,7 +410,8 @@ pub fn getxattr_len(p: impl AsP, name: &str, len: usize) -> R<(usize, Vec<u8>)> 
     let (p, name) = (c(p), cs(name));
     let mut buf = vec![0u8; len];
     // SAFETY: `buf` is as long as said.
-    let n = check(unsafe { libc::lgetxattr(p.as_ptr(), name.as_ptr(), buf.as_mut_ptr().cast(), len) })?;
+    let n =
+        check(unsafe { libc::lgetxattr(p.as_ptr(), name.as_ptr(), buf.as_mut_ptr().cast(), len) })?;
     buf.truncate(n as usize);
     Ok((n as usize, buf))
 }
@@ -430,7 +460,12 @@ pub fn umask(mask: u32) -> u32 {
 pub fn ls(p: impl AsP) -> Vec<String> {
     let mut names: Vec<String> = std::fs::read_dir(p.as_ref())
         .expect("open a directory")
-        .map(|e| e.expect("read a directory").file_name().to_string_lossy().into_owned())
+        .map(|e| {
+            e.expect("read a directory")
+                .file_name()
+                .to_string_lossy()
+                .into_owned()
+        })
         .collect();
     names.sort();
     names

@@ -120,8 +120,19 @@ pub struct Ctx<'h> {
 
 impl<'h> Ctx<'h> {
     /// The context of one trial.
-    pub fn new(host: &'h Host, target: Target, dir: PathBuf, difference: Option<&'static Differs>) -> Ctx<'h> {
-        Ctx { dir, target, host, difference, consulted: Cell::new(false) }
+    pub fn new(
+        host: &'h Host,
+        target: Target,
+        dir: PathBuf,
+        difference: Option<&'static Differs>,
+    ) -> Ctx<'h> {
+        Ctx {
+            dir,
+            target,
+            host,
+            difference,
+            consulted: Cell::new(false),
+        }
     }
 
     /// A path in the case's directory.
@@ -138,7 +149,10 @@ impl<'h> Ctx<'h> {
     /// Fails a case that is listed as different and never asked.
     pub fn check_consulted(&self) {
         let forgotten = self.difference.is_some() && !self.consulted.get();
-        assert!(!forgotten, "listed in DIFFERS, but the case has no different result to assert");
+        assert!(
+            !forgotten,
+            "listed in DIFFERS, but the case has no different result to assert"
+        );
     }
 
     /// A mount of the case's own, of the same kind of target, gone when the guard drops.
