@@ -9,6 +9,9 @@ use std::time::{Duration, Instant};
 
 const SHMFS: &str = env!("CARGO_BIN_EXE_shmfs");
 
+/// Words for a bash whose turns can be told.
+const SHELL: [&str; 4] = ["--norc", "--noprofile", "--noediting", "-i"];
+
 /// A program that leads the session of a terminal.
 struct Terminal {
     master: File,
@@ -140,8 +143,7 @@ fn wait_until_stopped(pid: &str) {
 
 #[test]
 fn control_z_stops_it_and_fg_goes_on() {
-    let mut terminal =
-        Terminal::start(Command::new("bash").args(["--norc", "--noprofile", "--noediting", "-i"]));
+    let mut terminal = Terminal::start(Command::new("bash").args(SHELL));
     let directory = tempfile::tempdir().expect("a temporary directory");
     let file = directory.path().join("pid");
     let command = format!(
@@ -166,4 +168,41 @@ fn control_z_stops_it_and_fg_goes_on() {
     terminal.expect("prompt> ");
     terminal.press("exit 3\n");
     assert_eq!(terminal.status(), Some(3));
+}
+
+#[test]
+fn control_z_is_nothing_where_nobody_could_continue_it() {
+    let script = "echo ready; read x; echo got $x";
+    let mut terminal = Terminal::start(Command::new(SHMFS).args(["run", "--", "sh", "-c", script]));
+    terminal.expect("ready");
+    terminal.press("\x1a");
+    terminal.press("this\n");
+    terminal.expect("got this");
+    assert_eq!(terminal.status(), Some(0));
+}
+
+#[test]
+fn a_stopped_job_ends_with_its_shell() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let file = directory.path().join("pid");
+    let mut terminal = Terminal::start(Command::new("bash").args(SHELL));
+    let command = format!(
+        "run -- sh -c 'echo $$ > {}; echo rea''dy; sleep 1000'",
+        file.display()
+    );
+    terminal.press(&format!("{SHMFS} {command}\n"));
+    terminal.expect("ready");
+    terminal.press("\x1a");
+    terminal.expect("Stopped");
+    let pid = std::fs::read_to_string(file).expect("the command's number");
+    wait_until_stopped(pid.trim());
+    terminal.child.kill().expect("kill");
+    let begin = Instant::now();
+    while std::path::Path::new("/proc").join(pid.trim()).exists() {
+        assert!(
+            begin.elapsed() < Duration::from_secs(20),
+            "the command is left"
+        );
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
