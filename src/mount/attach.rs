@@ -10,7 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::thread;
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::place::Place;
@@ -32,8 +32,8 @@ pub(crate) struct Connection {
 
 /// Opens /dev/fuse.
 pub(crate) fn open_device() -> Result<OwnedFd> {
-    let flags = OFlags::RDWR | OFlags::CLOEXEC;
-    rustix::fs::open(DEVICE, flags, Mode::empty()).map_err(|error| {
+    let device = open_character_device(Path::new(DEVICE));
+    device.map_err(|error| {
         let failure = Error::path("open", Path::new(DEVICE), error);
         match error {
             Errno::NOENT | Errno::NXIO | Errno::NODEV => failure
@@ -42,9 +42,21 @@ pub(crate) fn open_device() -> Result<OwnedFd> {
             Errno::PERM => {
                 failure.hint("The container's device rules forbid it: --device /dev/fuse")
             }
+            Errno::NOTTY => failure
+                .hint("It is no device. As root: rm /dev/fuse && mknod -m 666 /dev/fuse c 10 229"),
             _ => failure,
         }
     })
+}
+
+fn open_character_device(path: &Path) -> rustix::io::Result<OwnedFd> {
+    let device = rustix::fs::open(path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
+    let mode = rustix::fs::fstat(&device)?.st_mode;
+    if FileType::from_raw_mode(mode) == FileType::CharacterDevice {
+        Ok(device)
+    } else {
+        Err(Errno::NOTTY)
+    }
 }
 
 /// Makes the file system in the kernel.
@@ -118,4 +130,27 @@ fn tree_by_namespace(anteroom: BorrowedFd<'_>, entrance: &CStr) -> io::Result<Ow
 pub(crate) fn attach(tree: &OwnedFd, place: &Place) -> Result<()> {
     mount::attach(tree.as_fd(), place)
         .map_err(|error| Error::path("mount on", place.path(), error).code(ExitCode::Mount))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fuse::{Layout, Service};
+    use crate::mount::table;
+
+    #[test]
+    fn the_tree_is_bound_without_a_detached_clone() {
+        let options = Options::default();
+        let connection = connect(&options, OsStr::new("test")).expect("needs root and /dev/fuse");
+        let service = Service::start(connection.device, None, &options, Layout::Anteroom).unwrap();
+        let entrance = service.entrance().unwrap();
+        let tree = tree_by_namespace(connection.anteroom.as_fd(), entrance).unwrap();
+        drop(connection.anteroom);
+        // It outlives the namespace that it was cloned in, and is not seen in this one.
+        rustix::fs::fstat(&tree).unwrap();
+        let mut entries = table::entries().unwrap().into_iter();
+        assert!(!entries.any(|entry| entry.is_shmfs() && entry.source == "test"));
+        drop(tree);
+        service.wait().unwrap();
+    }
 }

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `status` | `ok` and what the daemon knows, as JSON |
 //! | `remount size=BYTES,nr_inodes=N` | `ok`; either part may be missing |
-//! | `umount`, `umount force` | `ok` at once: as SIGTERM, as a second SIGTERM |
+//! | `umount`, `umount force` | `ok` at once: as SIGTERM, as SIGQUIT |
 //! | `wait` | `ok`; the connection closes when the daemon has ended |
 //!
 //! A failure is answered by `error` and a text. The socket bears the device number of the file
@@ -139,7 +139,7 @@ fn converse(mut connection: &UnixStream, live: &Live) -> io::Result<()> {
         "status" => Ok(live.service.status()),
         "remount" => remount(live, rest),
         "umount" => {
-            serve::end(live, if rest == "force" { 2 } else { 1 });
+            serve::ask(rest == "force");
             Ok(String::new())
         }
         "wait" => Ok(String::new()),

@@ -100,6 +100,9 @@ fn refused(what: &str, output: &Output) -> Error {
         return failure
             .hint("Load the kernel's FUSE: modprobe fuse. In a container: --device /dev/fuse");
     }
+    if said.contains("failed to access mountpoint") {
+        return failure.hint("On top of a FUSE file system only root can mount: unmount it first.");
+    }
     if said.contains("too many FUSE filesystems") {
         return failure.hint("As root, raise mount_max in /etc/fuse.conf.");
     }

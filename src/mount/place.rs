@@ -22,8 +22,9 @@ impl Place {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let directory =
             rustix::fs::open(path, flags, Mode::empty()).map_err(|error| unusable(path, error))?;
-        // O_PATH asks the file system nothing, fstat does: a dead mount shows itself here.
-        rustix::fs::fstat(&directory).map_err(|error| unusable(path, error))?;
+        // O_PATH asks the file system nothing, and fstat may be answered from a cache; this goes to
+        // the file system: a dead mount shows itself here.
+        rustix::fs::fstatfs(&directory).map_err(|error| unusable(path, error))?;
         let path =
             table::path_of(&directory).map_err(|error| Error::path("resolve", path, error))?;
         Ok(Place { directory, path })

@@ -4,13 +4,24 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::thread;
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::live::{Identity, Live, Unmounted};
-use crate::error::{Error, ExitCode, Result};
+use crate::error::{Error, Result};
+use crate::sys::process;
 use crate::sys::signal::{Set, Signals};
 
-const ENDING: [i32; 2] = [libc::SIGTERM, libc::SIGINT];
+/// Asks the daemon to end; the second time, at once.
+const END: [i32; 2] = [libc::SIGTERM, libc::SIGINT];
+
+/// Asks the daemon to end at once.
+const ABORT: i32 = libc::SIGQUIT;
+
+/// How long an aborted connection may take to end; the end of the process ends it in any case.
+const ABORTED: Timespec = Timespec {
+    tv_sec: 1,
+    tv_nsec: 0,
+};
 
 /// What asks the daemon to end.
 #[derive(Debug)]
@@ -23,7 +34,8 @@ impl Requests {
     ///
     /// To be called before any thread is made: the mask is inherited.
     pub(crate) fn listen(with_hangup: bool) -> Result<Requests> {
-        let mut all = ENDING.to_vec();
+        let mut all = END.to_vec();
+        all.push(ABORT);
         if with_hangup {
             all.push(libc::SIGHUP);
         }
@@ -35,16 +47,23 @@ impl Requests {
     }
 }
 
+/// Asks this process to end, as a signal from outside does.
+pub(crate) fn ask(at_once: bool) {
+    let signal = if at_once { ABORT } else { libc::SIGTERM };
+    process::kill(std::process::id() as i32, signal);
+}
+
 /// Serves until nobody uses the file system any more.
 pub(crate) fn serve(live: &Arc<Live>, requests: &Requests) -> Result<()> {
     let ended = watch(live)?;
-    let mut asked = 0;
+    let (mut asked, mut aborted) = (false, false);
     loop {
         let mut waiting = [
             PollFd::new(&requests.signals, PollFlags::IN),
             PollFd::new(&ended, PollFlags::IN),
         ];
-        match poll(&mut waiting, None) {
+        match poll(&mut waiting, aborted.then_some(&ABORTED)) {
+            Ok(0) => break,
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(Error::system("cannot wait for signals", error)),
         }
@@ -52,13 +71,27 @@ pub(crate) fn serve(live: &Arc<Live>, requests: &Requests) -> Result<()> {
             break;
         }
         while let Some(signal) = requests.signals.next() {
-            asked += 1;
             tracing::info!(signal = signal.number, "asked to end");
-            end(live, asked);
+            if asked || signal.number == ABORT {
+                aborted = true;
+                abort(live);
+            } else {
+                asked = true;
+                end(live);
+            }
         }
     }
     clear(live);
     Ok(())
+}
+
+/// Ends the connection, whoever uses the mount.
+fn abort(live: &Live) {
+    detach(&live.identity);
+    tracing::warn!("ending the connection at once");
+    if !live.service.abort() {
+        tracing::info!("the kernel gives no way to do that: the end of this process does it");
+    }
 }
 
 /// A descriptor that becomes readable at the end of the connection.
@@ -80,17 +113,8 @@ fn watch(live: &Arc<Live>) -> Result<OwnedFd> {
     Ok(ended)
 }
 
-/// The first time it unmounts; a busy mount only disappears. The second time it aborts.
-pub(crate) fn end(live: &Live, asked: u32) {
-    if asked > 1 {
-        detach(&live.identity);
-        tracing::warn!("asked again: ending the connection at once");
-        if !live.service.abort() {
-            tracing::warn!("the kernel gives no way to do that: ending this process instead");
-            std::process::exit(i32::from(ExitCode::Interrupted as u8));
-        }
-        return;
-    }
+/// Unmounts; a busy mount only disappears.
+fn end(live: &Live) {
     match live.identity.unmount(false) {
         Ok(Unmounted::Done) => {}
         Ok(Unmounted::Busy) => {

@@ -109,12 +109,11 @@ impl Fs {
             .commit(&mut tree, change, now)
             .ok_or(Errno::EIO)?;
         inode.state().data = data;
-        inode.raise_lookups();
-        self.entry(&tree, &inode)
+        self.found(&tree, &inode)
     }
 
     /// Owner, group, mode and ACLs of a new inode (`inode_init_owner`, `posix_acl_create`).
-    fn new_inode(
+    pub(super) fn new_inode(
         &self,
         caller: &Caller,
         tree: &Tree,
@@ -181,8 +180,7 @@ impl Fs {
         let now = self.clock.now();
         self.superblock
             .commit(&mut tree, TreeChange::Link { at, ino }, now);
-        inode.raise_lookups();
-        self.entry(&tree, &inode)
+        self.found(&tree, &inode)
     }
 }
 

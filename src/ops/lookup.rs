@@ -21,7 +21,12 @@ impl Fs {
             b".." => tree.inode(tree.directory(dir)?.parent)?,
             _ => tree.find(dir, name)?.ok_or(Errno::ENOENT)?,
         };
-        let entry = self.entry(&tree, inode)?;
+        self.found(&tree, inode)
+    }
+
+    /// What the kernel learns of an inode, and the reference that it has from then on: none without an answer.
+    pub(super) fn found(&self, tree: &Tree, inode: &Inode) -> Result<Entry> {
+        let entry = self.entry(tree, inode)?;
         inode.raise_lookups();
         Ok(entry)
     }
@@ -37,7 +42,8 @@ impl Fs {
         }
         let orphan = {
             let mut state = inode.state();
-            state.data.exposed = false;
+            // A lookup may have come in between, and an open that exposes it: that one locks the state later.
+            state.data.exposed &= inode.lookups() != 0;
             state.is_orphan()
         };
         if orphan {

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 
-use rustix::process::{Pid, Signal, set_parent_process_death_signal, setpgid};
+use rustix::process::{Signal, set_parent_process_death_signal};
 
 use super::server::Event;
 use super::way::Way;
@@ -19,8 +19,6 @@ pub(super) struct Original {
     pub(super) mask: Set,
     /// SIGCHLD was ignored.
     pub(super) child_ignored: bool,
-    /// The process group.
-    pub(super) group: Pid,
 }
 
 /// What it tells the server once it is where it shall be: no exit code of a failure.
@@ -55,7 +53,6 @@ pub(super) fn become_command(
 }
 
 fn restore(original: &Original) -> std::io::Result<()> {
-    setpgid(None, Some(original.group))?;
     // The last resort, where front, keeper and server are killed at once.
     set_parent_process_death_signal(Some(Signal::KILL))?;
     set_ignored(libc::SIGCHLD, original.child_ignored);

@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::process::{Pid, WaitOptions, getpgrp, set_child_subreaper};
+use rustix::process::{Pid, WaitOptions, set_child_subreaper};
 
 use super::command::Original;
 use super::server::Event;
@@ -37,6 +37,7 @@ fn failed(error: std::io::Error) -> Error {
 /// What the front knows of the others.
 struct Front {
     keeper: Pid,
+    keeper_was_killed: bool,
     signals: Signals,
     /// Its end tells the server to end everything.
     channel: Option<OwnedFd>,
@@ -65,7 +66,6 @@ impl Front {
         let original = Original {
             mask,
             child_ignored,
-            group: getpgrp(),
         };
         let strangers = tree::children_now();
         set_child_subreaper(Some(rustix::process::getpid()))?;
@@ -80,6 +80,7 @@ impl Front {
         descriptors::leave_terminal(false)?;
         Ok(Front {
             keeper,
+            keeper_was_killed: false,
             signals,
             channel: Some(ours),
             strangers,
@@ -104,11 +105,10 @@ impl Front {
                 break;
             }
         }
-        // What the server said last may still be unread.
-        while self.channel.is_some() {
-            self.hear()?;
-            if self.status.is_some() || self.error.is_some() {
-                break;
+        if !self.keeper_was_killed {
+            // Whoever could write has ended: what was said last is read to the end.
+            while self.channel.is_some() {
+                self.hear()?;
             }
         }
         // Nothing is left unless one of the others was killed.
@@ -169,10 +169,13 @@ impl Front {
         }
     }
 
-    fn keeper_ended(&self) -> std::io::Result<bool> {
+    fn keeper_ended(&mut self) -> std::io::Result<bool> {
         loop {
             match process::reap(WaitOptions::NOHANG) {
-                Ok(Some((pid, _))) if pid == self.keeper => return Ok(true),
+                Ok(Some((pid, status))) if pid == self.keeper => {
+                    self.keeper_was_killed = !status.exited();
+                    return Ok(true);
+                }
                 Ok(Some(_)) => {}
                 Ok(None) => return Ok(false),
                 Err(error) => return Err(error),

@@ -21,13 +21,13 @@ pub(super) fn keep(arguments: &RunArgs, channel: OwnedFd, original: &Original) -
 }
 
 fn start(arguments: &RunArgs, channel: OwnedFd, original: &Original) -> std::io::Result<()> {
-    // Neither the terminal's signals nor its stops are for the processes that serve.
-    setpgid(None, None)?;
+    Set::of(&STOPS).block()?;
     set_child_subreaper(Some(getpid()))?;
     let Some(server) = process::fork()? else {
         process::exit_now(server::serve(arguments, channel, original));
     };
     drop(channel);
+    leave_group()?;
     // Who kills all processes named shmfs leaves this one to end the command.
     process::set_name(c"shm-keeper");
     descriptors::leave_terminal(true)?;
@@ -40,4 +40,15 @@ fn start(arguments: &RunArgs, channel: OwnedFd, original: &Original) -> std::io:
     }
     tree::end_at_once(&signals, &[]);
     Ok(())
+}
+
+/// What the terminal sends to stop a job: until they have left it, the processes that serve must not.
+const STOPS: [i32; 3] = [libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU];
+
+/// Leaves the group of the front and the command, which the terminal treats as one job.
+///
+/// Each process does it once it has forked: the command must be left in the group, since a group of
+/// another namespace of processes cannot be entered again.
+pub(super) fn leave_group() -> std::io::Result<()> {
+    Ok(setpgid(None, None)?)
 }

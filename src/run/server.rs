@@ -7,10 +7,10 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, WaitOptions, getpid, set_child_subreaper};
 
-use super::RunArgs;
 use super::command::{ENTERED, Original, become_command};
 use super::tree::{Ending, Grace};
 use super::way::Way;
+use super::{RunArgs, keeper};
 use crate::error::{Error, ExitCode, Result};
 use crate::fuse::Service;
 use crate::mount::live::Identity;
@@ -61,8 +61,13 @@ impl Event {
 
 /// Serves until the command, and what it started, has ended; returns the exit status.
 pub(super) fn serve(arguments: &RunArgs, front: OwnedFd, original: &Original) -> i32 {
-    let served =
-        Server::start(arguments, &front, original).and_then(|server| server.run(arguments.wait));
+    let served = Server::start(arguments, &front, original).and_then(|server| {
+        let served = server.run(arguments.wait);
+        // Somebody outside may hold a file of ours: the end of the process ends the connection, and
+        // nobody waits for that somebody.
+        std::mem::forget(server);
+        served
+    });
     let Err(error) = served else {
         return 0;
     };
@@ -123,7 +128,7 @@ impl<'a> Server<'a> {
     }
 
     /// Until all has ended.
-    fn run(self, wait: bool) -> Result<()> {
+    fn run(&self, wait: bool) -> Result<()> {
         let mut ended = false;
         loop {
             let mut waiting = [
@@ -185,6 +190,7 @@ impl<'a> Server<'a> {
 fn leave(kept: &[BorrowedFd<'_>], way: &Way) -> io::Result<()> {
     let mut kept = kept.to_vec();
     kept.extend(way.descriptors());
+    keeper::leave_group()?;
     descriptors::close_all_but(&kept)?;
     descriptors::leave_terminal(false)?;
     rustix::process::chdir("/")?;

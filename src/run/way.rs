@@ -38,6 +38,9 @@ impl Way {
                 Ok(()) => namespace::unshare_user_and_mounts(&IdMaps::of_caller())
                     .map_err(no_namespace)?,
                 Err(error) => {
+                    // Without a namespace the command could not see what fusermount3 mounts.
+                    namespace::probe_user_namespace(&IdMaps::of_caller(), c"tmpfs")
+                        .map_err(no_namespace)?;
                     tracing::debug!(%error, "no FUSE in a user namespace; trying fusermount3");
                     return Outside::mount(options).map(Way::Outside);
                 }
@@ -96,7 +99,7 @@ fn probe() -> io::Result<()> {
     namespace::probe_user_namespace(&IdMaps::of_caller(), c"fuse")
 }
 
-fn no_namespace(error: Errno) -> Error {
+fn no_namespace(error: impl Into<io::Error>) -> Error {
     Error::system("cannot make a namespace of mounts", error).hint(
         "An ordinary user needs user namespaces: sysctl user.max_user_namespaces must not be 0, \
          kernel.unprivileged_userns_clone not 0, kernel.apparmor_restrict_unprivileged_userns not 1, \
