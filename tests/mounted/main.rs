@@ -13,6 +13,7 @@ mod differential;
 mod differs;
 mod harness;
 mod proc;
+mod rng;
 mod roles;
 mod sys;
 mod table;

@@ -8,7 +8,7 @@ use crate::sys::{self, *};
 use crate::table::Ctx;
 
 crate::cases!["atime";
-    nobody: relatime_read, relatime_read_again, relatime_fresh, relatime_after_a_day, relatime_readdir, readdir_of_empty, readlink_moves, followed_symlink, lookup_moves_nothing,
+    nobody: relatime_read, relatime_read_again, relatime_after_chmod, relatime_fresh, relatime_after_a_day, relatime_readdir, readdir_of_empty, readlink_moves, followed_symlink, lookup_moves_nothing,
         read_at_the_end, read_nothing, mapped_touch, sendfile_reads, exec_reads, noatime_of_an_inode, noatime_of_a_directory, set_explicit, set_nanoseconds,
         set_before_1970, set_year_2500, set_extremes, set_now, set_omit, set_one_now_one_omit, set_null, set_bad_nanoseconds, set_symlink_itself,
         set_directory, set_by_descriptor, set_moves_ctime, set_then_write, set_then_close, set_mapped, utime_of_missing,
@@ -57,6 +57,20 @@ fn relatime_read_again(c: &Ctx<'_>) {
         return;
     }
     assert!(is_now(atime(f)));
+}
+
+fn relatime_after_chmod(c: &Ctx<'_>) {
+    // A change of ctime alone makes the next read move atime.
+    let f = &c.p("f");
+    put(f, b"data");
+    tick();
+    read_all(f);
+    tick();
+    chmod(f, 0o600).unwrap();
+    let before = atime(f);
+    tick();
+    read_all(f);
+    assert_eq!(atime(f) > before, !c.differs());
 }
 
 fn relatime_fresh(c: &Ctx<'_>) {

@@ -10,7 +10,7 @@ use crate::table::Ctx;
 
 crate::cases!["readdir";
     nobody: empty, dot_and_dotdot, types, inode_numbers, hundred_thousand, while_entries_come, while_entries_go, rename_while_reading_ends, seekdir_returns, seekdir_after_changes, rewinddir_sees_new, two_streams, small_buffer, tiny_buffer_is_einval,
-        lseek_to_the_end, lseek_to_zero, dup_shares_position, removed_directory, order_of_creation, deleting_all_while_reading, after_rename_of_the_directory, renamed_entry_seen, replaced_entry_seen_once, sizes_follow, fork_shares_stream,
+        lseek_to_the_end, lseek_to_zero, dup_shares_position, removed_directory, order_of_creation, order_after_rename, order_after_exchange, order_after_whiteout, deleting_all_while_reading, after_rename_of_the_directory, renamed_entry_seen, replaced_entry_seen_once, sizes_follow, fork_shares_stream,
         not_a_directory, read_only_descriptor, long_names, exchange_while_open, position_survives_unlink_of_it;
 ];
 
@@ -302,6 +302,43 @@ fn order_of_creation(c: &Ctx<'_>) {
         touch(c.p(name));
     }
     assert_eq!(Dir::open(&c.dir).names(), ["c", "a", "b"]);
+}
+
+fn order_after_rename(c: &Ctx<'_>) {
+    for name in ["a", "b", "c", "d", "e"] {
+        touch(c.p(name));
+    }
+    rename(c.p("b"), c.p("x")).unwrap();
+    assert_eq!(Dir::open(&c.dir).names(), ["x", "e", "d", "c", "a"]);
+    rename(c.p("e"), c.p("a")).unwrap();
+    // The name that was replaced is new as well.
+    assert_eq!(Dir::open(&c.dir).names(), ["a", "x", "d", "c"]);
+    link(c.p("c"), c.p("l")).unwrap();
+    assert_eq!(Dir::open(&c.dir).names(), ["l", "a", "x", "d", "c"]);
+}
+
+fn order_after_exchange(c: &Ctx<'_>) {
+    for name in ["a", "b", "c", "d", "e"] {
+        touch(c.p(name));
+    }
+    rename2(c.p("b"), c.p("d"), RENAME_EXCHANGE).unwrap();
+    // Both are new, the second name the newer.
+    assert_eq!(Dir::open(&c.dir).names(), ["d", "b", "e", "c", "a"]);
+    mkdir(c.p("z"), 0o700).unwrap();
+    touch(c.p("z/y"));
+    touch(c.p("z/w"));
+    rename2(c.p("b"), c.p("z/y"), RENAME_EXCHANGE).unwrap();
+    assert_eq!(Dir::open(&c.dir).names(), ["b", "z", "d", "e", "c", "a"]);
+    assert_eq!(Dir::open(c.p("z")).names(), ["y", "w"]);
+}
+
+fn order_after_whiteout(c: &Ctx<'_>) {
+    for name in ["a", "b", "c"] {
+        touch(c.p(name));
+    }
+    if rename2(c.p("a"), c.p("x"), RENAME_WHITEOUT).is_ok() {
+        assert_eq!(Dir::open(&c.dir).names(), ["x", "a", "c", "b"]);
+    }
 }
 
 fn deleting_all_while_reading(c: &Ctx<'_>) {

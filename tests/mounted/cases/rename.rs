@@ -15,7 +15,7 @@ crate::cases!["rename";
         exchange_file_and_directory, exchange_missing, exchange_with_itself, exchange_directories_across,
         exchange_ancestor, exchange_noreplace_together, unknown_flag, special_files, to_long_name, open_directory,
         over_in_another_directory, keeps_inode_number, cycle_of_names, replaced_nlink, empty_directory_nlink;
-    root: whiteout, whiteout_with_noreplace, whiteout_with_exchange, whiteout_as_a_user, sticky_source, sticky_target, sticky_target_owner,
+    root: whiteout, whiteout_with_noreplace, whiteout_with_exchange, whiteout_as_a_user, whiteout_in_setgid_directory, sticky_source, sticky_target, sticky_target_owner,
         unwritable_subdirectory, readonly_parents, exchange_sticky, other_file_system;
 ];
 
@@ -377,6 +377,14 @@ fn whiteout_as_a_user(c: &Ctx<'_>) {
     });
     let st = stat(c.p("a")).unwrap();
     assert_eq!((st.mode, st.rdev, st.uid), (S_IFCHR, 0, 1000));
+}
+
+fn whiteout_in_setgid_directory(c: &Ctx<'_>) {
+    chown(&c.dir, 0, 2000).unwrap();
+    chmod(&c.dir, 0o2777).unwrap();
+    touch(c.p("a"));
+    rename2(c.p("a"), c.p("b"), WHITEOUT).unwrap();
+    assert_eq!(stat(c.p("a")).unwrap().gid, 2000);
 }
 
 fn sticky(c: &Ctx<'_>, dir: &str) {

@@ -13,7 +13,7 @@ crate::cases!["suid";
         fallocate_by_user, fallocate_by_root, punch_by_user, copy_range_by_user, splice_by_user, sendfile_by_user, mapped_store_keeps, write_by_owner, write_by_group_member,
         sgid_without_group_exec, chown_by_root, chown_of_directory, chown_to_same, chown_by_owner, chmod_by_outsider_drops_sgid, chmod_by_member_keeps_sgid, chmod_of_directory_by_outsider,
         xattr_keeps, rename_and_link_keep, utimens_keeps, capability_removed_by_write, capability_removed_by_chown, capability_set_by_user, executes_as_owner, new_file_has_none, o_direct_write,
-        write_through_two_names, lchown_keeps_mode;
+        write_through_two_names, lchown_keeps_mode, chown_nothing_by_readers, chown_nothing_by_writers;
     nobody: own_file_write, own_file_truncate, own_file_chmod;
 ];
 
@@ -355,6 +355,20 @@ fn lchown_keeps_mode(c: &Ctx<'_>) {
     assert_eq!(perm(c), BOTH);
     chown(c.p("f"), 1000, 1000).unwrap();
     assert_eq!(perm(c), 0o777);
+}
+
+fn chown_nothing_by_readers(c: &Ctx<'_>) {
+    // notify_change turns it into a change of mode, which is the owner's alone.
+    setid(c, 0o6755);
+    as_user(1000, || fails(chown(c.p("f"), u32::MAX, u32::MAX), EPERM));
+    assert_eq!(perm(c), 0o6755);
+}
+
+fn chown_nothing_by_writers(c: &Ctx<'_>) {
+    setid(c, BOTH);
+    let (want, left) = if c.differs() { (Ok(()), 0o777) } else { (Err(EPERM), BOTH) };
+    as_user(1000, || assert_eq!(chown(c.p("f"), u32::MAX, u32::MAX), want));
+    assert_eq!(perm(c), left);
 }
 
 fn own_file_write(c: &Ctx<'_>) {
