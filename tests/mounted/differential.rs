@@ -40,7 +40,12 @@ fn run(c: &Ctx<'_>, options: &str) {
     for seed in first..first + SEQUENCES {
         let arbiter = c.host.extra(Target::Tmpfs, options);
         let tested = c.host.extra(c.target, options);
-        compare(seed, &mut Side::new(&arbiter.dir), &mut Side::new(&tested.dir), cached);
+        compare(
+            seed,
+            &mut Side::new(&arbiter.dir),
+            &mut Side::new(&tested.dir),
+            cached,
+        );
     }
 }
 
@@ -57,15 +62,29 @@ fn compare(seed: u64, arbiter: &mut Side, tested: &mut Side, cached: bool) {
         let new_want = Tree::read(arbiter.root());
         // What the last close or unlink gives back comes back a moment later.
         let deadline = Instant::now() + Duration::from_secs(5);
-        while new_want.free_inodes != tree::free_inodes(tested.root()) && Instant::now() < deadline {
+        while new_want.free_inodes != tree::free_inodes(tested.root()) && Instant::now() < deadline
+        {
             std::thread::sleep(Duration::from_millis(1));
         }
         let new_got = Tree::read(tested.root());
         let story = || {
-            let last: Vec<String> = done.iter().rev().take(25).rev().map(|op| format!("  {op:?}")).collect();
-            format!("SHMFS_SEED={seed}, step {step}, after\n{}\n", last.join("\n"))
+            let last: Vec<String> = done
+                .iter()
+                .rev()
+                .take(25)
+                .rev()
+                .map(|op| format!("  {op:?}"))
+                .collect();
+            format!(
+                "SHMFS_SEED={seed}, step {step}, after\n{}\n",
+                last.join("\n")
+            )
         };
-        assert!(want == got, "{}tmpfs answered {want:?}, this one {got:?}", story());
+        assert!(
+            want == got,
+            "{}tmpfs answered {want:?}, this one {got:?}",
+            story()
+        );
         let wrong = new_want.difference(&new_got, &old_want, &old_got, cached);
         assert!(wrong.is_none(), "{}{}", story(), wrong.unwrap_or_default());
         (old_want, old_got) = (new_want, new_got);

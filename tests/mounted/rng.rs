@@ -38,6 +38,8 @@ pub fn seed() -> u64 {
 }
 
 fn fresh() -> u64 {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a clock past 1970");
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .expect("a clock past 1970");
     now.as_nanos() as u64
 }

@@ -32,7 +32,9 @@ pub struct Tree {
 
 /// FNV-1a.
 pub fn hash(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(*b)).wrapping_mul(0x100_0000_01b3))
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |h, b| {
+        (h ^ u64::from(*b)).wrapping_mul(0x100_0000_01b3)
+    })
 }
 
 /// What statfs(2) says of free inodes.
@@ -44,7 +46,11 @@ impl Tree {
     /// Reads a tree, moving no atime.
     pub fn read(root: &Path) -> Tree {
         let free_inodes = free_inodes(root);
-        let mut tree = Tree { entries: BTreeMap::new(), times: BTreeMap::new(), free_inodes };
+        let mut tree = Tree {
+            entries: BTreeMap::new(),
+            times: BTreeMap::new(),
+            free_inodes,
+        };
         tree.add(root, "");
         tree
     }
@@ -57,7 +63,9 @@ impl Tree {
             S_IFDIR => {
                 let mut names = names_in(path);
                 names.sort();
-                names.iter().for_each(|child| self.add(&path.join(child), &format!("{name}/{child}")));
+                names
+                    .iter()
+                    .for_each(|child| self.add(&path.join(child), &format!("{name}/{child}")));
                 names.join("/").into_bytes()
             }
             _ => Vec::new(),
@@ -73,28 +81,53 @@ impl Tree {
             xattrs: xattrs(path),
             contents,
         };
-        self.times.insert(st.ino, (name.to_string(), [st.atime, st.mtime, st.ctime]));
+        self.times
+            .insert(st.ino, (name.to_string(), [st.atime, st.mtime, st.ctime]));
         self.entries.insert(name.to_string(), entry);
     }
 
     /// What `other` shows otherwise than `self`, if anything; the old ones tell which times have moved.
-    pub fn difference(&self, other: &Tree, old: &Tree, old_other: &Tree, cached: bool) -> Option<String> {
+    pub fn difference(
+        &self,
+        other: &Tree,
+        old: &Tree,
+        old_other: &Tree,
+        cached: bool,
+    ) -> Option<String> {
         for (name, entry) in &self.entries {
             match other.entries.get(name) {
                 None => return Some(format!("{name} is missing")),
-                Some(found) if found != entry => return Some(format!("{name}: tmpfs has {entry:x?}\n this one {found:x?}")),
+                Some(found) if found != entry => {
+                    return Some(format!(
+                        "{name}: tmpfs has {entry:x?}\n this one {found:x?}"
+                    ));
+                }
                 Some(_) => {}
             }
         }
-        if let Some(name) = other.entries.keys().find(|name| !self.entries.contains_key(*name)) {
+        if let Some(name) = other
+            .entries
+            .keys()
+            .find(|name| !self.entries.contains_key(*name))
+        {
             return Some(format!("{name} is there and should not be"));
         }
         if self.free_inodes != other.free_inodes {
-            return Some(format!("free inodes: tmpfs has {}, this one {}", self.free_inodes, other.free_inodes));
+            return Some(format!(
+                "free inodes: tmpfs has {}, this one {}",
+                self.free_inodes, other.free_inodes
+            ));
         }
         let (want, got) = (self.moved(old, cached), other.moved(old_other, cached));
-        let wrong = want.iter().find(|(name, moved)| got.get(*name) != Some(moved));
-        wrong.map(|(name, moved)| format!("{name}: times on tmpfs {moved:?}, this one {:?}", got.get(name)))
+        let wrong = want
+            .iter()
+            .find(|(name, moved)| got.get(*name) != Some(moved));
+        wrong.map(|(name, moved)| {
+            format!(
+                "{name}: times on tmpfs {moved:?}, this one {:?}",
+                got.get(name)
+            )
+        })
     }
 
     /// For each inode, by its last name: which times have moved to now, and what the others are.
@@ -129,11 +162,18 @@ fn file_contents(path: &Path) -> Vec<u8> {
 }
 
 fn names_in(path: &Path) -> Vec<String> {
-    let dir = open(path, O_RDONLY | O_DIRECTORY | O_NOATIME).expect("open a directory to compare it");
+    let dir =
+        open(path, O_RDONLY | O_DIRECTORY | O_NOATIME).expect("open a directory to compare it");
     let mut names = Vec::new();
     let mut buf = [0u64; 4096];
     loop {
-        let n = crate::syscall!(libc::SYS_getdents64, dir.as_raw_fd(), buf.as_mut_ptr(), 32_768).expect("getdents64");
+        let n = crate::syscall!(
+            libc::SYS_getdents64,
+            dir.as_raw_fd(),
+            buf.as_mut_ptr(),
+            32_768
+        )
+        .expect("getdents64");
         if n == 0 {
             return names;
         }
@@ -142,7 +182,10 @@ fn names_in(path: &Path) -> Vec<String> {
         let mut at = 0;
         while at < bytes.len() {
             let len = u16::from_ne_bytes([bytes[at + 16], bytes[at + 17]]) as usize;
-            let name = bytes[at + 19..at + len].split(|&b| b == 0).next().unwrap_or_default();
+            let name = bytes[at + 19..at + len]
+                .split(|&b| b == 0)
+                .next()
+                .unwrap_or_default();
             if name != b"." && name != b".." {
                 names.push(String::from_utf8_lossy(name).into_owned());
             }
