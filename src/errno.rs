@@ -38,7 +38,11 @@ errnos! {
 impl Errno {
     /// The number from a raw value; anything that is no error number becomes `EIO`.
     pub const fn from_raw(raw: i32) -> Errno {
-        if raw > 0 && raw < 4096 { Errno(raw) } else { Errno(libc::EIO) }
+        if raw > 0 && raw < 4096 {
+            Errno(raw)
+        } else {
+            Errno(libc::EIO)
+        }
     }
 
     /// The raw value.

@@ -47,7 +47,12 @@ pub type Result<T> = std::result::Result<T, Error>;
 impl Error {
     /// A failure described by `what`: a clause such as `cannot open /dev/fuse`.
     pub fn new(code: ExitCode, what: impl Into<String>) -> Error {
-        Error { code, what: what.into(), cause: None, hint: None }
+        Error {
+            code,
+            what: what.into(),
+            cause: None,
+            hint: None,
+        }
     }
 
     /// A failure of a system call.

@@ -57,7 +57,7 @@ const INIT_PASSTHROUGH: u64 = 1 << 37;
 /// The running daemon; killed when dropped.
 #[derive(Debug)]
 pub(crate) struct Bare {
-    _child: sys::Child,
+    child: sys::Child,
     requests: &'static AtomicU64,
 }
 
@@ -85,10 +85,12 @@ impl Bare {
         let fuse = File::from(fuse);
         let child = sys::Child::fork(|| Server::new(fuse, passthrough, requests)?.run())?;
         sys::stat(dir)?;
-        Ok(Bare {
-            _child: child,
-            requests,
-        })
+        Ok(Bare { child, requests })
+    }
+
+    /// Keeps its threads on the first CPU.
+    pub(crate) fn pin(&self) -> io::Result<()> {
+        sys::pin(self.child.id())
     }
 
     /// Requests it has read so far, FORGET included.
@@ -134,9 +136,10 @@ impl Server {
             let threads: Vec<_> = (0..THREADS)
                 .map(|_| scope.spawn(|| self.serve_all()))
                 .collect();
-            threads
-                .into_iter()
-                .try_for_each(|t| t.join().map_err(|_| io::Error::other("a thread panicked"))?)
+            threads.into_iter().try_for_each(|t| {
+                t.join()
+                    .map_err(|_| io::Error::other("a thread panicked"))?
+            })
         })
     }
 
@@ -230,9 +233,8 @@ struct Request<'a> {
 
 impl<'a> Request<'a> {
     fn new(bytes: &'a [u8]) -> Request<'a> {
-        let number = |at: usize| {
-            u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap_or_default())
-        };
+        let number =
+            |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap_or_default());
         Request {
             opcode: (number(0) >> 32) as u32,
             unique: number(8),
@@ -295,7 +297,11 @@ fn attr(node: u64) -> Vec<u8> {
 }
 
 fn lifetime(node: u64) -> u64 {
-    if node == ROOT || node == LASTING { 1 << 30 } else { 0 }
+    if node == ROOT || node == LASTING {
+        1 << 30
+    } else {
+        0
+    }
 }
 
 /// struct fuse_entry_out; names are cached for ever.

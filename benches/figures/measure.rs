@@ -24,6 +24,17 @@ pub(crate) struct Spread {
     pub(crate) high: f64,
 }
 
+impl Spread {
+    /// All three divided.
+    pub(crate) fn over(self, divisor: f64) -> Spread {
+        Spread {
+            low: self.low / divisor,
+            median: self.median / divisor,
+            high: self.high / divisor,
+        }
+    }
+}
+
 /// Runs the subjects in turn, A B C A B C …, in a child process of user `uid`; `figures` is how many
 /// numbers each returns. One round more than asked for is run first and thrown away.
 pub(crate) fn interleave(

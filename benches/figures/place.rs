@@ -34,7 +34,9 @@ impl Place {
     /// Runs `body` in new namespaces and waits for it.
     pub(crate) fn enter(body: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
         sys::unshare(libc::CLONE_NEWNS | libc::CLONE_NEWPID).map_err(|error| {
-            io::Error::other(format!("cannot unshare namespaces: {error}; run it as root"))
+            io::Error::other(format!(
+                "cannot unshare namespaces: {error}; run it as root"
+            ))
         })?;
         sys::Child::fork(body)?.join()
     }
@@ -111,7 +113,13 @@ impl Place {
     pub(crate) fn shmfs_as(&self, uid: u32, name: &str, options: &str) -> io::Result<Shmfs> {
         let dir = self.dir(name)?;
         if self.stand_in {
-            mount("stand-in", &dir, "tmpfs", MountFlags::empty(), "mode=1777,nr_inodes=0")?;
+            mount(
+                "stand-in",
+                &dir,
+                "tmpfs",
+                MountFlags::empty(),
+                "mode=1777,nr_inodes=0",
+            )?;
             return Ok(Shmfs { dir, daemon: None });
         }
         std::os::unix::fs::chown(&dir, Some(uid), Some(uid))?;
@@ -285,18 +293,33 @@ impl Drop for Guest {
     }
 }
 
+/// The ids of all running shmfs processes: nobody else's can be seen from our PID namespace.
+fn processes_of_shmfs() -> io::Result<Vec<i32>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        let process = entry?.path();
+        let id = process.file_name().and_then(OsStr::to_str);
+        let Some(id) = id.and_then(|name| name.parse().ok()) else {
+            continue;
+        };
+        if fs::read_link(process.join("exe")).is_ok_and(|exe| exe.ends_with("bin-shmfs")) {
+            found.push(id);
+        }
+    }
+    Ok(found)
+}
+
+/// Keeps every running shmfs process on the first CPU.
+pub(crate) fn pin_shmfs() -> io::Result<()> {
+    processes_of_shmfs()?.into_iter().try_for_each(sys::pin)
+}
+
 /// Bytes of memory of all running shmfs processes, pages shared between them counted once.
 pub(crate) fn memory_of_shmfs() -> io::Result<u64> {
     let mut total = 0;
-    for entry in fs::read_dir("/proc")? {
-        let process = entry?.path();
-        let Ok(program) = fs::read_link(process.join("exe")) else {
-            continue;
-        };
-        if program.ends_with("bin-shmfs") {
-            let rollup = fs::read_to_string(process.join("smaps_rollup"))?;
-            total += kilobytes(&rollup, "Pss:").unwrap_or(0) * 1024;
-        }
+    for id in processes_of_shmfs()? {
+        let rollup = fs::read_to_string(format!("/proc/{id}/smaps_rollup"))?;
+        total += kilobytes(&rollup, "Pss:").unwrap_or(0) * 1024;
     }
     Ok(total)
 }

@@ -48,6 +48,11 @@ impl Child {
         unsafe { libc::_exit(status) }
     }
 
+    /// Its process id.
+    pub(crate) fn id(&self) -> libc::pid_t {
+        self.0
+    }
+
     /// Waits for it to end; anything but exit status 0 is an error.
     pub(crate) fn join(mut self) -> io::Result<()> {
         let status = self.wait()?;
@@ -76,6 +81,22 @@ impl Drop for Child {
             let _ = self.wait();
         }
     }
+}
+
+/// Keeps all threads of a process on the first CPU; 0 is the calling process.
+pub(crate) fn pin(process: libc::pid_t) -> io::Result<()> {
+    let mut first = rustix::thread::CpuSet::new();
+    first.set(0);
+    let path = match process {
+        0 => "/proc/self/task".to_owned(),
+        id => format!("/proc/{id}/task"),
+    };
+    for thread in std::fs::read_dir(path)? {
+        let name = thread?.file_name();
+        let id = name.to_str().and_then(|name| name.parse().ok());
+        rustix::thread::sched_setaffinity(id.and_then(rustix::process::Pid::from_raw), &first)?;
+    }
+    Ok(())
 }
 
 /// The caller is killed when its parent ends, however that happens.

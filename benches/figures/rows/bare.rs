@@ -23,7 +23,19 @@ pub(super) fn run(context: &mut Context) -> io::Result<()> {
             ..Row::default()
         });
     }
-    check_count(context, &daemon, &file, connection(&dir)?)
+    check_count(context, &daemon, &file, connection(&dir)?)?;
+    daemon.pin()?;
+    let pinned = |_| {
+        sys::pin(0)?;
+        Ok(vec![round_trip(&file)?])
+    };
+    let samples = interleave(0, context.rounds(40), 1, &[&pinned])?;
+    context.report.row(&Row {
+        what: "fstat, as root, everything on one CPU",
+        bare: Some(samples.median(0, 0)),
+        ..Row::default()
+    });
+    Ok(())
 }
 
 /// Nanoseconds of one GETATTR.
@@ -50,7 +62,8 @@ fn check_count(
             sent.len()
         )));
     }
-    let note = format!("the kernel's trace and the daemon both counted {got} requests for 200 fstats");
+    let note =
+        format!("the kernel's trace and the daemon both counted {got} requests for 200 fstats");
     context.report.note(&note);
     Ok(())
 }

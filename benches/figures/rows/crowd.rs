@@ -104,12 +104,14 @@ fn report(context: &Context, name: &str, rates: &[Vec<f64>]) {
         pass: Some(ratio(0).median >= 1.0),
     });
     context.report.note(&format!(
-        "per second, one process → eight: shmfs {:.0} → {:.0}, tmpfs {:.0} → {:.0}, bare {:.0} → {:.0}",
+        "per second, one process → eight: shmfs {:.0} → {:.0}, tmpfs {:.0} → {:.0}, \
+         bare {:.0} → {:.0} ({})",
         median(0),
         median(1),
         median(2),
         median(3),
         median(4),
         median(5),
+        times(ratio(2), "one's"),
     ));
 }

@@ -58,7 +58,11 @@ pub(crate) const ALL: &[Group] = &[
         crowd::run,
     ),
     group("cache", "mapped memory in page-cache mode", cache::run),
-    group("million", "many empty objects in one directory", million::run),
+    group(
+        "million",
+        "many empty objects in one directory",
+        million::run,
+    ),
     Group {
         name: "swarm",
         title: "1,000 processes create and unlink 1,000 objects each",

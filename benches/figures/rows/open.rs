@@ -11,6 +11,8 @@ use crate::report::Row;
 use crate::sys;
 use crate::trace::Sent;
 
+type Call<'a> = &'a dyn Fn() -> io::Result<()>;
+
 const CALLS: usize = 200;
 
 /// One kind of object, and what it may cost.
@@ -61,7 +63,11 @@ pub(super) fn run(context: &mut Context) -> io::Result<()> {
 /// An object for everybody, opened with nothing but `flags`.
 fn make(path: &Path, flags: libc::c_int) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
-    drop(sys::open(path, flags | libc::O_CREAT | libc::O_EXCL, 0o666)?);
+    drop(sys::open(
+        path,
+        flags | libc::O_CREAT | libc::O_EXCL,
+        0o666,
+    )?);
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666))
 }
 
@@ -99,15 +105,13 @@ fn report(
     let path = shmfs.dir.join(case.name);
     let open = || sys::open(&path, case.flags, 0).map(drop);
     let stat = || sys::stat(&path);
-    let calls: [(&str, &dyn Fn() -> io::Result<()>, usize); 2] = [
+    let calls: [(&str, Call<'_>, usize); 2] = [
         ("open+close", &open, case.open_limit),
         ("stat", &stat, case.stat_limit),
     ];
     for (figure, (call, body, limit)) in calls.into_iter().enumerate() {
         let sent = match &mut context.tracer {
-            Some(tracer) => Some(
-                tracer.during(shmfs.connection()?, || super::as_user(uid, body))?,
-            ),
+            Some(tracer) => Some(tracer.during(shmfs.connection()?, || super::as_user(uid, body))?),
             None => None,
         };
         let trips = sent

@@ -32,7 +32,9 @@ fn run_as(context: &Context, uid: u32, ours: &Path, bare: &Path) -> io::Result<(
     let bare = sys::open(&bare.join("lasting"), libc::O_RDWR, 0)?;
     // The files belong to the user, whose identity only the measuring child has.
     let files = [ours, &tmpfs].map(|dir| dir.join(format!("rw-{}", super::who(uid))));
-    super::as_user(uid, || files.iter().try_for_each(|path| fill(&create(path)?)))?;
+    super::as_user(uid, || {
+        files.iter().try_for_each(|path| fill(&create(path)?))
+    })?;
     let open = |path| sys::open(path, libc::O_RDWR, 0);
     let samples = interleave(
         uid,
@@ -69,7 +71,9 @@ fn one(file: &File) -> io::Result<Vec<f64>> {
     let large = |index: usize| (index * LARGE % LEN) as u64;
     let (little, rest) = (1000, 16);
     Ok(vec![
-        time_each(little, |i| file.read_exact_at(&mut buffer[..SMALL], small(i)))?,
+        time_each(little, |i| {
+            file.read_exact_at(&mut buffer[..SMALL], small(i))
+        })?,
         time_each(little, |i| file.write_all_at(&buffer[..SMALL], small(i)))?,
         time_each(rest, |i| file.read_exact_at(&mut buffer, large(i)))?,
         time_each(rest, |i| file.write_all_at(&buffer, large(i)))?,

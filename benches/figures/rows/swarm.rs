@@ -14,7 +14,11 @@ const PROCESSES: usize = 1_000;
 const OBJECTS: usize = 1_000;
 
 pub(super) fn run(context: &mut Context) -> io::Result<()> {
-    let processes = if context.quick { PROCESSES / 10 } else { PROCESSES };
+    let processes = if context.quick {
+        PROCESSES / 10
+    } else {
+        PROCESSES
+    };
     let shmfs = context.place.shmfs("swarm", "nr_inodes=1100000")?;
     let tmpfs = swarm(&context.place.tmpfs(), processes)?;
     let ours = swarm(&shmfs.dir, processes)?;
@@ -26,7 +30,10 @@ pub(super) fn run(context: &mut Context) -> io::Result<()> {
         ..Row::default()
     });
     let total = (processes * OBJECTS) as f64;
-    context.report.note(&format!("per object, created and unlinked: {}", time(ours / total)));
+    context.report.note(&format!(
+        "per object, created and unlinked: {}",
+        time(ours / total)
+    ));
     Ok(())
 }
 
