@@ -75,6 +75,12 @@ impl Timestamp {
     }
 }
 
+/// Tells the time; tests have one of their own.
+pub trait Clock: Send + Sync + std::fmt::Debug {
+    /// Later than, or the same as, every time told before.
+    fn now(&self) -> Timestamp;
+}
+
 /// What stat(2) shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attr {

@@ -1,0 +1,45 @@
+//! Data files where no tmpfs of our own can be had: memfds, held open as long as the object lives.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use rustix::fs::{MemfdFlags, Stat, Timestamps};
+use rustix::io;
+
+use super::DataFile;
+use crate::types::Ino;
+
+/// One descriptor for each data file: the limit on descriptors is the limit on objects.
+#[derive(Debug, Default)]
+pub struct Memfds {
+    files: Mutex<HashMap<Ino, DataFile>>,
+}
+
+impl Memfds {
+    pub(super) fn create(&self, ino: Ino) -> io::Result<DataFile> {
+        let file = Arc::new(rustix::fs::memfd_create("shmfs", MemfdFlags::CLOEXEC)?);
+        self.files.lock().insert(ino, Arc::clone(&file));
+        Ok(file)
+    }
+
+    pub(super) fn open(&self, ino: Ino) -> io::Result<DataFile> {
+        self.files.lock().get(&ino).cloned().ok_or(io::Errno::NOENT)
+    }
+
+    pub(super) fn stat(&self, ino: Ino) -> io::Result<Stat> {
+        rustix::fs::fstat(self.open(ino)?)
+    }
+
+    pub(super) fn set_times(&self, ino: Ino, times: &Timestamps) -> io::Result<()> {
+        rustix::fs::futimens(self.open(ino)?, times)
+    }
+
+    pub(super) fn remove(&self, ino: Ino) -> io::Result<()> {
+        self.files
+            .lock()
+            .remove(&ino)
+            .map(drop)
+            .ok_or(io::Errno::NOENT)
+    }
+}

@@ -1,0 +1,194 @@
+//! Who calls, and the rules of permission that the kernel leaves to us or cannot be trusted to have checked in time.
+
+use std::cell::OnceCell;
+
+use crate::errno::{Errno, Result};
+use crate::store::State;
+use crate::sys::credentials::{self, CAP_FOWNER, CAP_FSETID, CAP_SYS_ADMIN, Credentials};
+
+/// Who makes a request.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// File-system user id.
+    pub uid: u32,
+    /// File-system group id.
+    pub gid: u32,
+    /// Thread id; 0 where it cannot be seen.
+    pub pid: u32,
+    credentials: OnceCell<Credentials>,
+}
+
+impl Caller {
+    /// As a request says; groups and capabilities are read when a rule asks for them.
+    pub fn new(uid: u32, gid: u32, pid: u32) -> Caller {
+        Caller {
+            uid,
+            gid,
+            pid,
+            credentials: OnceCell::new(),
+        }
+    }
+
+    /// With these groups and capabilities.
+    pub fn with(uid: u32, gid: u32, credentials: Credentials) -> Caller {
+        Caller {
+            uid,
+            gid,
+            pid: 0,
+            credentials: OnceCell::from(credentials),
+        }
+    }
+
+    fn credentials(&self) -> &Credentials {
+        self.credentials
+            .get_or_init(|| match credentials::of_thread(self.pid) {
+                Some(credentials) => credentials,
+                // Gone, or in a process namespace that we do not see: root is taken to be whole.
+                None => Credentials {
+                    groups: Vec::new(),
+                    capabilities: if self.uid == 0 { u64::MAX } else { 0 },
+                },
+            })
+    }
+
+    fn is_capable(&self, capability: u32) -> bool {
+        self.credentials().capabilities >> capability & 1 == 1
+    }
+
+    fn is_in_group(&self, gid: u32) -> bool {
+        self.gid == gid || self.credentials().groups.contains(&gid)
+    }
+
+    /// `CAP_SYS_ADMIN`: may see `trusted.*`.
+    pub(super) fn is_admin(&self) -> bool {
+        self.is_capable(CAP_SYS_ADMIN)
+    }
+
+    /// `inode_owner_or_capable`.
+    pub(super) fn owns(&self, state: &State) -> bool {
+        self.uid == state.uid || self.uid == 0 || self.is_capable(CAP_FOWNER)
+    }
+}
+
+/// `check_sticky`: a name in a sticky directory goes at the hand of its owner or the directory's.
+pub(super) fn may_delete(
+    caller: &Caller,
+    dir_mode: u32,
+    dir_uid: u32,
+    victim: &State,
+) -> Result<()> {
+    let free = dir_mode & libc::S_ISVTX == 0 || caller.uid == dir_uid;
+    if free || caller.owns(victim) {
+        Ok(())
+    } else {
+        Err(Errno::EPERM)
+    }
+}
+
+/// The mode of a file whose contents or owner changed (`setattr_should_drop_suidgid`), the capability aside.
+pub(super) fn without_privileges(caller: &Caller, state: &State) -> u32 {
+    let mut mode = state.mode & !libc::S_ISUID;
+    if mode & libc::S_ISGID != 0 && (mode & libc::S_IXGRP != 0 || !keeps_setgid(caller, state)) {
+        mode &= !libc::S_ISGID;
+    }
+    mode
+}
+
+/// The same for a change of contents: who has `CAP_FSETID` changes nothing.
+pub(super) fn after_write(caller: &Caller, state: &State) -> u32 {
+    let privileged = state.mode & (libc::S_ISUID | libc::S_ISGID) != 0;
+    if !privileged || caller.is_capable(CAP_FSETID) {
+        return state.mode;
+    }
+    without_privileges(caller, state)
+}
+
+/// `in_group_or_capable`.
+pub(super) fn keeps_setgid(caller: &Caller, state: &State) -> bool {
+    caller.is_in_group(state.gid) || caller.is_capable(CAP_FSETID)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::DataState;
+    use crate::types::Timestamp;
+
+    fn state(mode: u32, uid: u32, gid: u32) -> State {
+        let now = Timestamp::default();
+        State {
+            mode,
+            uid,
+            gid,
+            nlink: 1,
+            atime: now,
+            mtime: now,
+            ctime: now,
+            btime: now,
+            xattrs: None,
+            acls: None,
+            data: DataState::default(),
+        }
+    }
+
+    fn user(uid: u32, groups: &[u32]) -> Caller {
+        Caller::with(
+            uid,
+            uid,
+            Credentials {
+                groups: groups.to_vec(),
+                capabilities: 0,
+            },
+        )
+    }
+
+    #[test]
+    fn sticky() {
+        let file = state(0o644, 1000, 1000);
+        let fowner = Credentials {
+            groups: vec![],
+            capabilities: 1 << CAP_FOWNER,
+        };
+        for (caller, dir_mode, dir_uid, verdict) in [
+            (user(2, &[]), 0o777, 0, Ok(())),
+            (user(2, &[]), 0o1777, 0, Err(Errno::EPERM)),
+            (user(1000, &[]), 0o1777, 0, Ok(())),
+            (user(0, &[]), 0o1777, 3, Ok(())),
+            (user(5, &[]), 0o1777, 5, Ok(())),
+            (Caller::with(2, 2, fowner), 0o1777, 0, Ok(())),
+        ] {
+            assert_eq!(
+                may_delete(&caller, dir_mode, dir_uid, &file),
+                verdict,
+                "{caller:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn privileges_go_with_the_contents() {
+        for (mode, uid, groups, left) in [
+            (0o4755, 1000, &[][..], 0o755),
+            (0o6755, 1000, &[50], 0o755),
+            (0o2745, 1000, &[50], 0o2745),
+            (0o2745, 1000, &[], 0o745),
+            (0o644, 1000, &[], 0o644),
+        ] {
+            assert_eq!(
+                after_write(&user(uid, groups), &state(mode, 1000, 50)),
+                left,
+                "{mode:o}"
+            );
+        }
+        let root = Caller::with(
+            0,
+            0,
+            Credentials {
+                groups: vec![],
+                capabilities: u64::MAX,
+            },
+        );
+        assert_eq!(after_write(&root, &state(0o6755, 0, 0)), 0o6755);
+        assert_eq!(without_privileges(&root, &state(0o6745, 0, 50)), 0o2745);
+    }
+}

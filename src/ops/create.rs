@@ -1,0 +1,199 @@
+//! New names: mknod, mkdir, symlink, create, link.
+
+use super::access::Caller;
+use super::{Entry, Fs, Opened, check_name};
+use crate::errno::{Errno, Result};
+use crate::store::acl::{self, Acls};
+use crate::store::budget::INODE_SPACE;
+use crate::store::change::{Place, TreeChange};
+use crate::store::inode::NewInode;
+use crate::store::{DataState, Tree};
+use crate::types::{Ino, Kind, Timestamp};
+
+/// What is to be made.
+#[derive(Clone, Debug)]
+pub struct NewNode {
+    /// Its type.
+    pub kind: Kind,
+    /// Permissions, before umask and default ACL.
+    pub mode: u32,
+    /// The caller's umask.
+    pub umask: u32,
+}
+
+/// `SHORT_SYMLINK_LEN` (mm/shmem.c): a longer target, its final NUL counted, takes a page.
+const SHORT_SYMLINK: usize = 128;
+
+impl Fs {
+    /// Makes a node of any type but a symlink's; mkdir(2) is one of a directory.
+    pub fn mknod(&self, caller: &Caller, dir: Ino, name: &[u8], node: NewNode) -> Result<Entry> {
+        let (ino, generation) = self.superblock.fresh_ids();
+        self.create_in(
+            caller,
+            Place { dir, name },
+            ino,
+            generation,
+            node,
+            DataState::default(),
+        )
+    }
+
+    /// Makes a symbolic link.
+    pub fn symlink(&self, caller: &Caller, dir: Ino, name: &[u8], target: &[u8]) -> Result<Entry> {
+        check_name(name)?;
+        let (ino, generation) = self.superblock.fresh_ids();
+        let data = if target.len() + 1 > SHORT_SYMLINK {
+            self.new_page(ino, target)?
+        } else {
+            DataState::default()
+        };
+        let node = NewNode {
+            kind: Kind::Symlink(target.into()),
+            mode: 0o777,
+            umask: 0,
+        };
+        self.create_in(caller, Place { dir, name }, ino, generation, node, data)
+    }
+
+    /// Makes a regular file and opens it (`open` with `O_CREAT`).
+    ///
+    /// Where the name is there already, the kernel did not know of it when it checked permissions: only
+    /// `ESTALE` makes it look again. Anything else would open a file unchecked.
+    pub fn create(
+        &self,
+        caller: &Caller,
+        dir: Ino,
+        name: &[u8],
+        node: NewNode,
+        exclusive: bool,
+    ) -> Result<(Entry, Opened)> {
+        check_name(name)?;
+        let (ino, generation) = self.superblock.fresh_ids();
+        let data = self.new_open_file(ino)?;
+        let opened = self.opened(&data);
+        match self.create_in(caller, Place { dir, name }, ino, generation, node, data) {
+            Ok(entry) => Ok((entry, opened)),
+            Err(Errno::EEXIST) if !exclusive => Err(Errno::ESTALE),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// The one skeleton of creation; the order of the checks is what a program can see.
+    fn create_in(
+        &self,
+        caller: &Caller,
+        at: Place<'_>,
+        ino: Ino,
+        generation: u32,
+        node: NewNode,
+        data: DataState,
+    ) -> Result<Entry> {
+        let born = self.birth_time(ino, &data);
+        let mut tree = self.superblock.tree_mut();
+        let checked =
+            check_new_name(&tree, at).and_then(|()| self.superblock.inodes.take(INODE_SPACE));
+        if let Err(errno) = checked {
+            drop(tree);
+            self.discard(ino, data);
+            return Err(errno);
+        }
+        let now = self.clock.now();
+        let inode = self.new_inode(caller, &tree, at.dir, ino, generation, node)?;
+        let change = TreeChange::Insert {
+            at,
+            inode,
+            born: born.unwrap_or(now),
+        };
+        let inode = self
+            .superblock
+            .commit(&mut tree, change, now)
+            .ok_or(Errno::EIO)?;
+        inode.state().data = data;
+        inode.raise_lookups();
+        self.entry(&tree, &inode)
+    }
+
+    /// Owner, group, mode and ACLs of a new inode (`inode_init_owner`, `posix_acl_create`).
+    fn new_inode(
+        &self,
+        caller: &Caller,
+        tree: &Tree,
+        dir: Ino,
+        ino: Ino,
+        generation: u32,
+        node: NewNode,
+    ) -> Result<NewInode> {
+        let parent = tree.inode(dir)?.state();
+        let NewNode {
+            kind,
+            mut mode,
+            umask,
+        } = node;
+        let inherits_group = parent.mode & libc::S_ISGID != 0;
+        if inherits_group && kind.is_dir() {
+            mode |= libc::S_ISGID;
+        }
+        let (mode, acls) = match kind {
+            Kind::Symlink(_) => (mode, Acls::default()),
+            _ => {
+                let default = parent.acls.as_ref().and_then(|acls| acls.default.as_ref());
+                acl::of_new_inode(default, mode, umask, kind.is_dir())
+            }
+        };
+        let gid = if inherits_group {
+            parent.gid
+        } else {
+            caller.gid
+        };
+        Ok(NewInode {
+            ino,
+            generation,
+            kind,
+            mode,
+            uid: caller.uid,
+            gid,
+            acls,
+        })
+    }
+
+    /// When an inode with a data file was born: the kernel stamped the file.
+    fn birth_time(&self, ino: Ino, data: &DataState) -> Option<Timestamp> {
+        if !data.present {
+            return None;
+        }
+        self.files.stat(ino).ok().map(|stat| stat.ctime)
+    }
+
+    /// Gives the inode `ino` another name.
+    pub fn link(&self, ino: Ino, dir: Ino, name: &[u8]) -> Result<Entry> {
+        check_name(name)?;
+        let at = Place { dir, name };
+        let mut tree = self.superblock.tree_mut();
+        let inode = tree.inode(ino)?.clone();
+        if inode.kind.is_dir() {
+            return Err(Errno::EPERM);
+        }
+        check_new_name(&tree, at)?;
+        if inode.state().is_orphan() {
+            return Err(Errno::ENOENT);
+        }
+        self.superblock.inodes.take(INODE_SPACE)?;
+        let now = self.clock.now();
+        self.superblock
+            .commit(&mut tree, TreeChange::Link { at, ino }, now);
+        inode.raise_lookups();
+        self.entry(&tree, &inode)
+    }
+}
+
+/// Whether `at` can become a name: `ENAMETOOLONG`, `ENOTDIR`, `ENOENT` in a directory that was removed, `EEXIST`.
+pub(super) fn check_new_name(tree: &Tree, at: Place<'_>) -> Result<()> {
+    check_name(at.name)?;
+    if tree.find(at.dir, at.name)?.is_some() || matches!(at.name, b"." | b"..") {
+        return Err(Errno::EEXIST);
+    }
+    if tree.inode(at.dir)?.state().is_orphan() {
+        return Err(Errno::ENOENT);
+    }
+    Ok(())
+}

@@ -1,0 +1,73 @@
+//! lookup and forget: the references that the kernel holds.
+
+use std::sync::Arc;
+
+use super::{Entry, Fs, check_name};
+use crate::errno::{Errno, Result};
+use crate::store::change::TreeChange;
+use crate::store::{Inode, Tree};
+use crate::types::Ino;
+
+impl Fs {
+    /// Finds `name` in the directory `dir` and counts a reference to it.
+    ///
+    /// `.` of any inode is itself and `..` of a directory the one above: so file handles are opened
+    /// (`fuse_get_dentry`, `fuse_get_parent`).
+    pub fn lookup(&self, dir: Ino, name: &[u8]) -> Result<Entry> {
+        check_name(name)?;
+        let tree = self.superblock.tree();
+        let inode = match name {
+            b"." => tree.inode(dir)?,
+            b".." => tree.inode(tree.directory(dir)?.parent)?,
+            _ => tree.find(dir, name)?.ok_or(Errno::ENOENT)?,
+        };
+        let entry = self.entry(&tree, inode)?;
+        inode.raise_lookups();
+        Ok(entry)
+    }
+
+    /// Gives `count` references to `ino` back.
+    pub fn forget(&self, ino: Ino, count: u64) {
+        let Ok(inode) = self.superblock.inode(ino) else {
+            tracing::error!(?ino, "the kernel forgets an inode that is not there");
+            return;
+        };
+        if inode.lower_lookups(count) != 0 {
+            return;
+        }
+        let orphan = {
+            let mut state = inode.state();
+            state.data.exposed = false;
+            state.is_orphan()
+        };
+        if orphan {
+            self.evict_if_unused(&inode);
+        }
+    }
+
+    /// Frees an inode that nothing leads to any more.
+    pub(super) fn evict_if_unused(&self, inode: &Arc<Inode>) {
+        let mut tree = self.superblock.tree_mut();
+        let evicted = self.evict(&mut tree, inode);
+        drop(tree);
+        if let Some(inode) = evicted {
+            self.free_data(&inode);
+        }
+    }
+
+    /// Takes it out of the table, if it is unused; its data is the caller's to free, without the lock.
+    pub(super) fn evict(&self, tree: &mut Tree, inode: &Inode) -> Option<Arc<Inode>> {
+        let unused = {
+            let state = inode.state();
+            state.is_orphan() && state.data.nopen == 0 && inode.lookups() == 0
+        };
+        if !unused {
+            return None;
+        }
+        self.superblock.commit(
+            tree,
+            TreeChange::Evict { ino: inode.ino },
+            Default::default(),
+        )
+    }
+}
