@@ -129,12 +129,17 @@ impl Place {
             command.args(["-o", options]);
         }
         let before = fs::metadata(&dir)?.dev();
+        let log = self.path(&format!("log-{name}"));
+        command.stderr(File::create(&log)?);
         let daemon = command.arg(&dir).uid(uid).gid(uid).spawn()?;
         let mut shmfs = Shmfs {
             dir,
             daemon: Some(daemon),
         };
-        shmfs.wait_for_other_device(before)?;
+        shmfs.wait_for_other_device(before).map_err(|error| {
+            let said = fs::read_to_string(&log).unwrap_or_default();
+            io::Error::other(format!("{error}: {}", said.trim_end()))
+        })?;
         Ok(shmfs)
     }
 
@@ -144,6 +149,7 @@ impl Place {
             return self.guest_in(&self.tmpfs());
         }
         let mut command = Command::new(self.path("bin-shmfs"));
+        command.stderr(File::create(self.path("log-run"))?);
         command.args(["run", "--"]).arg(self.path("bin-figures"));
         Guest::start(command.arg("--guest").arg("/dev/shm"))
     }
@@ -262,7 +268,9 @@ impl Guest {
         let mut line = String::new();
         self.answers.read_line(&mut line)?;
         if !line.ends_with('\n') {
-            return Err(io::Error::other("a guest process ended without an answer"));
+            return Err(io::Error::other(
+                "a process in another shmfs ended without an answer",
+            ));
         }
         line.split_whitespace()
             .map(|word| word.parse().map_err(|_| io::Error::other(line.clone())))

@@ -1,6 +1,7 @@
 //! The table.
 
 use std::cell::Cell;
+use std::io;
 
 use crate::measure::Spread;
 
@@ -28,6 +29,7 @@ pub(crate) struct Row<'a> {
 pub(crate) struct Report {
     passed: Cell<usize>,
     missed: Cell<usize>,
+    failed: Cell<usize>,
 }
 
 impl Report {
@@ -66,12 +68,25 @@ impl Report {
         println!("    {text}");
     }
 
-    pub(crate) fn summary(&self) {
+    /// A group that could not be measured to its end.
+    pub(crate) fn fail(&self, error: &io::Error) {
+        println!("    NOT MEASURED: {error}");
+        self.failed.set(self.failed.get() + 1);
+    }
+
+    /// Missed goals are figures; what could not be measured is an error.
+    pub(crate) fn summary(&self) -> io::Result<()> {
         println!(
             "\n{} goals passed, {} missed.",
             self.passed.get(),
             self.missed.get()
         );
+        match self.failed.get() {
+            0 => Ok(()),
+            count => Err(io::Error::other(format!(
+                "{count} groups could not be measured"
+            ))),
+        }
     }
 }
 

@@ -162,6 +162,14 @@ pub(crate) fn open(path: &Path, flags: libc::c_int, mode: libc::mode_t) -> io::R
     }
 }
 
+/// truncate(2): changes the size of a file that nobody opens.
+pub(crate) fn truncate(path: &Path, len: usize) -> io::Result<()> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    // SAFETY: `path` is a C string.
+    check(unsafe { libc::truncate(path.as_ptr(), len as libc::off_t) })?;
+    Ok(())
+}
+
 /// stat(2), its answer thrown away; `Path::metadata` would ask statx for the birth time too.
 pub(crate) fn stat(path: &Path) -> io::Result<()> {
     rustix::fs::stat(path)?;

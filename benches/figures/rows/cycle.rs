@@ -209,8 +209,9 @@ fn report_time(context: &Context, what: &str, trips: Trips, samples: &Samples) {
         pass: (trips.ours > 0).then_some(ratio.median <= 1.3),
     });
     context.report.note(&format!(
-        "a bare round trip in these rounds: {}; the bare daemon's own life cycle is {}",
+        "a bare round trip in these rounds: {}; the bare daemon's own life cycle is {}; ours is {}",
         crate::report::time(samples.median(3, 0)),
         times(own, &format!("its {} trips", trips.bare)),
+        times(samples.ratio((0, 0), (2, 0)), "that"),
     ));
 }

@@ -18,27 +18,54 @@ const CALLS: usize = 200;
 /// One kind of object, and what it may cost.
 struct Case {
     name: &'static str,
+    /// How it is made, and opened later.
     flags: libc::c_int,
     /// The bare daemon's file that is cached alike.
     bare: &'static str,
+    owner: u32,
+    user: u32,
     open_limit: usize,
     stat_limit: usize,
 }
 
-const CASES: [Case; 2] = [
+const NEVER_WRITTEN: Case = Case {
+    name: "never written",
+    flags: libc::O_RDONLY,
+    bare: "lasting",
+    owner: 0,
+    user: 0,
+    open_limit: 1,
+    stat_limit: 0,
+};
+
+const WRITTEN: Case = Case {
+    name: "once written",
+    flags: libc::O_RDWR,
+    bare: "fresh",
+    open_limit: 2,
+    stat_limit: 1,
+    ..NEVER_WRITTEN
+};
+
+const CASES: [Case; 5] = [
+    NEVER_WRITTEN,
+    WRITTEN,
     Case {
-        name: "never written",
-        flags: libc::O_RDONLY,
-        bare: "lasting",
-        open_limit: 1,
-        stat_limit: 0,
+        name: "never written, user",
+        owner: USER,
+        user: USER,
+        ..NEVER_WRITTEN
     },
     Case {
-        name: "once written",
-        flags: libc::O_RDWR,
-        bare: "fresh",
-        open_limit: 2,
-        stat_limit: 1,
+        name: "once written, user",
+        owner: USER,
+        user: USER,
+        ..WRITTEN
+    },
+    Case {
+        name: "once written, root's, user",
+        user: USER,
+        ..WRITTEN
     },
 ];
 
@@ -49,34 +76,24 @@ pub(super) fn run(context: &mut Context) -> io::Result<()> {
     let tmpfs = context.place.tmpfs();
     for case in &CASES {
         for dir in [&shmfs.dir, &tmpfs] {
-            make(&dir.join(case.name), case.flags)?;
+            super::as_user(case.owner, || make(&dir.join(case.name), case.flags))?;
         }
-        for uid in [0, USER] {
-            let samples = measure(context, uid, case, [&shmfs.dir, &tmpfs, &bare_dir])?;
-            report(context, uid, case, &shmfs, &samples)?;
-        }
+        let samples = measure(context, case, [&shmfs.dir, &tmpfs, &bare_dir])?;
+        report(context, case, &shmfs, &samples)?;
         std::fs::remove_file(tmpfs.join(case.name))?;
     }
     Ok(())
 }
 
-/// An object for everybody, opened with nothing but `flags`.
+/// An object of one page for everybody, that was opened with nothing but `flags`.
 fn make(path: &Path, flags: libc::c_int) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    drop(sys::open(
-        path,
-        flags | libc::O_CREAT | libc::O_EXCL,
-        0o666,
-    )?);
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666))
+    // What is asked for is what it gets: no chmod, whose answer might have no lifetime.
+    rustix::process::umask(rustix::fs::Mode::empty());
+    drop(sys::open(path, flags | libc::O_CREAT | libc::O_EXCL, 0o666)?);
+    sys::truncate(path, sys::PAGE)
 }
 
-fn measure(
-    context: &Context,
-    uid: u32,
-    case: &Case,
-    [ours, tmpfs, bare]: [&Path; 3],
-) -> io::Result<Samples> {
+fn measure(context: &Context, case: &Case, [ours, tmpfs, bare]: [&Path; 3]) -> io::Result<Samples> {
     let one = |path: &Path| {
         Ok(vec![
             time_each(CALLS, |_| sys::open(path, case.flags, 0).map(drop))?,
@@ -84,7 +101,7 @@ fn measure(
         ])
     };
     interleave(
-        uid,
+        case.user,
         context.rounds(20),
         2,
         &[
@@ -95,13 +112,7 @@ fn measure(
     )
 }
 
-fn report(
-    context: &mut Context,
-    uid: u32,
-    case: &Case,
-    shmfs: &Shmfs,
-    samples: &Samples,
-) -> io::Result<()> {
+fn report(context: &mut Context, case: &Case, shmfs: &Shmfs, samples: &Samples) -> io::Result<()> {
     let path = shmfs.dir.join(case.name);
     let open = || sys::open(&path, case.flags, 0).map(drop);
     let stat = || sys::stat(&path);
@@ -111,7 +122,9 @@ fn report(
     ];
     for (figure, (call, body, limit)) in calls.into_iter().enumerate() {
         let sent = match &mut context.tracer {
-            Some(tracer) => Some(tracer.during(shmfs.connection()?, || super::as_user(uid, body))?),
+            Some(tracer) => {
+                Some(tracer.during(shmfs.connection()?, || super::as_user(case.user, body))?)
+            }
             None => None,
         };
         let trips = sent
@@ -119,7 +132,7 @@ fn report(
             .map(|sent| sent.iter().filter(|s| s.is_waited_for()).count());
         let names: Vec<_> = sent.into_iter().flatten().map(Sent::label).collect();
         context.report.row(&Row {
-            what: &format!("{call}, {}, {}", case.name, super::who(uid)),
+            what: &format!("{call}, {}", case.name),
             ours: Some(samples.median(0, figure)),
             tmpfs: Some(samples.median(1, figure)),
             bare: Some(samples.median(2, figure)),
