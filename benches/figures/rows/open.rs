@@ -89,7 +89,11 @@ pub(super) fn run(context: &mut Context) -> io::Result<()> {
 fn make(path: &Path, flags: libc::c_int) -> io::Result<()> {
     // What is asked for is what it gets: no chmod, whose answer might have no lifetime.
     rustix::process::umask(rustix::fs::Mode::empty());
-    drop(sys::open(path, flags | libc::O_CREAT | libc::O_EXCL, 0o666)?);
+    drop(sys::open(
+        path,
+        flags | libc::O_CREAT | libc::O_EXCL,
+        0o666,
+    )?);
     sys::truncate(path, sys::PAGE)
 }
 
