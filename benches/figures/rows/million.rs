@@ -10,8 +10,9 @@ use rustix::fs::{OFlags, RawDir};
 
 use crate::Context;
 use crate::measure::{Spread, interleave, time_each};
-use crate::place::{create, memory_of_shmfs, slab};
+use crate::place::{create, memory_of_shmfs, pin_shmfs, slab};
 use crate::report::{Row, time, times};
+use crate::sys;
 
 const MILLION: usize = 1_000_000;
 const HUNDRED_THOUSAND: usize = 100_000;
@@ -20,7 +21,7 @@ const TEN_THOUSAND: usize = 10_000;
 const PARTS: usize = 20;
 const PART: usize = 250;
 const WINDOW: usize = PARTS * PART;
-const LISTINGS: usize = 3;
+const LISTINGS: usize = 9;
 
 /// What one file system showed.
 #[derive(Debug)]
@@ -63,6 +64,8 @@ fn fill(many: &Path, few: &Path, count: usize) -> io::Result<Seen> {
     let slab = each(slab()?, kernel);
     let start = TEN_THOUSAND - WINDOW / 2;
     create_all(few, 0..start)?;
+    // Two daemons: the scheduler must not favour one of them.
+    pin_shmfs()?;
     let creates = interleave(
         0,
         PARTS - 1,
