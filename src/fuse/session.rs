@@ -1,7 +1,7 @@
 //! A live connection: what is asked of the kernel, the threads that serve, the end.
 
 use std::ffi::CStr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 
@@ -11,10 +11,10 @@ use parking_lot::Mutex;
 use super::adapter::Adapter;
 use super::nodes::{Layout, Nodes};
 use super::passthrough::Registry;
-use crate::data::{DataFiles, KernelClock};
+use crate::data::{DataFiles, KernelClock, PAGE_SIZE};
 use crate::error::{Error, ExitCode, Result};
 use crate::ops::{Config, DataMode, Fs};
-use crate::options::{Options, Passthrough};
+use crate::options::{Limits, Options, Passthrough};
 use crate::types::Ino;
 
 /// Bytes in one write request: beyond, larger requests gain little, and each thread has a buffer.
@@ -110,9 +110,48 @@ impl Service {
         self.nodes.entrance()
     }
 
-    /// The connection's descriptor.
-    pub fn device(&self) -> &OwnedFd {
-        &self.device
+    /// Whether data goes by passthrough.
+    pub fn passthrough(&self) -> bool {
+        self.fs.is_passthrough()
+    }
+
+    /// Changes the limits of the live file system.
+    pub fn remount(&self, limits: &Limits) -> crate::errno::Result<()> {
+        self.fs.set_limits(limits.size, limits.nr_inodes)
+    }
+
+    /// What is known of it, as JSON.
+    pub fn status(&self) -> String {
+        let statfs = self.fs.statfs();
+        let mode = if self.passthrough() {
+            "passthrough"
+        } else {
+            "page-cache"
+        };
+        format!(
+            "{{\"version\":\"{}\",\"data\":\"{mode}\",\"page_size\":{PAGE_SIZE},\"blocks\":{},\"blocks_free\":{},\
+             \"files\":{},\"files_free\":{},\"inodes\":{}}}",
+            env!("CARGO_PKG_VERSION"),
+            statfs.blocks,
+            statfs.blocks_free,
+            statfs.files,
+            statfs.files_free,
+            self.fs.inode_count(),
+        )
+    }
+
+    /// Ends the connection at once: programs that use it get ENOTCONN. Says whether the kernel let us;
+    /// otherwise only the end of this process does it.
+    pub fn abort(&self) -> bool {
+        let info = format!("/proc/self/fdinfo/{}", self.device.as_raw_fd());
+        let info = std::fs::read_to_string(info).unwrap_or_default();
+        let connection = info
+            .lines()
+            .find_map(|line| line.strip_prefix("fuse_connection:"));
+        let Some(connection) = connection.map(str::trim) else {
+            return false;
+        };
+        std::fs::write(format!("/sys/fs/fuse/connections/{connection}/abort"), "1").is_ok()
     }
 
     /// Returns when the connection has ended: unmounted everywhere, or aborted.

@@ -1,4 +1,13 @@
 //! The only place with system calls that no library wraps safely, and with `unsafe`.
 
+pub mod accounts;
+pub mod channel;
 pub mod credentials;
+pub mod descriptors;
 pub mod fuse_device;
+pub mod memory;
+pub mod mount;
+pub mod namespace;
+pub mod process;
+pub mod signal;
+pub mod syslog;

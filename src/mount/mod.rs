@@ -1,0 +1,17 @@
+//! Mounting, the daemon behind it, and unmounting.
+
+pub(crate) mod attach;
+mod control;
+pub(crate) mod daemon;
+pub(crate) mod detached;
+pub(crate) mod fusermount;
+mod library;
+pub(crate) mod live;
+pub(crate) mod place;
+pub(crate) mod serve;
+pub mod table;
+mod umount;
+
+pub use self::daemon::{MountArgs, mount};
+pub use self::library::{Builder, Mount};
+pub use self::umount::{RemountArgs, UmountArgs, remount, umount};

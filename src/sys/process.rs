@@ -1,0 +1,132 @@
+//! Processes: fork, exec, wait, end.
+
+use std::ffi::{CStr, CString, OsString};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use rustix::process::{Pid, PidfdFlags, WaitOptions, WaitStatus};
+
+/// Makes a child, which goes on from here: `None` in the child, the child's number in the parent.
+///
+/// Only for a process with one thread: in a child of any other, a lock may be held by a thread
+/// that does not exist there. The child ends by [`exit_now`] or [`exec`].
+pub fn fork() -> io::Result<Option<Pid>> {
+    if thread_count()? != 1 {
+        return Err(io::Error::other(
+            "a process with several threads cannot fork",
+        ));
+    }
+    // SAFETY: this is the process's only thread, so the child is a whole copy.
+    match unsafe { libc::fork() } {
+        -1 => Err(io::Error::last_os_error()),
+        pid => Ok(Pid::from_raw(pid)),
+    }
+}
+
+/// How many threads this process has.
+fn thread_count() -> io::Result<usize> {
+    Ok(std::fs::read_dir("/proc/self/task")?.count())
+}
+
+/// Ends the process at once: no destructor, no handler of atexit(3).
+pub fn exit_now(status: i32) -> ! {
+    // SAFETY: `_exit` has no precondition.
+    unsafe { libc::_exit(status) }
+}
+
+/// Becomes `command`, searched in `PATH`; returns only why that failed.
+pub fn exec(command: &[OsString]) -> io::Error {
+    let words: Result<Vec<CString>, _> = command
+        .iter()
+        .map(|word| CString::new(word.clone().into_vec()))
+        .collect();
+    let Ok(words) = words else {
+        return io::Error::from_raw_os_error(libc::EINVAL);
+    };
+    let Some(program) = words.first() else {
+        return io::Error::from_raw_os_error(libc::ENOENT);
+    };
+    let mut arguments: Vec<*const libc::c_char> = words.iter().map(|word| word.as_ptr()).collect();
+    arguments.push(std::ptr::null());
+    // SAFETY: `arguments` ends with a null pointer, and its strings live until the call returns.
+    unsafe { libc::execvp(program.as_ptr(), arguments.as_ptr()) };
+    io::Error::last_os_error()
+}
+
+/// A child that ended or, where `stops` were asked for, stopped.
+pub fn reap(options: WaitOptions) -> io::Result<Option<(Pid, WaitStatus)>> {
+    loop {
+        match rustix::process::wait(options) {
+            Err(rustix::io::Errno::INTR) => {}
+            other => return Ok(other?),
+        }
+    }
+}
+
+/// Waits for the end of the child `pid`.
+pub fn wait_for(pid: Pid) -> io::Result<WaitStatus> {
+    loop {
+        match rustix::process::waitpid(Some(pid), WaitOptions::empty()) {
+            Ok(Some((_, status))) => return Ok(status),
+            Ok(None) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// The status as a shell shows it: the exit status, or 128 and the signal's number.
+pub fn shell_status(status: WaitStatus) -> i32 {
+    status
+        .exit_status()
+        .or_else(|| status.terminating_signal().map(|signal| 128 + signal))
+        .unwrap_or(125)
+}
+
+/// Sends `signal` to the process `pid`; that it is gone is no failure.
+pub fn kill(pid: i32, signal: i32) {
+    // SAFETY: `kill` has no precondition.
+    unsafe { libc::kill(pid, signal) };
+}
+
+/// A descriptor that stands for the child `pid`, which has not been waited for.
+pub fn pidfd(pid: Pid) -> io::Result<OwnedFd> {
+    Ok(rustix::process::pidfd_open(pid, PidfdFlags::empty())?)
+}
+
+/// Sends `signal` to the process behind `pidfd`; that it is gone is no failure.
+pub fn pidfd_kill(pidfd: BorrowedFd<'_>, signal: i32) {
+    let no_info = std::ptr::null::<libc::siginfo_t>();
+    // SAFETY: a null `siginfo` asks for that of kill(2).
+    unsafe {
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            pidfd.as_raw_fd(),
+            signal,
+            no_info,
+            0,
+        )
+    };
+}
+
+/// The name that ps(1) shows for this process.
+pub fn set_name(name: &CStr) {
+    if let Err(error) = rustix::thread::set_name(name) {
+        tracing::debug!(%error, "cannot set the process's name");
+    }
+}
+
+/// Lets `command`'s process inherit `kept` under its own number.
+pub fn inherit(command: &mut Command, kept: &OwnedFd) {
+    let number = kept.as_fd().as_raw_fd();
+    let keep = move || {
+        // SAFETY: the caller keeps the descriptor open until the command has been started.
+        let kept = unsafe { BorrowedFd::borrow_raw(number) };
+        rustix::io::fcntl_setfd(kept, rustix::io::FdFlags::empty())?;
+        Ok(())
+    };
+    // SAFETY: the closure makes one system call and allocates nothing.
+    unsafe { command.pre_exec(keep) };
+}
