@@ -53,6 +53,8 @@ impl Place {
         mount("proc", "/proc", "proc", plain, "")?;
         mount("figures", BASE, "tmpfs", plain, "mode=755")?;
         let place = Place { stand_in };
+        // Where daemons put their sockets: a killed one leaves its own behind.
+        mount("run", "/run", "tmpfs", plain, "mode=755")?;
         place.install("bin-shmfs", &shmfs)?;
         place.install("bin-figures", &figures)?;
         place.open_fuse()?;
@@ -128,7 +130,7 @@ impl Place {
         if !options.is_empty() {
             command.args(["-o", options]);
         }
-        let before = fs::metadata(&dir)?.dev();
+        let before = device_on(&dir)?;
         let log = self.path(&format!("log-{name}"));
         command.stderr(File::create(&log)?);
         let daemon = command.arg(&dir).uid(uid).gid(uid).spawn()?;
@@ -181,9 +183,9 @@ pub(crate) struct Shmfs {
 }
 
 impl Shmfs {
-    fn wait_for_other_device(&mut self, before: u64) -> io::Result<()> {
+    fn wait_for_other_device(&mut self, before: Option<String>) -> io::Result<()> {
         let deadline = Instant::now() + Duration::from_secs(10);
-        while fs::metadata(&self.dir)?.dev() == before {
+        while device_on(&self.dir)? == before {
             if let Some(status) = self.daemon.as_mut().and_then(|d| d.try_wait().transpose()) {
                 return Err(io::Error::other(format!(
                     "shmfs mount ended before it mounted: {}",
@@ -202,6 +204,14 @@ impl Shmfs {
     pub(crate) fn connection(&self) -> io::Result<u32> {
         connection(&self.dir)
     }
+}
+
+/// The device of the last mount on `dir`: read without asking its daemon, which may not let root in.
+fn device_on(dir: &Path) -> io::Result<Option<String>> {
+    let table = fs::read_to_string("/proc/self/mountinfo")?;
+    let mut mounts = table.lines().map(|line| line.split(' ').skip(2));
+    let last = mounts.rfind(|fields| fields.clone().nth(2).map(Path::new) == Some(dir));
+    Ok(last.and_then(|mut fields| fields.next().map(str::to_owned)))
 }
 
 /// The number of the connection that serves `dir`.

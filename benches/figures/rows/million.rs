@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::{OFlags, RawDir};
 
 use crate::Context;
-use crate::measure::{Spread, interleave, time_each};
+use crate::measure::{Samples, Spread, Subject, interleave, time_each};
 use crate::place::{create, memory_of_shmfs, pin_shmfs, slab};
 use crate::report::{Row, time, times};
 use crate::sys;
@@ -64,24 +64,11 @@ fn fill(many: &Path, few: &Path, count: usize) -> io::Result<Seen> {
     let slab = each(slab()?, kernel);
     let start = TEN_THOUSAND - WINDOW / 2;
     create_all(few, 0..start)?;
-    // Two daemons: the scheduler must not favour one of them.
-    pin_shmfs()?;
-    let creates = interleave(
-        0,
-        PARTS - 1,
-        1,
-        &[&|part| create_part(many, count - WINDOW, part), &|part| {
-            create_part(few, start, part)
-        }],
-    )?;
+    let creates = create_in_turn(many, few, count - WINDOW, start)?;
     let listed = listed_at(count);
     create_all(few, start + WINDOW..listed)?;
-    let listings = interleave(
-        0,
-        LISTINGS,
-        1,
-        &[&|_| list(many, count), &|_| list(few, listed)],
-    )?;
+    let listings: [Subject<'_>; 2] = [&|_| list(many, count), &|_| list(few, listed)];
+    let listings = interleave(0, LISTINGS, 1, &listings)?;
     Ok(Seen {
         create_early: creates.median(1, 0),
         create_late: creates.median(0, 0),
@@ -92,6 +79,21 @@ fn fill(many: &Path, few: &Path, count: usize) -> io::Result<Seen> {
         memory,
         slab,
     })
+}
+
+/// The windows: two daemons, so the scheduler must not favour one of them.
+fn create_in_turn(many: &Path, few: &Path, late: usize, early: usize) -> io::Result<Samples> {
+    pin_shmfs()?;
+    let in_many = |part| {
+        sys::pin(0)?;
+        create_part(many, late, part)
+    };
+    interleave(
+        0,
+        PARTS - 1,
+        1,
+        &[&in_many, &|part| create_part(few, early, part)],
+    )
 }
 
 /// The kernel frees what an earlier measurement left in its own time.
