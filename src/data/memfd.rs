@@ -1,10 +1,11 @@
 //! Data files where no tmpfs of our own can be had: memfds, held open as long as the object lives.
 
 use std::collections::HashMap;
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use rustix::fs::{MemfdFlags, Stat, Timestamps};
+use rustix::fs::{MemfdFlags, Mode, OFlags, Stat, Timestamps};
 use rustix::io;
 
 use super::DataFile;
@@ -25,6 +26,12 @@ impl Memfds {
 
     pub(super) fn open(&self, ino: Ino) -> io::Result<DataFile> {
         self.files.lock().get(&ino).cloned().ok_or(io::Errno::NOENT)
+    }
+
+    pub(super) fn open_noatime(&self, ino: Ino) -> io::Result<DataFile> {
+        let path = format!("/proc/self/fd/{}", self.open(ino)?.as_raw_fd());
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOATIME;
+        Ok(Arc::new(rustix::fs::open(path, flags, Mode::empty())?))
     }
 
     pub(super) fn stat(&self, ino: Ino) -> io::Result<Stat> {

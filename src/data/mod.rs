@@ -84,6 +84,15 @@ impl DataFiles {
         .map_err(lost)
     }
 
+    /// Opens the data file of `ino` so that reading moves no atime.
+    pub fn open_noatime(&self, ino: Ino) -> Result<DataFile> {
+        match self {
+            DataFiles::Tmpfs(tmpfs) => tmpfs.open_noatime(ino),
+            DataFiles::Memfds(memfds) => memfds.open_noatime(ino),
+        }
+        .map_err(lost)
+    }
+
     /// Size and times of the data file of `ino`.
     pub fn stat(&self, ino: Ino) -> Result<DataStat> {
         match self {

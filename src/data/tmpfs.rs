@@ -29,6 +29,10 @@ impl DetachedTmpfs {
         self.open_with(ino, OFlags::empty())
     }
 
+    pub(super) fn open_noatime(&self, ino: Ino) -> io::Result<DataFile> {
+        self.open_with(ino, OFlags::NOATIME)
+    }
+
     fn open_with(&self, ino: Ino, extra: OFlags) -> io::Result<DataFile> {
         let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW | extra;
         let file = rustix::fs::openat(&self.root, name(ino).as_str(), flags, Mode::from(0o600))?;

@@ -8,11 +8,11 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use fuser::{
-    BsdFileFlags, CopyFileRangeFlags, FileAttr, FileHandle, Filesystem, Generation, INodeNo,
-    InitFlags, IoctlFlags, KernelConfig, LockOwner, Notifier, OpenAccMode, OpenFlags, PollEvents,
-    PollFlags, PollNotifier, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory,
-    ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyLseek, ReplyOpen, ReplyPoll,
-    ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow,
+    BsdFileFlags, CopyFileRangeFlags, FileAttr, FileHandle, Filesystem, FopenFlags, Generation,
+    INodeNo, InitFlags, IoctlFlags, KernelConfig, LockOwner, Notifier, OpenAccMode, OpenFlags,
+    PollEvents, PollFlags, PollNotifier, RenameFlags, ReplyAttr, ReplyCreate, ReplyData,
+    ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyLseek, ReplyOpen,
+    ReplyPoll, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow,
 };
 
 use super::convert::{errno, file_type, kind_of, rename_mode, set_time};
@@ -21,7 +21,7 @@ use super::passthrough::{reply_create, reply_open};
 use super::session::{MAX_WRITE, request_capabilities};
 use crate::data::PAGE_SIZE;
 use crate::errno::{Errno, Result};
-use crate::ops::{Caller, DirPosition, Entry, Fs, NAME_MAX, NewNode, SetAttr, WriteFlags};
+use crate::ops::{Caller, DirPosition, Entry, Fs, Listing, NAME_MAX, NewNode, SetAttr, WriteFlags};
 use crate::types::Kind;
 
 /// What the kernel learns stays true until it changes it itself.
@@ -126,9 +126,10 @@ fn run_beside(bytes: u64, operation: impl FnOnce() + Send + 'static) {
     let spawned = std::thread::Builder::new()
         .name("shmfs-long".into())
         .spawn(run);
-    // No thread to be had: slow is better than not at all.
-    if let (Err(_), Some(operation)) = (spawned, cell.lock().take()) {
-        operation();
+    if spawned.is_err() {
+        // No thread to be had: slow is better than not at all.
+        let operation = cell.lock().take();
+        operation.into_iter().for_each(|operation| operation());
     }
 }
 
@@ -401,7 +402,7 @@ impl Filesystem for Adapter {
         _: FileHandle,
         offset: u64,
         size: u32,
-        _: OpenFlags,
+        flags: OpenFlags,
         _: Option<LockOwner>,
         reply: ReplyData,
     ) {
@@ -410,10 +411,10 @@ impl Filesystem for Adapter {
             if buffer.len() < size {
                 buffer.resize(size, 0);
             }
-            let read = self
-                .nodes
-                .inode(id)
-                .and_then(|ino| self.fs.read(ino, offset, &mut buffer[..size]));
+            let read = self.nodes.inode(id).and_then(|ino| {
+                self.fs
+                    .read(ino, offset, &mut buffer[..size], noatime(flags))
+            });
             reply!(reply, read, count => reply.data(&buffer[..count]));
         });
     }
@@ -502,22 +503,24 @@ impl Filesystem for Adapter {
         &self,
         _: &Request,
         id: INodeNo,
-        _: FileHandle,
+        handle: FileHandle,
         offset: u64,
         mut reply: ReplyDirectory,
     ) {
         let Ok(ino) = self.nodes.inode(id) else {
             return reply.ok();
         };
-        let listed = self.fs.readdir(ino, DirPosition(offset), false, |entry| {
-            let id = self.nodes.id(entry.ino);
-            !reply.add(
-                id,
-                entry.next.0,
-                file_type(entry.type_bits),
-                OsStr::from_bytes(entry.name),
-            )
-        });
+        let listed = self
+            .fs
+            .readdir(ino, DirPosition(offset), listing(handle, false), |entry| {
+                let id = self.nodes.id(entry.ino);
+                !reply.add(
+                    id,
+                    entry.next.0,
+                    file_type(entry.type_bits),
+                    OsStr::from_bytes(entry.name),
+                )
+            });
         reply!(reply, listed, () => reply.ok());
     }
 
@@ -525,40 +528,42 @@ impl Filesystem for Adapter {
         &self,
         _: &Request,
         id: INodeNo,
-        _: FileHandle,
+        handle: FileHandle,
         offset: u64,
         mut reply: ReplyDirectoryPlus,
     ) {
         let Ok(ino) = self.nodes.inode(id) else {
             return reply.ok();
         };
-        let listed = self.fs.readdir(ino, DirPosition(offset), true, |entry| {
-            let name = OsStr::from_bytes(entry.name);
-            let Some(full) = &entry.entry else {
-                let dot = FileAttr {
-                    ino: self.nodes.id(entry.ino),
-                    ..self.nodes.anteroom()
+        let listed = self
+            .fs
+            .readdir(ino, DirPosition(offset), listing(handle, true), |entry| {
+                let name = OsStr::from_bytes(entry.name);
+                let Some(full) = &entry.entry else {
+                    let dot = FileAttr {
+                        ino: self.nodes.id(entry.ino),
+                        ..self.nodes.anteroom()
+                    };
+                    return !reply.add(
+                        dot.ino,
+                        entry.next.0,
+                        name,
+                        &Duration::ZERO,
+                        &dot,
+                        Generation(0),
+                    );
                 };
-                return !reply.add(
-                    dot.ino,
+                let (attr, generation) = self.nodes.attr(&full.attr);
+                // One lifetime for name and attributes: a name costs a LOOKUP where attributes may change unseen.
+                !reply.add(
+                    attr.ino,
                     entry.next.0,
                     name,
-                    &Duration::ZERO,
-                    &dot,
-                    Generation(0),
-                );
-            };
-            let (attr, generation) = self.nodes.attr(&full.attr);
-            // One lifetime for name and attributes: a name costs a LOOKUP where attributes may change unseen.
-            !reply.add(
-                attr.ino,
-                entry.next.0,
-                name,
-                &attr_ttl(full),
-                &attr,
-                generation,
-            )
-        });
+                    &attr_ttl(full),
+                    &attr,
+                    generation,
+                )
+            });
         reply!(reply, listed, () => reply.ok());
     }
 
@@ -572,9 +577,13 @@ impl Filesystem for Adapter {
         reply.error(errno(Errno::ENOSYS));
     }
 
-    /// Never asked for again (`NO_OPENDIR_SUPPORT`): a stream is its position.
-    fn opendir(&self, _: &Request, _: INodeNo, _: OpenFlags, reply: ReplyOpen) {
-        reply.error(errno(Errno::ENOSYS));
+    /// A stream is its position; the handle only remembers `O_NOATIME`.
+    ///
+    /// Without an answer (`NO_OPENDIR_SUPPORT`) the kernel would keep listings of its own, whose reading moves
+    /// no atime, and which names made in another directory of the tree do not reach.
+    fn opendir(&self, _: &Request, _: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+        let handle = FileHandle(u64::from(noatime(flags)));
+        reply.opened(handle, FopenFlags::empty());
     }
 
     fn fsyncdir(&self, _: &Request, _: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
@@ -664,6 +673,18 @@ impl Filesystem for Adapter {
         let removed =
             ino.and_then(|ino| self.fs.removexattr(&caller(request), ino, name.as_bytes()));
         reply!(reply, removed, () => reply.ok());
+    }
+}
+
+fn noatime(flags: OpenFlags) -> bool {
+    flags.0 & libc::O_NOATIME != 0
+}
+
+/// What is wanted of a stream that `opendir` gave `handle`.
+fn listing(handle: FileHandle, plus: bool) -> Listing {
+    Listing {
+        plus,
+        noatime: handle.0 != 0,
     }
 }
 

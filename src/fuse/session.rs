@@ -41,7 +41,6 @@ pub(super) fn request_capabilities(passthrough: bool) -> InitFlags {
         | InitFlags::FUSE_DONT_MASK
         | InitFlags::FUSE_HANDLE_KILLPRIV_V2
         | InitFlags::FUSE_EXPORT_SUPPORT
-        | InitFlags::FUSE_NO_OPENDIR_SUPPORT
         | InitFlags::FUSE_DO_READDIRPLUS
         | InitFlags::FUSE_READDIRPLUS_AUTO
         | InitFlags::FUSE_HAS_RESEND;

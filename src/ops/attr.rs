@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::access::{self, Caller};
 use super::{Entry, Fs};
-use crate::data::{self, DataFile};
+use crate::data::{self, DataFile, DataStat};
 use crate::errno::{Errno, Result};
 use crate::store::acl::{Acl, Acls};
 use crate::store::change::{Attributes, InodeChange};
@@ -182,14 +182,17 @@ impl Fs {
         Ok(())
     }
 
-    /// The data file to truncate, its growth reserved; `None` where truncate(2) would change nothing.
+    /// The data file to truncate, its growth reserved; `None` where truncate(2) would change nothing: where
+    /// the size stays and no page is allocated (`shmem_setattr`, `shmem_truncate_range`).
     ///
     /// A request of size 0 without a handle is open(2)'s `O_TRUNC`, which moves the times in any case, or
-    /// truncate(2) of an empty file, which does not: they look the same, and the first is the common one.
+    /// truncate(2): they look the same, and the first is the common one.
     fn prepare_size(&self, inode: &Inode, size: u64, by_handle: bool) -> Result<Option<DataFile>> {
         let mut state = inode.state();
-        let old = self.data_stat(inode.ino, &state)?.size;
-        if size == old && size != 0 && !by_handle {
+        let DataStat {
+            size: old, blocks, ..
+        } = self.data_stat(inode.ino, &state)?;
+        if size == old && blocks == 0 && size != 0 && !by_handle {
             return Ok(None);
         }
         if size > old {
@@ -215,13 +218,14 @@ impl Fs {
         state: &mut State,
         set: SetAttr,
     ) -> Result<Attributes> {
+        let now = self.clock.now();
         let explicit = |time: SetTime| match time {
-            SetTime::Now => self.clock.now(),
+            SetTime::Now => now,
             SetTime::At(time) => time,
         };
         let (atime, mtime) = (set.atime.map(explicit), set.mtime.map(explicit));
         if state.data.present && (atime.is_some() || mtime.is_some()) {
-            self.files.set_times(inode.ino, atime, mtime)?;
+            self.set_data_times(inode.ino, state, atime, mtime)?;
         }
         state.data.mtime_set |= mtime.is_some() && !self.is_passthrough();
         let nothing = SetAttr {
@@ -237,7 +241,7 @@ impl Fs {
             None => None,
         };
         let acls = set.mode.and_then(|mode| chmod(state, mode));
-        let ctime = Some(self.clock.now());
+        let ctime = Some(now);
         Ok(Attributes {
             mode,
             uid: set.uid,

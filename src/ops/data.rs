@@ -9,7 +9,7 @@ use super::Fs;
 use crate::data::{self, DataFile, DataStat, pages};
 use crate::errno::{Errno, Result};
 use crate::store::{DataState, Inode, State};
-use crate::types::{Ino, Kind};
+use crate::types::{Ino, Kind, Timestamp};
 
 /// The kernel's side of passthrough.
 pub trait Backing: Send + Sync + fmt::Debug {
@@ -204,10 +204,22 @@ impl Fs {
             return Ok(());
         }
         self.files.create(ino)?;
+        let (atime, mtime) = (state.atime, state.mtime);
+        let set = self.set_data_times(ino, state, Some(atime), Some(mtime));
         state.data.present = true;
-        self.files
-            .set_times(ino, Some(state.atime), Some(state.mtime))?;
-        // The file was changed now, the object was not.
+        set
+    }
+
+    /// Sets times of the data file. That changes the file now, but the object only as the caller says.
+    pub(super) fn set_data_times(
+        &self,
+        ino: Ino,
+        state: &mut State,
+        atime: Option<Timestamp>,
+        mtime: Option<Timestamp>,
+    ) -> Result<()> {
+        state.ctime = self.data_stat(ino, state)?.ctime;
+        self.files.set_times(ino, atime, mtime)?;
         state.data.unseen_ctime = Some(Box::new(self.files.stat(ino)?.ctime));
         Ok(())
     }

@@ -13,6 +13,15 @@ const START: u64 = 0;
 const AFTER_DOT: u64 = 1;
 const AFTER_DOTDOT: u64 = 2;
 
+/// What is wanted of a stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// Attributes with the names.
+    pub plus: bool,
+    /// Reading moves no atime (`O_NOATIME`).
+    pub noatime: bool,
+}
+
 /// One entry of a stream.
 #[derive(Debug)]
 pub struct DirEntry<'a> {
@@ -31,18 +40,20 @@ pub struct DirEntry<'a> {
 impl Fs {
     /// Hands the entries after `from` to `add` until that answers `false`.
     ///
-    /// With `plus`, each entry comes with its attributes, and each that `add` took counts as looked up.
+    /// With [`Listing::plus`], each entry comes with its attributes, and each that `add` took counts as looked up.
     pub fn readdir(
         &self,
         ino: Ino,
         from: DirPosition,
-        plus: bool,
+        listing: Listing,
         mut add: impl FnMut(&DirEntry<'_>) -> bool,
     ) -> Result<()> {
         let tree = self.superblock.tree();
         let directory = tree.directory(ino)?;
         let inode = tree.inode(ino)?;
-        self.touch_atime(&mut inode.state(), true);
+        if !listing.noatime {
+            self.touch_atime(&mut inode.state(), true);
+        }
         let dots = [
             (b".".as_slice(), ino, START, AFTER_DOT),
             (b"..", directory.parent, AFTER_DOT, AFTER_DOTDOT),
@@ -64,7 +75,7 @@ impl Fs {
         let after = (from.0 >= Cookie::FIRST.0).then_some(Cookie(from.0));
         for (cookie, dentry) in directory.stream(after) {
             let child: &Inode = tree.inode(dentry.ino)?;
-            let entry = if plus {
+            let entry = if listing.plus {
                 Some(self.entry(&tree, child)?)
             } else {
                 None
@@ -80,7 +91,7 @@ impl Fs {
             }) {
                 return Ok(());
             }
-            if plus {
+            if listing.plus {
                 child.raise_lookups();
             }
         }

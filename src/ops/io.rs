@@ -24,15 +24,19 @@ pub struct WriteFlags {
 const COPY_STEP: u64 = 64 << 20;
 
 impl Fs {
-    /// Reads from `offset` into `buffer`; returns how much there was.
-    pub fn read(&self, ino: Ino, offset: u64, buffer: &mut [u8]) -> Result<usize> {
+    /// Reads from `offset` into `buffer`; returns how much there was. With `noatime` that moves no atime.
+    pub fn read(&self, ino: Ino, offset: u64, buffer: &mut [u8], noatime: bool) -> Result<usize> {
         let inode = self.regular(ino)?;
         let file = {
             let mut state = inode.state();
             if !state.data.present {
                 return Ok(0);
             }
-            self.file(ino, &mut state)?
+            if noatime {
+                self.files.open_noatime(ino)?
+            } else {
+                self.file(ino, &mut state)?
+            }
         };
         data::read(&file, buffer, offset)
     }

@@ -24,7 +24,7 @@ pub use self::access::Caller;
 pub use self::attr::{SetAttr, SetTime, Statfs};
 pub use self::create::NewNode;
 pub use self::data::{Backing, DataMode, Opened};
-pub use self::dir::{DirEntry, DirPosition};
+pub use self::dir::{DirEntry, DirPosition, Listing};
 pub use self::io::WriteFlags;
 pub use self::rename::RenameMode;
 use crate::data::{DataFiles, PAGE_SIZE, Reservation};

@@ -68,10 +68,10 @@ impl Fs {
             .xattrs
             .as_ref()
             .is_some_and(|xattrs| xattrs.get(name).is_some());
-        let refused = match (exists, flags) {
-            (true, libc::XATTR_CREATE) => Some(Errno::EEXIST),
-            (false, libc::XATTR_REPLACE) => Some(Errno::ENODATA),
-            _ => None,
+        // Both flags at once always fail, by whichever fits (simple_xattr_set).
+        let refused = match exists {
+            true => (flags & libc::XATTR_CREATE != 0).then_some(Errno::EEXIST),
+            false => (flags & libc::XATTR_REPLACE != 0).then_some(Errno::ENODATA),
         };
         if let Some(errno) = refused {
             self.superblock.inodes.give(space);
