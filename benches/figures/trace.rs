@@ -3,6 +3,7 @@
 //! Read through perf_event_open(2), not through a tracing instance: when the descriptors close, nothing
 //! of the tracing is left on the host. FORGET has no tracepoint; nobody waits for it.
 
+use std::ffi::{CStr, CString};
 use std::fs;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -21,6 +22,7 @@ const PERF_RECORD_LOST: u32 = 2;
 const PERF_RECORD_SAMPLE: u32 = 9;
 const PERF_EVENT_IOC_ENABLE: libc::c_ulong = 0x2400;
 const PERF_EVENT_IOC_DISABLE: libc::c_ulong = 0x2401;
+const PERF_EVENT_IOC_SET_FILTER: libc::c_ulong = 0x4008_2406;
 
 /// struct perf_event_attr, PERF_ATTR_SIZE_VER0.
 #[repr(C)]
@@ -91,10 +93,11 @@ fn name(opcode: u32) -> String {
     name.to_owned()
 }
 
-/// The tracepoint on every CPU.
+/// The tracepoint.
 #[derive(Debug)]
 pub(crate) struct Tracer {
-    rings: Vec<Ring>,
+    id: u64,
+    cpus: Vec<i32>,
     offsets: Offsets,
 }
 
@@ -120,43 +123,48 @@ impl Tracer {
             connection: offset("connection")?,
         };
         let cpus = online_cpus(&fs::read_to_string("/sys/devices/system/cpu/online")?);
-        let rings = cpus.into_iter().map(|cpu| Ring::open(id, cpu));
-        Ok(Tracer {
-            rings: rings.collect::<io::Result<_>>()?,
-            offsets,
-        })
+        let tracer = Tracer { id, cpus, offsets };
+        // Whether it can be had at all is known now.
+        tracer.rings(0)?;
+        Ok(tracer)
+    }
+
+    /// On every CPU, for one connection: the filter is the kernel's, or the rest of the machine's requests
+    /// could fill the rings.
+    fn rings(&self, connection: u32) -> io::Result<Vec<Ring>> {
+        let filter = CString::new(format!("connection == {connection}"))?;
+        let open = |&cpu: &i32| {
+            let ring = Ring::open(self.id, cpu)?;
+            ring.set_filter(&filter)?;
+            Ok(ring)
+        };
+        self.cpus.iter().map(open).collect()
     }
 
     /// What was sent on `connection` while `body` ran and two milliseconds more, in order.
     pub(crate) fn during(
-        &mut self,
+        &self,
         connection: u32,
         body: impl FnOnce() -> io::Result<()>,
     ) -> io::Result<Vec<Sent>> {
-        self.rings.iter_mut().for_each(Ring::skip);
-        self.switch(PERF_EVENT_IOC_ENABLE)?;
+        let mut rings = self.rings(connection)?;
+        rings
+            .iter()
+            .try_for_each(|ring| ring.switch(PERF_EVENT_IOC_ENABLE))?;
         let result = body();
         // What goes out in the background, so that it is shown as well.
         std::thread::sleep(std::time::Duration::from_millis(2));
-        self.switch(PERF_EVENT_IOC_DISABLE)?;
+        rings
+            .iter()
+            .try_for_each(|ring| ring.switch(PERF_EVENT_IOC_DISABLE))?;
         result?;
         let mut sent = Vec::new();
-        for ring in &mut self.rings {
+        for ring in &mut rings {
             ring.drain(self.offsets, &mut sent)?;
         }
         sent.retain(|s| s.connection == connection);
         sent.sort_by_key(|s| s.time);
         Ok(sent)
-    }
-
-    fn switch(&self, request: libc::c_ulong) -> io::Result<()> {
-        for ring in &self.rings {
-            // SAFETY: an ioctl without argument on our own descriptor.
-            if unsafe { libc::ioctl(ring.fd.as_raw_fd(), request, 0) } < 0 {
-                return Err(io::Error::last_os_error());
-            }
-        }
-        Ok(())
     }
 }
 
@@ -258,8 +266,27 @@ impl Ring {
         unsafe { self.control(1032).write_volatile(tail) }
     }
 
-    fn skip(&mut self) {
-        self.set_tail(self.head());
+    fn set_filter(&self, filter: &CStr) -> io::Result<()> {
+        // SAFETY: this ioctl reads a C string.
+        let set = unsafe {
+            libc::ioctl(
+                self.fd.as_raw_fd(),
+                PERF_EVENT_IOC_SET_FILTER,
+                filter.as_ptr(),
+            )
+        };
+        if set < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(())
+    }
+
+    fn switch(&self, request: libc::c_ulong) -> io::Result<()> {
+        // SAFETY: an ioctl without argument on our own descriptor.
+        if unsafe { libc::ioctl(self.fd.as_raw_fd(), request, 0) } < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(())
     }
 
     /// `len` bytes at a position that counts up for ever.

@@ -50,7 +50,7 @@ fn check_count(
     file: &File,
     connection: u32,
 ) -> io::Result<()> {
-    let Some(tracer) = &mut context.tracer else {
+    let Some(tracer) = &context.tracer else {
         return Ok(());
     };
     let before = daemon.requests();

@@ -145,7 +145,7 @@ fn trace(
     connection: u32,
     mut run: impl FnMut() -> io::Result<()>,
 ) -> io::Result<Option<Vec<Sent>>> {
-    let Some(tracer) = &mut context.tracer else {
+    let Some(tracer) = &context.tracer else {
         return Ok(None);
     };
     run()?;
@@ -199,6 +199,8 @@ fn report_time(context: &Context, what: &str, trips: Trips, samples: &Samples) {
     let per_trip = |trips: usize| trips.max(1) as f64;
     let ratio = samples.ratio((0, 0), (3, 0)).over(per_trip(trips.ours));
     let own = samples.ratio((2, 0), (3, 0)).over(per_trip(trips.bare));
+    let beside_bare = samples.ratio((0, 0), (2, 0));
+    let beside_bare = beside_bare.over(per_trip(trips.ours) / per_trip(trips.bare));
     context.report.row(&Row {
         what,
         ours: Some(samples.median(0, 0)),
@@ -212,6 +214,6 @@ fn report_time(context: &Context, what: &str, trips: Trips, samples: &Samples) {
         "a bare round trip in these rounds: {}; the bare daemon's own life cycle is {}; ours is {}",
         crate::report::time(samples.median(3, 0)),
         times(own, &format!("its {} trips", trips.bare)),
-        times(samples.ratio((0, 0), (2, 0)), "that"),
+        times(beside_bare, "that, trip by trip"),
     ));
 }

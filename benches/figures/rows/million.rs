@@ -67,7 +67,11 @@ fn fill(many: &Path, few: &Path, count: usize) -> io::Result<Seen> {
     let creates = create_in_turn(many, few, count - WINDOW, start)?;
     let listed = listed_at(count);
     create_all(few, start + WINDOW..listed)?;
-    let listings: [Subject<'_>; 2] = [&|_| list(many, count), &|_| list(few, listed)];
+    let list_many = |_| {
+        sys::pin(0)?;
+        list(many, count)
+    };
+    let listings: [Subject<'_>; 2] = [&list_many, &|_| list(few, listed)];
     let listings = interleave(0, LISTINGS, 1, &listings)?;
     Ok(Seen {
         create_early: creates.median(1, 0),

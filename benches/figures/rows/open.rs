@@ -125,7 +125,7 @@ fn report(context: &mut Context, case: &Case, shmfs: &Shmfs, samples: &Samples) 
         ("stat", &stat, case.stat_limit),
     ];
     for (figure, (call, body, limit)) in calls.into_iter().enumerate() {
-        let sent = match &mut context.tracer {
+        let sent = match &context.tracer {
             Some(tracer) => {
                 Some(tracer.during(shmfs.connection()?, || super::as_user(case.user, body))?)
             }
