@@ -6,9 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use shmfs::data::{DataFiles, KernelClock};
 use shmfs::errno::{Errno, Result};
-use shmfs::ops::{
-    Backing, Caller, Config, DataMode, DirPosition, Entry, Fs, NewNode, RenameMode,
-};
+use shmfs::ops::{Backing, Caller, Config, DataMode, DirPosition, Entry, Fs, NewNode, RenameMode};
 use shmfs::options::Atime;
 use shmfs::sys::credentials::Credentials;
 use shmfs::types::{Clock, Ino, Kind, Timestamp};
