@@ -36,16 +36,21 @@ fn random_operations_at_the_limits(c: &Ctx<'_>) {
 
 fn run(c: &Ctx<'_>, options: &str) {
     let first = seed();
-    let cached = PAGE_CACHE.contains(&c.target);
     for seed in first..first + SEQUENCES {
         let arbiter = c.host.extra(Target::Tmpfs, options);
         let tested = c.host.extra(c.target, options);
-        compare(seed, &mut Side::new(&arbiter.dir), &mut Side::new(&tested.dir), cached);
+        compare(
+            seed,
+            &mut Side::new(&arbiter.dir),
+            &mut Side::new(&tested.dir),
+            c.target,
+        );
     }
 }
 
 /// One sequence, step by step on both.
-fn compare(seed: u64, arbiter: &mut Side, tested: &mut Side, cached: bool) {
+fn compare(seed: u64, arbiter: &mut Side, tested: &mut Side, target: Target) {
+    let cached = PAGE_CACHE.contains(&target);
     let mut rng = Rng::new(seed);
     let mut done: Vec<Op> = Vec::new();
     let (mut old_want, mut old_got) = (Tree::read(arbiter.root()), Tree::read(tested.root()));
@@ -57,16 +62,30 @@ fn compare(seed: u64, arbiter: &mut Side, tested: &mut Side, cached: bool) {
         let new_want = Tree::read(arbiter.root());
         // What the last close or unlink gives back comes back a moment later.
         let deadline = Instant::now() + Duration::from_secs(5);
-        while new_want.free_inodes != tree::free_inodes(tested.root()) && Instant::now() < deadline {
+        while new_want.free_inodes != tree::free_inodes(tested.root()) && Instant::now() < deadline
+        {
             std::thread::sleep(Duration::from_millis(1));
         }
         let new_got = Tree::read(tested.root());
         let story = || {
-            let last: Vec<String> = done.iter().rev().take(25).rev().map(|op| format!("  {op:?}")).collect();
-            format!("SHMFS_SEED={seed}, step {step}, after\n{}\n", last.join("\n"))
+            let last: Vec<String> = done
+                .iter()
+                .rev()
+                .take(25)
+                .rev()
+                .map(|op| format!("  {op:?}"))
+                .collect();
+            format!(
+                "SHMFS_SEED={seed}, step {step}, after\n{}\n",
+                last.join("\n")
+            )
         };
-        assert!(want == got, "{}tmpfs answered {want:?}, this one {got:?}", story());
-        let wrong = new_want.difference(&new_got, &old_want, &old_got, cached);
+        assert!(
+            want == got,
+            "{}tmpfs answered {want:?}, this one {got:?}",
+            story()
+        );
+        let wrong = new_want.difference(&new_got, &old_want, &old_got, target.is_tmpfs());
         assert!(wrong.is_none(), "{}{}", story(), wrong.unwrap_or_default());
         (old_want, old_got) = (new_want, new_got);
     }

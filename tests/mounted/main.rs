@@ -12,6 +12,7 @@ mod consts;
 mod differential;
 mod differs;
 mod harness;
+mod namespaces;
 mod proc;
 mod rng;
 mod roles;
@@ -32,10 +33,14 @@ fn main() {
     let args = Arguments::from_args();
     proc::keep_panics();
     if args.list {
-        let trials = plan(&args).into_iter().map(|(case, target)| Trial::test(name(&case, target), || Ok(())));
+        let trials = plan(&args)
+            .into_iter()
+            .map(|(case, target)| Trial::test(name(&case, target), || Ok(())));
         libtest_mimic::run(&args, trials.collect()).exit();
     }
-    std::process::exit(harness::in_namespaces(|base, root| run(base, root, &args)));
+    std::process::exit(namespaces::in_namespaces(|base, root| {
+        run(base, root, &args)
+    }));
 }
 
 fn name(case: &Case, target: Target) -> String {
@@ -45,7 +50,13 @@ fn name(case: &Case, target: Target) -> String {
 /// What will be run: the mounts are made only for these.
 fn plan(args: &Arguments) -> Vec<(Case, Target)> {
     let root = proc::ids().0 == 0;
-    let matches = |name: &str, word: &String| if args.exact { name == word } else { name.contains(word) };
+    let matches = |name: &str, word: &String| {
+        if args.exact {
+            name == word
+        } else {
+            name.contains(word)
+        }
+    };
     let mut plan = Vec::new();
     for target in Target::ALL.into_iter().filter(|t| root || t.is_user()) {
         for case in cases::all().filter(|case| !target.is_user() || case.needs == Needs::Nobody) {
@@ -61,16 +72,25 @@ fn plan(args: &Arguments) -> Vec<(Case, Target)> {
 
 fn run(base: std::path::PathBuf, root: bool, args: &Arguments) -> i32 {
     let plan = plan(args);
-    let wanted: Vec<Target> = Target::ALL.into_iter().filter(|t| plan.iter().any(|(_, p)| p == t)).collect();
+    let wanted: Vec<Target> = Target::ALL
+        .into_iter()
+        .filter(|t| plan.iter().any(|(_, p)| p == t))
+        .collect();
     let (host, daemons, failed) = Host::start(base, root, &wanted);
     let host = Arc::new(host);
     let mut trials = vec![Trial::test("table::differences_name_cases", differs::check)];
     for (target, why) in &failed {
         eprintln!("{}: {why}", target.name());
         let why = why.clone();
-        trials.push(Trial::test(format!("{}::mount", target.name()), move || Err(Failed::from(why))));
+        trials.push(Trial::test(
+            format!("{}::mount", target.name()),
+            move || Err(Failed::from(why)),
+        ));
     }
-    for (case, target) in plan.into_iter().filter(|(_, t)| failed.iter().all(|(f, _)| f != t)) {
+    for (case, target) in plan
+        .into_iter()
+        .filter(|(_, t)| failed.iter().all(|(f, _)| f != t))
+    {
         let host = Arc::clone(&host);
         let difference = differs::find(&case, target);
         let body = move || host.run(&case, target, difference).map_err(Failed::from);
@@ -81,5 +101,9 @@ fn run(base: std::path::PathBuf, root: bool, args: &Arguments) -> i32 {
         println!("{}", daemon.log());
     }
     drop(daemons);
-    if conclusion.has_failed() || !failed.is_empty() { 101 } else { 0 }
+    if conclusion.has_failed() || !failed.is_empty() {
+        101
+    } else {
+        0
+    }
 }

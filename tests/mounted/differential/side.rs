@@ -10,7 +10,7 @@ use crate::proc::mmap;
 use crate::sys::{self, *};
 
 /// A tree under test.
-pub struct Side {
+pub(crate) struct Side {
     root: PathBuf,
     slots: [Option<OwnedFd>; 5],
     umask: u32,
@@ -19,7 +19,7 @@ pub struct Side {
 
 /// What an operation gave: bytes that were read, or a number.
 #[derive(PartialEq, Debug)]
-pub enum Answer {
+pub(crate) enum Answer {
     Number(i64),
     Bytes(usize, u64),
 }
@@ -57,17 +57,22 @@ const NOT_OPEN: E = EBADF;
 
 impl Side {
     /// A tree under `root`.
-    pub fn new(root: &Path) -> Side {
-        Side { root: root.to_owned(), slots: [const { None }; 5], umask: 0o022, uid: 0 }
+    pub(crate) fn new(root: &Path) -> Side {
+        Side {
+            root: root.to_owned(),
+            slots: [const { None }; 5],
+            umask: 0o022,
+            uid: 0,
+        }
     }
 
     /// Where the tree is.
-    pub fn root(&self) -> &Path {
+    pub(crate) fn root(&self) -> &Path {
         &self.root
     }
 
     /// Carries out one operation as the side's user, and is root again afterwards.
-    pub fn run(&mut self, op: &Op) -> R<Answer> {
+    pub(crate) fn run(&mut self, op: &Op) -> R<Answer> {
         sys::umask(self.umask);
         set_fs_ids(self.uid);
         let result = self.carry_out(op);
@@ -86,7 +91,12 @@ impl Side {
 
     fn carry_out(&mut self, op: &Op) -> R<Answer> {
         match op {
-            Op::Open { path, flags, mode, slot } => {
+            Op::Open {
+                path,
+                flags,
+                mode,
+                slot,
+            } => {
                 self.slots[*slot] = None;
                 self.slots[*slot] = Some(open_mode(self.p(path), flags | O_NONBLOCK, *mode)?);
                 answer(Ok(()))
@@ -100,23 +110,51 @@ impl Side {
                 self.uid = *uid;
                 answer(Ok(()))
             }
-            Op::Write { .. } | Op::Pwrite { .. } | Op::Pread { .. } | Op::Seek { .. } | Op::Ftruncate { .. } => self.data(op),
-            Op::Fallocate { .. } | Op::Fchmod { .. } | Op::Fsync { .. } | Op::Copy { .. } | Op::Store { .. } => self.file(op),
-            Op::Mkdir { .. } | Op::Rmdir { .. } | Op::Unlink { .. } | Op::Rename { .. } | Op::Link { .. } => self.names(op),
-            Op::Symlink { .. } | Op::Mknod { .. } | Op::Chmod { .. } | Op::Chown { .. } | Op::Truncate { .. } => self.names(op),
-            Op::Utimens { .. } | Op::Setxattr { .. } | Op::Removexattr { .. } | Op::SetAcl { .. } => self.attributes(op),
+            Op::Write { .. }
+            | Op::Pwrite { .. }
+            | Op::Pread { .. }
+            | Op::Seek { .. }
+            | Op::Ftruncate { .. } => self.data(op),
+            Op::Fallocate { .. }
+            | Op::Fchmod { .. }
+            | Op::Fsync { .. }
+            | Op::Copy { .. }
+            | Op::Store { .. } => self.file(op),
+            Op::Mkdir { .. }
+            | Op::Rmdir { .. }
+            | Op::Unlink { .. }
+            | Op::Rename { .. }
+            | Op::Link { .. } => self.names(op),
+            Op::Symlink { .. }
+            | Op::Mknod { .. }
+            | Op::Chmod { .. }
+            | Op::Chown { .. }
+            | Op::Truncate { .. } => self.names(op),
+            Op::Utimens { .. }
+            | Op::Setxattr { .. }
+            | Op::Removexattr { .. }
+            | Op::SetAcl { .. } => self.attributes(op),
         }
     }
 
     fn data(&self, op: &Op) -> R<Answer> {
         match op {
             Op::Write { slot, len, byte } => answer(write(self.fd(*slot)?, &vec![*byte; *len])),
-            Op::Pwrite { slot, at, len, byte } => answer(pwrite(self.fd(*slot)?, &vec![*byte; *len], *at)),
+            Op::Pwrite {
+                slot,
+                at,
+                len,
+                byte,
+            } => answer(pwrite(self.fd(*slot)?, &vec![*byte; *len], *at)),
             Op::Pread { slot, at, len } => answer(pread(self.fd(*slot)?, *len, *at)),
             Op::Seek { slot, at, whence } => {
                 let fd = self.fd(*slot)?;
                 // Positions in directories are the file system's own business.
-                if fstat(fd)?.kind() == S_IFDIR { answer(Ok(())) } else { answer(lseek(fd, *at, *whence)) }
+                if fstat(fd)?.kind() == S_IFDIR {
+                    answer(Ok(()))
+                } else {
+                    answer(lseek(fd, *at, *whence))
+                }
             }
             Op::Ftruncate { slot, len } => answer(ftruncate(self.fd(*slot)?, *len)),
             other => unreachable!("{other:?}"),
@@ -125,21 +163,57 @@ impl Side {
 
     fn file(&self, op: &Op) -> R<Answer> {
         match op {
-            Op::Fallocate { slot, mode, at, len } => answer(fallocate(self.fd(*slot)?, *mode, *at, *len)),
+            Op::Fallocate {
+                slot,
+                mode,
+                at,
+                len,
+            } => answer(fallocate(self.fd(*slot)?, *mode, *at, *len)),
             Op::Fchmod { slot, mode } => answer(fchmod(self.fd(*slot)?, *mode)),
             Op::Fsync { slot } => answer(fsync(self.fd(*slot)?)),
-            Op::Copy { from, at, to, to_at, len } => {
+            Op::Copy {
+                from,
+                at,
+                to,
+                to_at,
+                len,
+            } => {
                 let (mut at, mut to_at, from, to) = (*at, *to_at, self.fd(*from)?, self.fd(*to)?);
                 let (from, to) = (from.as_raw_fd(), to.as_raw_fd());
-                answer(crate::syscall!(libc::SYS_copy_file_range, from, &mut at, to, &mut to_at, *len, 0))
+                answer(crate::syscall!(
+                    libc::SYS_copy_file_range,
+                    from,
+                    &mut at,
+                    to,
+                    &mut to_at,
+                    *len,
+                    0
+                ))
             }
             Op::Store { slot, at, len } => {
-                let map = mmap(self.fd(*slot)?, 90_112, PROT_READ | PROT_WRITE, MAP_SHARED, 0)?;
+                let map = mmap(
+                    self.fd(*slot)?,
+                    90_112,
+                    PROT_READ | PROT_WRITE,
+                    MAP_SHARED,
+                    0,
+                )?;
                 let source = vec![0x5a; *len];
-                let from = libc::iovec { iov_base: source.as_ptr().cast_mut().cast(), iov_len: *len };
-                let to = libc::iovec { iov_base: map.at.wrapping_add(*at).cast(), iov_len: *len };
+                let from = libc::iovec {
+                    iov_base: source.as_ptr().cast_mut().cast(),
+                    iov_len: *len,
+                };
+                let to = libc::iovec {
+                    iov_base: map.at.wrapping_add(*at).cast(),
+                    iov_len: *len,
+                };
                 // SAFETY: inside the mapping; the kernel answers EFAULT or a short count past the end.
-                answer(check(unsafe { libc::process_vm_writev(std::process::id() as i32, &from, 1, &to, 1, 0) }).map(|n| n as i64))
+                answer(
+                    check(unsafe {
+                        libc::process_vm_writev(std::process::id() as i32, &from, 1, &to, 1, 0)
+                    })
+                    .map(|n| n as i64),
+                )
             }
             other => unreachable!("{other:?}"),
         }
@@ -164,14 +238,31 @@ impl Side {
 
     fn attributes(&self, op: &Op) -> R<Answer> {
         let done = match op {
-            Op::Utimens { path, times, nofollow } => {
-                utimens(self.p(path), Some(*times), if *nofollow { AT_SYMLINK_NOFOLLOW } else { 0 })
-            }
-            Op::Setxattr { path, name, len, flags } => lsetxattr(self.p(path), name, &vec![b'x'; *len], *flags),
+            Op::Utimens {
+                path,
+                times,
+                nofollow,
+            } => utimens(
+                self.p(path),
+                Some(*times),
+                if *nofollow { AT_SYMLINK_NOFOLLOW } else { 0 },
+            ),
+            Op::Setxattr {
+                path,
+                name,
+                len,
+                flags,
+            } => lsetxattr(self.p(path), name, &vec![b'x'; *len], *flags),
             Op::Removexattr { path, name } => removexattr(self.p(path), name),
-            Op::SetAcl { path, default, text } => {
-                acl::set(self.p(path), if *default { acl::DEFAULT } else { acl::ACCESS }, text)
-            }
+            Op::SetAcl {
+                path,
+                default,
+                text,
+            } => acl::set(
+                self.p(path),
+                if *default { acl::DEFAULT } else { acl::ACCESS },
+                text,
+            ),
             other => unreachable!("{other:?}"),
         };
         answer(done)
