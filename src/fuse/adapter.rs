@@ -21,7 +21,9 @@ use super::passthrough::{reply_create, reply_open};
 use super::session::{MAX_WRITE, request_capabilities};
 use crate::data::PAGE_SIZE;
 use crate::errno::{Errno, Result};
-use crate::ops::{Caller, DirPosition, Entry, Fs, Listing, NAME_MAX, NewNode, SetAttr, WriteFlags};
+use crate::ops::{
+    Caller, CreateFlags, DirPosition, Entry, Fs, Listing, NAME_MAX, NewNode, SetAttr, WriteFlags,
+};
 use crate::types::Kind;
 
 /// What the kernel learns stays true until it changes it itself.
@@ -351,13 +353,12 @@ impl Filesystem for Adapter {
                 mode: mode & 0o7777,
                 umask,
             };
-            self.fs.create(
-                &caller(request),
-                dir,
-                name.as_bytes(),
-                node,
-                flags & libc::O_EXCL != 0,
-            )
+            let flags = CreateFlags {
+                exclusive: flags & libc::O_EXCL != 0,
+                writable: flags & libc::O_ACCMODE != libc::O_RDONLY,
+            };
+            self.fs
+                .create(&caller(request), dir, name.as_bytes(), node, flags)
         });
         reply!(reply, created, (entry, opened) => {
             // Its attributes last for the time being: as long as it is empty no mapping can change it, and

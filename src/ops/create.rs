@@ -21,6 +21,15 @@ pub struct NewNode {
     pub umask: u32,
 }
 
+/// How a new file is opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CreateFlags {
+    /// `O_EXCL`.
+    pub exclusive: bool,
+    /// For writing.
+    pub writable: bool,
+}
+
 /// `SHORT_SYMLINK_LEN` (mm/shmem.c): a longer target, its final NUL counted, takes a page.
 const SHORT_SYMLINK: usize = 128;
 
@@ -65,15 +74,15 @@ impl Fs {
         dir: Ino,
         name: &[u8],
         node: NewNode,
-        exclusive: bool,
+        flags: CreateFlags,
     ) -> Result<(Entry, Opened)> {
         check_name(name)?;
         let (ino, generation) = self.superblock.fresh_ids();
-        let data = self.new_open_file(ino)?;
+        let data = self.new_open_file(ino, flags.writable)?;
         let opened = self.opened(&data);
         match self.create_in(caller, Place { dir, name }, ino, generation, node, data) {
             Ok(entry) => Ok((entry, opened)),
-            Err(Errno::EEXIST) if !exclusive => Err(Errno::ESTALE),
+            Err(Errno::EEXIST) if !flags.exclusive => Err(Errno::ESTALE),
             Err(errno) => Err(errno),
         }
     }
@@ -89,6 +98,7 @@ impl Fs {
         data: DataState,
     ) -> Result<Entry> {
         let born = self.birth_time(ino, &data);
+        let now = self.clock.now();
         let mut tree = self.superblock.tree_mut();
         let checked =
             check_new_name(&tree, at).and_then(|()| self.superblock.inodes.take(INODE_SPACE));
@@ -97,7 +107,6 @@ impl Fs {
             self.discard(ino, data);
             return Err(errno);
         }
-        let now = self.clock.now();
         let inode = self.new_inode(caller, &tree, at.dir, ino, generation, node)?;
         let change = TreeChange::Insert {
             at,

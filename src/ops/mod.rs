@@ -22,7 +22,7 @@ use std::sync::atomic::AtomicUsize;
 
 pub use self::access::Caller;
 pub use self::attr::{SetAttr, SetTime, Statfs};
-pub use self::create::NewNode;
+pub use self::create::{CreateFlags, NewNode};
 pub use self::data::{Backing, DataMode, Opened};
 pub use self::dir::{DirEntry, DirPosition, Listing};
 pub use self::io::WriteFlags;
@@ -68,6 +68,7 @@ pub struct Fs {
     mode: OnceLock<DataMode>,
     registered: AtomicUsize,
     held_open: AtomicUsize,
+    evicted: AtomicUsize,
 }
 
 /// An inode's attributes, and how long they stay true.
@@ -92,6 +93,7 @@ impl Fs {
             mode: OnceLock::new(),
             registered: AtomicUsize::new(0),
             held_open: AtomicUsize::new(0),
+            evicted: AtomicUsize::new(0),
         }
     }
 
