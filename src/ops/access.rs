@@ -4,7 +4,9 @@ use std::cell::OnceCell;
 
 use crate::errno::{Errno, Result};
 use crate::store::State;
-use crate::sys::credentials::{self, CAP_FOWNER, CAP_FSETID, CAP_SYS_ADMIN, Credentials};
+use crate::sys::credentials::{
+    self, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID, CAP_SYS_ADMIN, Credentials,
+};
 
 /// Who makes a request.
 #[derive(Clone, Debug)]
@@ -82,6 +84,29 @@ pub(super) fn may_delete(
         Ok(())
     } else {
         Err(Errno::EPERM)
+    }
+}
+
+/// Whether names in a directory are the caller's to change (`generic_permission`); a caller who is not known is
+/// anybody.
+pub(super) fn may_write(caller: Option<&Caller>, dir: &State) -> Result<()> {
+    const WRITE_AND_SEARCH: u32 = 0o3;
+    let acl = dir.acls.as_ref().and_then(|acls| acls.access.as_ref());
+    let granted = match (caller, acl) {
+        (None, Some(_)) => 0,
+        (None, None) => dir.mode & dir.mode >> 3 & dir.mode >> 6,
+        (Some(caller), _) if caller.uid == dir.uid => dir.mode >> 6,
+        (Some(caller), Some(acl)) => acl.granted(caller.uid, dir.gid, WRITE_AND_SEARCH, |gid| {
+            caller.is_in_group(gid)
+        }),
+        (Some(caller), None) if caller.is_in_group(dir.gid) => dir.mode >> 3,
+        (Some(_), None) => dir.mode,
+    };
+    let privileged = |caller: &Caller| caller.is_capable(CAP_DAC_OVERRIDE);
+    if granted & WRITE_AND_SEARCH == WRITE_AND_SEARCH || caller.is_some_and(privileged) {
+        Ok(())
+    } else {
+        Err(Errno::EACCES)
     }
 }
 

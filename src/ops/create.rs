@@ -1,7 +1,8 @@
 //! New names: mknod, mkdir, symlink, create, link.
 
-use super::access::Caller;
-use super::{Entry, Fs, Opened, check_name};
+use super::access::{Caller, may_write};
+use super::views::Located;
+use super::{Dir, Entry, Fs, Opened, check_name};
 use crate::errno::{Errno, Result};
 use crate::store::acl::{self, Acls};
 use crate::store::budget::INODE_SPACE;
@@ -26,11 +27,17 @@ const SHORT_SYMLINK: usize = 128;
 
 impl Fs {
     /// Makes a node of any type but a symlink's; mkdir(2) is one of a directory.
-    pub fn mknod(&self, caller: &Caller, dir: Ino, name: &[u8], node: NewNode) -> Result<Entry> {
+    pub fn mknod(
+        &self,
+        caller: &Caller,
+        dir: impl Into<Dir>,
+        name: &[u8],
+        node: NewNode,
+    ) -> Result<Entry> {
         let (ino, generation) = self.superblock.fresh_ids();
         self.create_in(
             caller,
-            Place { dir, name },
+            (dir.into(), name),
             ino,
             generation,
             node,
@@ -39,7 +46,13 @@ impl Fs {
     }
 
     /// Makes a symbolic link.
-    pub fn symlink(&self, caller: &Caller, dir: Ino, name: &[u8], target: &[u8]) -> Result<Entry> {
+    pub fn symlink(
+        &self,
+        caller: &Caller,
+        dir: impl Into<Dir>,
+        name: &[u8],
+        target: &[u8],
+    ) -> Result<Entry> {
         check_name(name)?;
         let (ino, generation) = self.superblock.fresh_ids();
         let data = if target.len() + 1 > SHORT_SYMLINK {
@@ -52,7 +65,7 @@ impl Fs {
             mode: 0o777,
             umask: 0,
         };
-        self.create_in(caller, Place { dir, name }, ino, generation, node, data)
+        self.create_in(caller, (dir.into(), name), ino, generation, node, data)
     }
 
     /// Makes a regular file and opens it (`open` with `O_CREAT`).
@@ -62,7 +75,7 @@ impl Fs {
     pub fn create(
         &self,
         caller: &Caller,
-        dir: Ino,
+        dir: impl Into<Dir>,
         name: &[u8],
         node: NewNode,
         exclusive: bool,
@@ -71,7 +84,7 @@ impl Fs {
         let (ino, generation) = self.superblock.fresh_ids();
         let data = self.new_open_file(ino)?;
         let opened = self.opened(&data);
-        match self.create_in(caller, Place { dir, name }, ino, generation, node, data) {
+        match self.create_in(caller, (dir.into(), name), ino, generation, node, data) {
             Ok(entry) => Ok((entry, opened)),
             Err(Errno::EEXIST) if !exclusive => Err(Errno::ESTALE),
             Err(errno) => Err(errno),
@@ -82,7 +95,7 @@ impl Fs {
     fn create_in(
         &self,
         caller: &Caller,
-        at: Place<'_>,
+        (dir, name): (Dir, &[u8]),
         ino: Ino,
         generation: u32,
         node: NewNode,
@@ -90,13 +103,23 @@ impl Fs {
     ) -> Result<Entry> {
         let born = self.birth_time(ino, &data);
         let mut tree = self.superblock.tree_mut();
-        let checked =
-            check_new_name(&tree, at).and_then(|()| self.superblock.inodes.take(INODE_SPACE));
-        if let Err(errno) = checked {
-            drop(tree);
-            self.discard(ino, data);
-            return Err(errno);
-        }
+        let checked = self
+            .locate_mut(&mut tree, dir, name)
+            .and_then(|at| {
+                check_new_name(&tree, at.place())?;
+                self.check_lent(Some(caller), &tree, &at)?;
+                self.superblock.inodes.take(INODE_SPACE)?;
+                Ok(at)
+            });
+        let located = match checked {
+            Ok(located) => located,
+            Err(errno) => {
+                drop(tree);
+                self.discard(ino, data);
+                return Err(errno);
+            }
+        };
+        let at = located.place();
         let now = self.clock.now();
         let inode = self.new_inode(caller, &tree, at.dir, ino, generation, node)?;
         let change = TreeChange::Insert {
@@ -104,13 +127,24 @@ impl Fs {
             inode,
             born: born.unwrap_or(now),
         };
-        let inode = self
-            .superblock
-            .commit(&mut tree, change, now)
-            .ok_or(Errno::EIO)?;
+        let inode = self.commit(&mut tree, change, now).ok_or(Errno::EIO)?;
         inode.state().data = data;
         inode.raise_lookups();
         self.entry(&tree, &inode)
+    }
+
+    /// The kernel has checked the directory of the request: an entry that the root lends to it is the root's
+    /// (`may_create`).
+    pub(super) fn check_lent(
+        &self,
+        caller: Option<&Caller>,
+        tree: &Tree,
+        at: &Located<'_>,
+    ) -> Result<()> {
+        if !at.lent {
+            return Ok(());
+        }
+        may_write(caller, &tree.inode(self.root())?.state())
     }
 
     /// Owner, group, mode and ACLs of a new inode (`inode_init_owner`, `posix_acl_create`).
@@ -123,7 +157,7 @@ impl Fs {
         generation: u32,
         node: NewNode,
     ) -> Result<NewInode> {
-        let parent = tree.inode(dir)?.state();
+        let parent = tree.inode(tree.authority(dir))?.state();
         let NewNode {
             kind,
             mut mode,
@@ -165,22 +199,23 @@ impl Fs {
     }
 
     /// Gives the inode `ino` another name.
-    pub fn link(&self, ino: Ino, dir: Ino, name: &[u8]) -> Result<Entry> {
+    pub fn link(&self, ino: Ino, dir: impl Into<Dir>, name: &[u8]) -> Result<Entry> {
         check_name(name)?;
-        let at = Place { dir, name };
         let mut tree = self.superblock.tree_mut();
         let inode = tree.inode(ino)?.clone();
         if inode.kind.is_dir() {
             return Err(Errno::EPERM);
         }
+        let located = self.locate_mut(&mut tree, dir.into(), name)?;
+        let at = located.place();
         check_new_name(&tree, at)?;
+        self.check_lent(None, &tree, &located)?;
         if inode.state().is_orphan() {
             return Err(Errno::ENOENT);
         }
         self.superblock.inodes.take(INODE_SPACE)?;
         let now = self.clock.now();
-        self.superblock
-            .commit(&mut tree, TreeChange::Link { at, ino }, now);
+        self.commit(&mut tree, TreeChange::Link { at, ino }, now);
         inode.raise_lookups();
         self.entry(&tree, &inode)
     }

@@ -15,6 +15,7 @@ mod io;
 mod lookup;
 mod remove;
 mod rename;
+mod views;
 mod xattr;
 
 use std::sync::OnceLock;
@@ -27,6 +28,8 @@ pub use self::data::{Backing, DataMode, Opened};
 pub use self::dir::{DirEntry, DirPosition, Listing};
 pub use self::io::WriteFlags;
 pub use self::rename::RenameMode;
+use self::views::Views;
+pub use self::views::{Dir, Listener, ViewId};
 use crate::data::{DataFiles, PAGE_SIZE, Reservation};
 use crate::errno::{Errno, Result};
 use crate::options::Atime;
@@ -68,6 +71,7 @@ pub struct Fs {
     mode: OnceLock<DataMode>,
     registered: AtomicUsize,
     held_open: AtomicUsize,
+    views: Views,
 }
 
 /// An inode's attributes, and how long they stay true.
@@ -92,6 +96,7 @@ impl Fs {
             mode: OnceLock::new(),
             registered: AtomicUsize::new(0),
             held_open: AtomicUsize::new(0),
+            views: Views::default(),
         }
     }
 
