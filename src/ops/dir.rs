@@ -90,7 +90,7 @@ impl Fs {
             }
         }
         let after = (!in_own).then_some(Cookie(from.0));
-        let shows = |entry: &[u8]| Some(window.shows(entry));
+        let shows = |entry: &[u8]| Some(window.shows(&tree, entry));
         self.stream(&tree, self.root(), after, 0, listing, &mut add, shows)?;
         Ok(())
     }

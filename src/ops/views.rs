@@ -443,8 +443,22 @@ impl Fs {
         } else {
             (dir.ino, below(view, tree, own, dir.ino))
         };
-        let names = view.names.as_ref();
-        Ok(above.map(|above| Window { own, names, above }))
+        let root = self.root();
+        Ok(above.map(|above| Window {
+            own,
+            view,
+            root,
+            above,
+        }))
+    }
+
+    /// Whether the name stands for a directory now.
+    pub fn is_directory(&self, dir: Dir, name: &[u8]) -> bool {
+        let tree = self.superblock.tree();
+        let found = self
+            .locate(&tree, dir, name)
+            .and_then(|at| tree.find(at.place().dir, at.place().name));
+        matches!(found, Ok(Some(inode)) if inode.kind.is_dir())
     }
 
     /// Whether a directory, seen in a view, has no entries.
@@ -456,7 +470,7 @@ impl Fs {
             return Ok(true);
         };
         let mut entries = tree.directory(self.root())?.stream(None);
-        Ok(!entries.any(|(_, entry)| window.shows(&entry.name).is_some()))
+        Ok(!entries.any(|(_, entry)| window.shows(tree, &entry.name).is_some()))
     }
 }
 
@@ -465,15 +479,25 @@ impl Fs {
 pub(super) struct Window<'v> {
     /// The directory of its own entries.
     pub(super) own: Ino,
-    names: &'v dyn Names,
+    view: &'v View,
+    root: Ino,
     /// Its path below the view's, with a slash at the end.
     above: Vec<u8>,
 }
 
 impl Window<'_> {
     /// The name by which it shows an entry of the root.
-    pub(super) fn shows(&self, entry: &[u8]) -> Option<Vec<u8>> {
-        let path = self.names.path(entry)?;
+    pub(super) fn shows(&self, tree: &Tree, entry: &[u8]) -> Option<Vec<u8>> {
+        let path = self.view.names.path(entry)?;
+        let digests = self.view.digests.read();
+        let shared = digests.at(&path).nth(1).is_some();
+        drop(digests);
+        if shared {
+            let first = self.view.entry_of_digest(tree, self.root, &path)?;
+            if first != entry {
+                return None;
+            }
+        }
         let leaf = path.strip_prefix(&*self.above)?;
         (!leaf.contains(&b'/')).then(|| leaf.to_vec())
     }

@@ -320,6 +320,7 @@ fn two_names_of_one_zephyr_hash_are_both_found() {
     let first = world.make("", &old).unwrap();
     let second = world.make("", &new).unwrap();
     assert_eq!(world.find("zephyr", &hash), Ok(first));
+    assert_eq!(world.list(world.dir("zephyr")), [hash.clone()]);
     world.unlink("zephyr", &hash).unwrap();
     assert_eq!(world.find("", &old), Err(Errno::ENOENT));
     assert_eq!(world.find("zephyr", &hash), Ok(second));

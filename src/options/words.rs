@@ -66,6 +66,7 @@ pub(super) enum Meaning {
     Passthrough,
     Reserve(bool),
     AllowOther,
+    View,
     Set(Flag, bool),
     /// `user` and its like: noexec, nosuid, nodev, until a later word says otherwise.
     Secure,
@@ -176,6 +177,12 @@ pub static WORDS: &[Word] = &[
         Takes::Nothing,
         Group::Shmfs,
         Meaning::AllowOther,
+    ),
+    word(
+        "view",
+        Takes::Value("a platform from `shmfs name list`, which may be followed by : and a directory"),
+        Group::Shmfs,
+        Meaning::View,
     ),
     flag("ro", Flag::ReadOnly, true),
     flag("rw", Flag::ReadOnly, false),
