@@ -70,7 +70,7 @@ impl Mount {
         let Some(live) = self.live.take() else {
             return Ok(());
         };
-        let busy = match live.identity.unmount(false)? {
+        let busy = match live.unmount(false)? {
             Unmounted::Done => return live.service.wait(),
             Unmounted::Busy => Error::path("unmount", &self.path, rustix::io::Errno::BUSY),
             Unmounted::Covered => {
