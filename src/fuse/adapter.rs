@@ -8,9 +8,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use fuser::{
-    BsdFileFlags, CopyFileRangeFlags, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation,
-    INodeNo, InitFlags, IoctlFlags, KernelConfig, LockOwner, Notifier, OpenAccMode, OpenFlags,
-    PollEvents, PollFlags, PollNotifier, RenameFlags, ReplyAttr, ReplyCreate, ReplyData,
+    BsdFileFlags, CopyFileRangeFlags, FileAttr, FileHandle, FileType, Filesystem, FopenFlags,
+    Generation, INodeNo, InitFlags, IoctlFlags, KernelConfig, LockOwner, Notifier, OpenAccMode,
+    OpenFlags, PollEvents, PollFlags, PollNotifier, RenameFlags, ReplyAttr, ReplyCreate, ReplyData,
     ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyLseek, ReplyOpen,
     ReplyPoll, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow,
 };
@@ -18,8 +18,8 @@ use fuser::{
 use super::convert::{errno, file_type, kind_of, rename_mode, set_time};
 use super::nodes::{Node, Nodes};
 use super::passthrough::{reply_create, reply_open};
-use super::views::{self, Opener, Signpost, Target};
 use super::session::{MAX_WRITE, request_capabilities};
+use super::views::{self, Opener, Signpost, Target};
 use crate::data::PAGE_SIZE;
 use crate::errno::{Errno, Result};
 use crate::ops::{
@@ -180,12 +180,7 @@ impl Adapter {
             ino: INodeNo(0),
             ..self.nodes.anteroom()
         };
-        reply.entry_with_ttls(
-            &Duration::ZERO,
-            &self.entry_ttl(),
-            &nothing,
-            Generation(0),
-        );
+        reply.entry_with_ttls(&Duration::ZERO, &self.entry_ttl(), &nothing, Generation(0));
     }
 
     /// Makes the kernel ask for attributes again: those that it has for ever are true no more.
@@ -413,10 +408,8 @@ impl Filesystem for Adapter {
 
     fn link(&self, _: &Request, id: INodeNo, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         let linked = self.nodes.inode(id);
-        let linked = linked.and_then(|ino| {
-            self.fs
-                .link(ino, self.nodes.dir(parent)?, name.as_bytes())
-        });
+        let linked =
+            linked.and_then(|ino| self.fs.link(ino, self.nodes.dir(parent)?, name.as_bytes()));
         self.reply_entry(reply, self.nodes.view(parent), linked);
     }
 
@@ -436,13 +429,12 @@ impl Filesystem for Adapter {
                 mode: mode & 0o7777,
                 umask,
             };
-            self.fs.create(
-                &caller(request),
-                dir,
-                name.as_bytes(),
-                node,
-                flags & libc::O_EXCL != 0,
-            )
+            let (caller, name) = (caller(request), name.as_bytes());
+            if self.fs.has_open_views() {
+                return self.fs.create_or_open(&caller, (dir, name), &node, flags);
+            }
+            let exclusive = flags & libc::O_EXCL != 0;
+            self.fs.create(&caller, dir, name, node, exclusive)
         });
         reply!(reply, created, (entry, opened) => {
             // Its attributes last for the time being: as long as it is empty no mapping can change it, and

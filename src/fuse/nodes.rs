@@ -132,7 +132,9 @@ impl Nodes {
         let (id, perm) = match (node, &self.views) {
             (Node::Way, Some(views)) => (views.way, 0o711),
             (Node::Views, Some(views)) => (views.views, 0o755),
-            (Node::Anteroom | Node::Way | Node::Views | Node::Inode(_), _) => (INodeNo::ROOT, 0o100),
+            (Node::Anteroom | Node::Way | Node::Views | Node::Inode(_), _) => {
+                (INodeNo::ROOT, 0o100)
+            }
         };
         FileAttr {
             ino: id,

@@ -63,15 +63,12 @@ fn bind(tree: BorrowedFd<'_>, key: &str, place: &Place) -> Result<Identity> {
 
 /// Refuses what only a mount of our own can do.
 pub(crate) fn check_unbound(options: &Options, target: &Path) -> Result<()> {
-    let Some(view) = options
-        .views
-        .iter()
-        .find(|view| view.directory.is_some())
-    else {
+    let Some(view) = options.views.iter().find(|view| view.directory.is_some()) else {
         return Ok(());
     };
     let key = view.naming.key();
-    let what = format!("cannot bind the view {key}: a mount by fusermount3 cannot be bound elsewhere");
+    let what =
+        format!("cannot bind the view {key}: a mount by fusermount3 cannot be bound elsewhere");
     let hint = format!(
         "Use view={key} without a directory: it is at {}/.shmfs/views/{key}. In `shmfs run` it can be bound.",
         target.display()

@@ -87,26 +87,44 @@ pub(super) fn may_delete(
     }
 }
 
-/// Whether names in a directory are the caller's to change (`generic_permission`); a caller who is not known is
+/// What mode and ACL grant of `want`, as bits of `rwx` (`acl_permission_check`); a caller who is not known is
 /// anybody.
-pub(super) fn may_write(caller: Option<&Caller>, dir: &State) -> Result<()> {
-    const WRITE_AND_SEARCH: u32 = 0o3;
-    let acl = dir.acls.as_ref().and_then(|acls| acls.access.as_ref());
-    let granted = match (caller, acl) {
+fn granted(caller: Option<&Caller>, state: &State, want: u32) -> u32 {
+    let acl = state.acls.as_ref().and_then(|acls| acls.access.as_ref());
+    match (caller, acl) {
         (None, Some(_)) => 0,
-        (None, None) => dir.mode & dir.mode >> 3 & dir.mode >> 6,
-        (Some(caller), _) if caller.uid == dir.uid => dir.mode >> 6,
-        (Some(caller), Some(acl)) => acl.granted(caller.uid, dir.gid, WRITE_AND_SEARCH, |gid| {
-            caller.is_in_group(gid)
-        }),
-        (Some(caller), None) if caller.is_in_group(dir.gid) => dir.mode >> 3,
-        (Some(_), None) => dir.mode,
-    };
+        (None, None) => state.mode & state.mode >> 3 & state.mode >> 6,
+        (Some(caller), _) if caller.uid == state.uid => state.mode >> 6,
+        (Some(caller), Some(acl)) => {
+            acl.granted(caller.uid, state.gid, want, |gid| caller.is_in_group(gid))
+        }
+        (Some(caller), None) if caller.is_in_group(state.gid) => state.mode >> 3,
+        (Some(_), None) => state.mode,
+    }
+}
+
+fn check_access(caller: Option<&Caller>, state: &State, want: u32) -> Result<()> {
     let privileged = |caller: &Caller| caller.is_capable(CAP_DAC_OVERRIDE);
-    if granted & WRITE_AND_SEARCH == WRITE_AND_SEARCH || caller.is_some_and(privileged) {
+    if granted(caller, state, want) & want == want || caller.is_some_and(privileged) {
         Ok(())
     } else {
         Err(Errno::EACCES)
+    }
+}
+
+/// Whether names in a directory are the caller's to change.
+pub(super) fn may_write(caller: Option<&Caller>, dir: &State) -> Result<()> {
+    check_access(caller, dir, 0o3)
+}
+
+/// Whether a file that the kernel did not see may be opened for `want`. For another user's file the kernel has
+/// more rules (`may_create_in_sticky`): it must look again.
+pub(super) fn may_open(caller: &Caller, file: &State, want: u32) -> Result<()> {
+    check_access(Some(caller), file, want)?;
+    if caller.uid == file.uid {
+        Ok(())
+    } else {
+        Err(Errno::ESTALE)
     }
 }
 

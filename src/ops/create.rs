@@ -1,8 +1,8 @@
 //! New names: mknod, mkdir, symlink, create, link.
 
-use super::access::{Caller, may_write};
+use super::access::{Caller, may_open, may_write};
 use super::views::Located;
-use super::{Dir, Entry, Fs, Opened, check_name};
+use super::{Dir, Entry, Fs, Opened, SetAttr, check_name};
 use crate::errno::{Errno, Result};
 use crate::store::acl::{self, Acls};
 use crate::store::budget::INODE_SPACE;
@@ -21,6 +21,9 @@ pub struct NewNode {
     /// The caller's umask.
     pub umask: u32,
 }
+
+/// How often a name may come and go between looking and making.
+const RACES: usize = 100;
 
 /// `SHORT_SYMLINK_LEN` (mm/shmem.c): a longer target, its final NUL counted, takes a page.
 const SHORT_SYMLINK: usize = 128;
@@ -91,6 +94,69 @@ impl Fs {
         }
     }
 
+    /// As [`Fs::create`], where another directory of this tree may have made the name since the kernel looked:
+    /// the kernel looks again once only, so what can be decided here is.
+    ///
+    /// The kernel takes what it gets for new: permission and `O_TRUNC` are ours.
+    pub fn create_or_open(
+        &self,
+        caller: &Caller,
+        (dir, name): (Dir, &[u8]),
+        node: &NewNode,
+        flags: i32,
+    ) -> Result<(Entry, Opened)> {
+        let exclusive = flags & libc::O_EXCL != 0;
+        // Made and unlinked, made and unlinked: as often as somebody does that just between.
+        for _ in 0..RACES {
+            match self.create(caller, dir, name, node.clone(), exclusive) {
+                Err(Errno::ESTALE) => {}
+                other => return other,
+            }
+            match self.open_made(caller, dir, name, flags) {
+                Err(Errno::ENOENT) => {}
+                other => return other,
+            }
+        }
+        Err(Errno::ESTALE)
+    }
+
+    fn open_made(
+        &self,
+        caller: &Caller,
+        dir: Dir,
+        name: &[u8],
+        flags: i32,
+    ) -> Result<(Entry, Opened)> {
+        let truncate = flags & libc::O_TRUNC != 0;
+        let read = flags & libc::O_ACCMODE != libc::O_WRONLY;
+        let write = flags & libc::O_ACCMODE != libc::O_RDONLY;
+        let want = u32::from(read) << 2 | u32::from(write || truncate) << 1;
+        let inode = {
+            let tree = self.superblock.tree();
+            let at = self.locate(&tree, dir, name)?;
+            let found = tree.find(at.place().dir, at.place().name)?;
+            let inode = found.ok_or(Errno::ENOENT)?.clone();
+            if inode.kind != Kind::Regular {
+                return Err(Errno::ESTALE);
+            }
+            may_open(caller, &inode.state(), want)?;
+            inode.raise_lookups();
+            inode
+        };
+        let opened = self.open(inode.ino, write).and_then(|opened| {
+            if truncate {
+                let empty = SetAttr {
+                    size: Some(0),
+                    ..SetAttr::default()
+                };
+                let truncated = self.setattr(caller, inode.ino, empty);
+                truncated.inspect_err(|_| self.release(inode.ino))?;
+            }
+            Ok((self.getattr(inode.ino)?, opened))
+        });
+        opened.inspect_err(|_| self.forget(inode.ino, 1))
+    }
+
     /// The one skeleton of creation; the order of the checks is what a program can see.
     fn create_in(
         &self,
@@ -103,14 +169,12 @@ impl Fs {
     ) -> Result<Entry> {
         let born = self.birth_time(ino, &data);
         let mut tree = self.superblock.tree_mut();
-        let checked = self
-            .locate_mut(&mut tree, dir, name)
-            .and_then(|at| {
-                check_new_name(&tree, at.place())?;
-                self.check_lent(Some(caller), &tree, &at)?;
-                self.superblock.inodes.take(INODE_SPACE)?;
-                Ok(at)
-            });
+        let checked = self.locate_mut(&mut tree, dir, name).and_then(|at| {
+            check_new_name(&tree, at.place())?;
+            self.check_lent(Some(caller), &tree, &at)?;
+            self.superblock.inodes.take(INODE_SPACE)?;
+            Ok(at)
+        });
         let located = match checked {
             Ok(located) => located,
             Err(errno) => {

@@ -272,12 +272,7 @@ impl Fs {
     }
 
     /// Where `name` of `dir` is. `EBUSY` for the name that leads to the views.
-    pub(super) fn locate<'n>(
-        &self,
-        tree: &Tree,
-        dir: Dir,
-        name: &'n [u8],
-    ) -> Result<Located<'n>> {
+    pub(super) fn locate<'n>(&self, tree: &Tree, dir: Dir, name: &'n [u8]) -> Result<Located<'n>> {
         let Some(_) = self.views.all.get() else {
             return Ok(Located::new(dir.ino, name));
         };

@@ -213,7 +213,9 @@ fn digests_follow_renames_and_links() {
     world.rename(("", "foo"), ("openbsd", "file")).unwrap();
     assert_eq!(world.find("openbsd", FOO_SHM), Err(Errno::ENOENT));
     assert_eq!(world.find("openbsd", "file"), Ok(ino));
-    world.rename(("openbsd", "file"), ("openbsd", FOO_SHM)).unwrap();
+    world
+        .rename(("openbsd", "file"), ("openbsd", FOO_SHM))
+        .unwrap();
     assert_eq!(world.find("", "foo"), Ok(ino));
 }
 
@@ -279,7 +281,9 @@ fn directories_move_between_the_tree_and_a_view() {
     let world = World::new(&["netbsd"]);
     let dir = world.make_in(&root(), world.dir("netbsd"), "own", Kind::Directory);
     let dir = dir.unwrap();
-    let file = world.make_in(&root(), dir.into(), "file", Kind::Regular).unwrap();
+    let file = world
+        .make_in(&root(), dir.into(), "file", Kind::Regular)
+        .unwrap();
     let seen = world.fs.getattr(world.dir("netbsd")).unwrap().attr;
     assert_eq!((seen.nlink, seen.size), (3, 60));
     world
@@ -311,7 +315,9 @@ fn two_names_of_one_zephyr_hash_are_both_found() {
     let (mut pair, mut number) = (None, 0u32);
     while pair.is_none() {
         let name = format!("n{number:x}");
-        pair = seen.insert(path(&name), name.clone()).map(|old| (old, name));
+        pair = seen
+            .insert(path(&name), name.clone())
+            .map(|old| (old, name));
         number += 1;
         assert!(number < 2_000_000, "no collision of 32 bits");
     }
@@ -324,4 +330,50 @@ fn two_names_of_one_zephyr_hash_are_both_found() {
     world.unlink("zephyr", &hash).unwrap();
     assert_eq!(world.find("", &old), Err(Errno::ENOENT));
     assert_eq!(world.find("zephyr", &hash), Ok(second));
+}
+
+/// LOOKUP in one view finds nothing, another view makes the object, and CREATE arrives.
+#[test]
+fn what_was_made_meanwhile_is_opened_by_its_owner_alone() {
+    let world = World::new(&["netbsd", "openbsd"]);
+    world.fs.set_data_mode(crate::ops::DataMode::PageCache);
+    let node = NewNode {
+        kind: Kind::Regular,
+        mode: 0o600,
+        umask: 0,
+    };
+    let openbsd = (world.dir("openbsd"), FOO_SHM.as_bytes());
+    let found = world.fs.lookup(openbsd.0, openbsd.1);
+    assert_eq!(found, Err(Errno::ENOENT));
+    let made = world
+        .fs
+        .mknod(&user(5), world.dir("netbsd"), b".shmobj_foo", node.clone());
+    let ino = made.unwrap().attr.ino;
+    let plain = |caller: &Caller| {
+        let created = world
+            .fs
+            .create(caller, openbsd.0, openbsd.1, node.clone(), false);
+        created.map(drop)
+    };
+    assert_eq!(plain(&user(6)), Err(Errno::ESTALE));
+    let flags = libc::O_CREAT | libc::O_RDWR;
+    let create = |caller: &Caller, flags| {
+        let created = world.fs.create_or_open(caller, openbsd, &node, flags);
+        created.map(|(entry, _)| entry.attr.ino)
+    };
+    assert_eq!(create(&user(6), flags), Err(Errno::EACCES));
+    assert_eq!(create(&user(5), flags), Ok(ino));
+    let exclusive = create(&user(5), flags | libc::O_EXCL);
+    assert_eq!(exclusive, Err(Errno::EEXIST));
+    let open = crate::ops::SetAttr {
+        mode: Some(0o446),
+        ..Default::default()
+    };
+    world.fs.setattr(&root(), ino, open).unwrap();
+    // Another's file: the kernel has rules of its own, and looks again.
+    assert_eq!(create(&user(6), flags), Err(Errno::ESTALE));
+    assert_eq!(create(&user(5), flags), Err(Errno::EACCES));
+    let truncating = libc::O_CREAT | libc::O_RDONLY | libc::O_TRUNC;
+    assert_eq!(create(&user(5), truncating), Err(Errno::EACCES));
+    assert_eq!(create(&user(5), libc::O_CREAT), Ok(ino));
 }

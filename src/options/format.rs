@@ -69,8 +69,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::super::{Environment, ViewOption};
-    use crate::view::Naming;
     use super::*;
+    use crate::view::Naming;
 
     const HOST: Environment = Environment::with_ram(1 << 30);
 
@@ -93,7 +93,9 @@ mod tests {
             directory: Some("/a \\\"b,c".into()),
         };
         let views = [(one, alone), (other, bound)].into_iter();
-        views.filter_map(|(wanted, view)| wanted.then_some(view)).collect()
+        views
+            .filter_map(|(wanted, view)| wanted.then_some(view))
+            .collect()
     }
 
     fn options() -> impl Strategy<Value = Options> {

@@ -32,14 +32,19 @@ impl ViewOption {
         let key = parts.next().unwrap_or_default();
         let directory = match parts.next() {
             Some(b"") => {
-                let what = format!("option 'view={}': no directory after the colon", show(value));
+                let what = format!(
+                    "option 'view={}': no directory after the colon",
+                    show(value)
+                );
                 return Err(Error::usage(what));
             }
             Some(directory) => Some(Path::new(OsStr::from_bytes(directory)).to_owned()),
             None => None,
         };
         let known = std::str::from_utf8(key).map_err(|_| NoView::Unknown);
-        let naming = known.and_then(Naming::of).map_err(|why| refused(key, why))?;
+        let naming = known
+            .and_then(Naming::of)
+            .map_err(|why| refused(key, why))?;
         Ok(ViewOption { naming, directory })
     }
 }
@@ -52,7 +57,9 @@ fn refused(key: &[u8], why: NoView) -> Error {
         NoView::PartOf(first) => Error::usage(format!(
             "option 'view={key}': these files are part of another view"
         ))
-        .hint(format!("Use view={first}: it shows all that this platform keeps in one directory.")),
+        .hint(format!(
+            "Use view={first}: it shows all that this platform keeps in one directory."
+        )),
     }
 }
 

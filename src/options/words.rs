@@ -180,7 +180,9 @@ pub static WORDS: &[Word] = &[
     ),
     word(
         "view",
-        Takes::Value("a platform from `shmfs name list`, which may be followed by : and a directory"),
+        Takes::Value(
+            "a platform from `shmfs name list`, which may be followed by : and a directory",
+        ),
         Group::Shmfs,
         Meaning::View,
     ),

@@ -92,9 +92,9 @@ impl<'a> TreeChange<'a> {
     /// Whether one of them may have stood for something that it stands for no more.
     pub fn takes_names(&self) -> bool {
         match self {
-            TreeChange::Remove { .. }
-            | TreeChange::Rename { .. }
-            | TreeChange::Exchange { .. } => true,
+            TreeChange::Remove { .. } | TreeChange::Rename { .. } | TreeChange::Exchange { .. } => {
+                true
+            }
             TreeChange::Insert { .. }
             | TreeChange::Link { .. }
             | TreeChange::Hide { .. }

@@ -153,8 +153,7 @@ fn entry_of(kind: Kind, name: &[u8]) -> Option<Vec<u8>> {
         Kind::Semaphore => concat(SEMAPHORE, body),
         Kind::MessageQueue | Kind::LockFile => return None,
     };
-    let possible =
-        entry.len() <= NAME_MAX && !matches!(&*entry, b"." | b"..") && entry != RESERVED;
+    let possible = entry.len() <= NAME_MAX && !matches!(&*entry, b"." | b"..") && entry != RESERVED;
     possible.then_some(entry)
 }
 

@@ -127,7 +127,9 @@ fn what_is_shown_leads_back() {
         let Ok(naming) = Naming::of(scheme.key) else {
             continue;
         };
-        for name in ["foo", "sem.foo", "sem.", "a%b", "a b", "tmp-1", "%-", ".x", &long] {
+        for name in [
+            "foo", "sem.foo", "sem.", "a%b", "a b", "tmp-1", "%-", ".x", &long,
+        ] {
             for path in naming.paths(name.as_bytes()) {
                 match naming.meaning(&path) {
                     Meaning::Entry(entry) => assert_eq!(entry, name.as_bytes(), "{}", scheme.key),

@@ -1,0 +1,103 @@
+//! Views on a real mount: one object under every platform's name, whatever happens to it where.
+//!
+//! All tests share a mount namespace that nobody else sees. They need root, /dev/fuse, util-linux, gcc, and
+//! musl-gcc (musl-tools).
+
+mod objects;
+mod protocols;
+mod races;
+mod world;
+
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Trial};
+
+fn main() -> ExitCode {
+    if races::play_part() {
+        return ExitCode::SUCCESS;
+    }
+    let arguments = Arguments::from_args();
+    if !arguments.list {
+        // Before there are threads: /proc/self shows the namespace of the first one.
+        world::private_namespace();
+    }
+    let tests: &[(&str, fn())] = &[
+        (
+            "objects::made_anywhere_it_is_one_object_everywhere",
+            objects::made_anywhere_it_is_one_object_everywhere,
+        ),
+        (
+            "objects::unlinked_anywhere_it_is_gone_everywhere",
+            objects::unlinked_anywhere_it_is_gone_everywhere,
+        ),
+        (
+            "objects::attributes_and_links_are_the_objects",
+            objects::attributes_and_links_are_the_objects,
+        ),
+        (
+            "objects::the_directory_is_one_too",
+            objects::the_directory_is_one_too,
+        ),
+        (
+            "objects::names_move_through_views",
+            objects::names_move_through_views,
+        ),
+        (
+            "objects::digests_wait_for_their_names",
+            objects::digests_wait_for_their_names,
+        ),
+        (
+            "objects::a_name_has_its_digest_already",
+            objects::a_name_has_its_digest_already,
+        ),
+        (
+            "objects::what_the_kernel_knew_before_the_first_view_is_asked_again",
+            objects::what_the_kernel_knew_before_the_first_view_is_asked_again,
+        ),
+        (
+            "objects::directories_are_seen_in_every_view_at_once",
+            objects::directories_are_seen_in_every_view_at_once,
+        ),
+        (
+            "objects::memory_is_free_when_the_last_name_goes",
+            objects::memory_is_free_when_the_last_name_goes,
+        ),
+        (
+            "objects::the_way_to_the_views",
+            objects::the_way_to_the_views,
+        ),
+        ("protocols::glibcs_sem_open", protocols::glibcs_sem_open),
+        ("protocols::musls_sem_open", protocols::musls_sem_open),
+        (
+            "protocols::a_view_bound_at_dev_shm_is_what_the_command_sees",
+            protocols::a_view_bound_at_dev_shm_is_what_the_command_sees,
+        ),
+        (
+            "protocols::a_bound_view_is_the_tree_and_ends_with_it",
+            protocols::a_bound_view_is_the_tree_and_ends_with_it,
+        ),
+        (
+            "protocols::illumoss_locks_and_hash_directories",
+            protocols::illumoss_locks_and_hash_directories,
+        ),
+        (
+            "protocols::other_semaphores_are_files_that_grow_and_change_modes",
+            protocols::other_semaphores_are_files_that_grow_and_change_modes,
+        ),
+        (
+            "races::a_race_of_two_views_opens_nothing_that_is_forbidden",
+            races::a_race_of_two_views_opens_nothing_that_is_forbidden,
+        ),
+        (
+            "races::after_a_stress_every_view_lists_the_same",
+            races::after_a_stress_every_view_lists_the_same,
+        ),
+    ];
+    let trials = tests.iter().map(|&(name, test)| {
+        Trial::test(name, move || {
+            test();
+            Ok(())
+        })
+    });
+    libtest_mimic::run(&arguments, trials.collect()).exit_code()
+}
