@@ -1,2 +1,62 @@
-//! mount(8) helper: `mount.shmfs`.
-fn main() {}
+//! `mount.shmfs`, which mount(8) calls for `mount -t shmfs` and `mount -t fuse.shmfs`.
+//!
+//! Its calling convention is in mount(8), EXTERNAL HELPERS; its exit codes are mount(8)'s.
+
+mod arguments;
+
+use std::process::ExitCode;
+
+use arguments::Arguments;
+use shmfs::cli;
+use shmfs::error::{Error, Result};
+use shmfs::log;
+use shmfs::mount::{self, MountArgs};
+use shmfs::options::{Environment, Given, Options};
+use shmfs::sys::namespace;
+
+const NAME: &str = "mount.shmfs";
+
+fn main() -> ExitCode {
+    match Arguments::parse(std::env::args_os()).and_then(|arguments| arguments.map_or(Ok(()), act))
+    {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => ExitCode::from(cli::report(NAME, &error)),
+    }
+}
+
+fn act(arguments: Arguments) -> Result<()> {
+    log::start(if arguments.verbose { "info" } else { "warn" })?;
+    arguments.check_type()?;
+    let environment = Environment::of_host();
+    let given = Given::parse(&arguments.options, &environment, arguments.unknown())?;
+    if arguments.verbose && !given.ignored.is_empty() {
+        eprintln!("{NAME}: without effect here: {}", given.ignored.join(","));
+    }
+    if arguments.fake {
+        return Ok(());
+    }
+    if let Some(path) = &arguments.namespace {
+        namespace::enter_mounts(path)
+            .map_err(|error| Error::path("enter the namespace", path, error))?;
+    }
+    let base = defaults(&environment);
+    if given.remount {
+        return cli::remount(&arguments.directory, &given, Some(base));
+    }
+    mount::mount(&MountArgs {
+        options: given.apply(base),
+        source: arguments.source,
+        target: arguments.directory,
+        foreground: false,
+    })
+}
+
+/// mount(8) tells root's helper of `nosuid`, `nodev` and `noexec`, and of nothing where they are not
+/// asked for; an ordinary user's mount never has the others.
+fn defaults(environment: &Environment) -> Options {
+    if rustix::process::geteuid().is_root() {
+        Options::of_tmpfs(environment)
+    } else {
+        Options::new(environment)
+    }
+}

@@ -7,19 +7,29 @@ use tracing::Level;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
+use crate::error::{Error, ExitCode, Result};
 use crate::sys::syslog;
 
 static TO_SYSLOG: AtomicBool = AtomicBool::new(false);
 
-/// Starts the log; `SHMFS_LOG` chooses what is in it, as in `SHMFS_LOG=debug`.
-pub fn start() {
-    let filter = EnvFilter::try_from_env("SHMFS_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+/// Starts the log at `level`, unless `SHMFS_LOG` chooses what is in it, as in `SHMFS_LOG=debug`.
+pub fn start(level: &str) -> Result<()> {
     let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        .with_env_filter(filter(level)?)
         .with_ansi(false)
         .without_time();
-    if let Err(error) = log.with_target(false).with_writer(Destination).try_init() {
-        eprintln!("shmfs: the log is already there: {error}");
+    let log = log.with_target(false).with_writer(Destination);
+    log.try_init()
+        .map_err(|error| Error::new(ExitCode::Internal, format!("cannot start the log: {error}")))
+}
+
+fn filter(level: &str) -> Result<EnvFilter> {
+    match std::env::var("SHMFS_LOG") {
+        Ok(chosen) if !chosen.is_empty() => EnvFilter::try_new(&chosen).map_err(|error| {
+            Error::usage(format!("SHMFS_LOG={chosen}: {error}"))
+                .hint("It is error, warn, info, debug or trace, or a list such as shmfs=debug.")
+        }),
+        Ok(_) | Err(_) => Ok(EnvFilter::new(level)),
     }
 }
 

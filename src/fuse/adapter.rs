@@ -211,10 +211,12 @@ fn run_beside(bytes: u64, operation: impl FnOnce() + Send + 'static) {
     let spawned = std::thread::Builder::new()
         .name("shmfs-long".into())
         .spawn(run);
-    if spawned.is_err() {
-        // No thread to be had: slow is better than not at all.
-        let operation = cell.lock().take();
-        operation.into_iter().for_each(|operation| operation());
+    if spawned.is_ok() {
+        return;
+    }
+    // No thread to be had: slow is better than not at all.
+    if let Some(operation) = cell.lock().take() {
+        operation();
     }
 }
 
@@ -794,5 +796,25 @@ fn reply_xattr(reply: ReplyXattr, value: Result<Vec<u8>>, size: u32) {
         Ok(value) if value.len() > size as usize => reply.error(errno(Errno::ERANGE)),
         Ok(value) => reply.data(&value),
         Err(error) => reply.error(errno(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[test]
+    fn long_operations_are_carried_out() {
+        let (done, answers) = mpsc::channel();
+        for number in 0..100 {
+            let done = done.clone();
+            run_beside(LONG_OPERATION + 1, move || done.send(number).unwrap());
+        }
+        drop(done);
+        let mut numbers: Vec<i32> = answers.iter().collect();
+        numbers.sort_unstable();
+        assert_eq!(numbers, (0..100).collect::<Vec<_>>());
     }
 }

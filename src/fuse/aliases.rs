@@ -2,6 +2,7 @@
 //! directory that turns up twice.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use fuser::INodeNo;
 use parking_lot::RwLock;
@@ -64,8 +65,8 @@ impl Aliases {
             let Ok(INodeNo(id)) = random_id() else {
                 continue;
             };
-            if !table.by_id.contains_key(&id) {
-                table.by_id.insert(id, Alias { dir, lookups: 0 });
+            if let Entry::Vacant(free) = table.by_id.entry(id) {
+                free.insert(Alias { dir, lookups: 0 });
                 table.by_dir.insert(dir, id);
                 return INodeNo(id);
             }

@@ -2,12 +2,18 @@
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
+use std::time::Duration;
 
 use super::live::{Live, Unmounted};
 use super::place::Place;
+use super::serve;
 use crate::error::{Error, ExitCode, Result};
 use crate::options::{Limits, Options};
+
+/// How long the connection may take to end once the mount is gone.
+const DELAY: Duration = Duration::from_secs(10);
 
 /// A mounted shmfs, served by threads of this process, and unmounted when it is dropped.
 ///
@@ -17,7 +23,8 @@ use crate::options::{Limits, Options};
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let directory = tempfile::tempdir()?;
 /// let mount = shmfs::Mount::builder().size(64 << 20).mount(directory.path())?;
-/// assert_eq!(std::fs::read_dir(mount.path())?.count(), 0);
+/// std::fs::write(mount.path().join("object"), b"shared")?;
+/// assert_eq!(std::fs::read(mount.path().join("object"))?, b"shared");
 /// mount.unmount()?;
 /// # Ok(())
 /// # }
@@ -70,19 +77,21 @@ impl Mount {
         let Some(live) = self.live.take() else {
             return Ok(());
         };
-        let busy = match live.unmount(false)? {
-            Unmounted::Done => return live.service.wait(),
-            Unmounted::Busy => Error::path("unmount", &self.path, rustix::io::Errno::BUSY),
-            Unmounted::Covered => {
+        let failure = match live.unmount(false) {
+            Ok(Unmounted::Done) => return wait(live),
+            Ok(Unmounted::Busy) => Error::path("unmount", &self.path, rustix::io::Errno::BUSY),
+            Ok(Unmounted::Covered) => {
                 let covered = format!(
                     "cannot unmount {}: something else is mounted on top",
                     self.path.display()
                 );
                 Error::new(ExitCode::Mount, covered)
             }
+            Err(error) => error,
         };
+        serve::detach(&live.identity);
         serve_on(live)?;
-        Err(busy.code(ExitCode::Mount))
+        Err(failure.code(ExitCode::Mount))
     }
 }
 
@@ -94,17 +103,27 @@ impl Drop for Mount {
     }
 }
 
-/// Lets the mount disappear, and keeps what serves it for those who still use it.
-fn serve_on(live: Live) -> Result<()> {
-    live.identity.unmount(true)?;
+/// Waits until the connection has ended, which a copy of the mount in another namespace delays.
+fn wait(live: Live) -> Result<()> {
+    let ended = serve_on(live)?;
+    if ended.recv_timeout(DELAY) == Err(RecvTimeoutError::Timeout) {
+        tracing::warn!("unmounted; it is still in use elsewhere, as in another namespace");
+    }
+    Ok(())
+}
+
+/// Keeps what serves a mount for those who still use it; the answer hangs up once there are none.
+fn serve_on(live: Live) -> Result<Receiver<()>> {
+    let (tell, ended) = mpsc::channel();
     let wait = move || {
+        let _tell: mpsc::Sender<()> = tell;
         if let Err(error) = live.service.wait() {
             tracing::error!(%error, "the connection ended with an error");
         }
     };
     let started = thread::Builder::new().name("shmfs".to_owned()).spawn(wait);
     started
-        .map(drop)
+        .map(|_| ended)
         .map_err(|error| Error::system("cannot go on serving", error))
 }
 

@@ -49,12 +49,24 @@ impl Caller {
                 None => Credentials {
                     groups: Vec::new(),
                     capabilities: if self.uid == 0 { u64::MAX } else { 0 },
+                    ..Credentials::default()
                 },
             })
     }
 
-    fn is_capable(&self, capability: u32) -> bool {
+    fn has(&self, capability: u32) -> bool {
         self.credentials().capabilities >> capability & 1 == 1
+    }
+
+    /// `capable`: in the initial user namespace. Whoever makes a namespace has all capabilities in there.
+    fn is_capable(&self, capability: u32) -> bool {
+        self.has(capability) && !self.credentials().contained
+    }
+
+    /// `capable_wrt_inode_uidgid`: in a namespace that has the file's owner and group.
+    fn is_capable_of(&self, state: &State, capability: u32) -> bool {
+        let credentials = self.credentials();
+        self.has(capability) && credentials.uids.has(state.uid) && credentials.gids.has(state.gid)
     }
 
     fn is_in_group(&self, gid: u32) -> bool {
@@ -68,7 +80,7 @@ impl Caller {
 
     /// `inode_owner_or_capable`.
     pub(super) fn owns(&self, state: &State) -> bool {
-        self.uid == state.uid || self.uid == 0 || self.is_capable(CAP_FOWNER)
+        self.uid == state.uid || self.uid == 0 || self.is_capable_of(state, CAP_FOWNER)
     }
 }
 
@@ -104,7 +116,7 @@ fn granted(caller: Option<&Caller>, state: &State, want: u32) -> u32 {
 }
 
 fn check_access(caller: Option<&Caller>, state: &State, want: u32) -> Result<()> {
-    let privileged = |caller: &Caller| caller.is_capable(CAP_DAC_OVERRIDE);
+    let privileged = |caller: &Caller| caller.is_capable_of(state, CAP_DAC_OVERRIDE);
     if granted(caller, state, want) & want == want || caller.is_some_and(privileged) {
         Ok(())
     } else {
@@ -148,13 +160,14 @@ pub(super) fn after_write(caller: &Caller, state: &State) -> u32 {
 
 /// `in_group_or_capable`.
 pub(super) fn keeps_setgid(caller: &Caller, state: &State) -> bool {
-    caller.is_in_group(state.gid) || caller.is_capable(CAP_FSETID)
+    caller.is_in_group(state.gid) || caller.is_capable_of(state, CAP_FSETID)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::store::DataState;
+    use crate::sys::credentials::IdMap;
     use crate::types::Timestamp;
 
     fn state(mode: u32, uid: u32, gid: u32) -> State {
@@ -181,6 +194,7 @@ mod tests {
             Credentials {
                 groups: groups.to_vec(),
                 capabilities: 0,
+                ..Credentials::default()
             },
         )
     }
@@ -191,6 +205,7 @@ mod tests {
         let fowner = Credentials {
             groups: vec![],
             capabilities: 1 << CAP_FOWNER,
+            ..Credentials::default()
         };
         for (caller, dir_mode, dir_uid, verdict) in [
             (user(2, &[]), 0o777, 0, Ok(())),
@@ -229,9 +244,30 @@ mod tests {
             Credentials {
                 groups: vec![],
                 capabilities: u64::MAX,
+                ..Credentials::default()
             },
         );
         assert_eq!(after_write(&root, &state(0o6755, 0, 0)), 0o6755);
         assert_eq!(without_privileges(&root, &state(0o6745, 0, 50)), 0o2745);
+    }
+
+    #[test]
+    fn capabilities_count_where_the_namespace_has_the_file() {
+        let own = IdMap::parse("0 1000 1\n1 100000 65536").unwrap();
+        let credentials = Credentials {
+            groups: vec![],
+            capabilities: u64::MAX,
+            uids: own.clone(),
+            gids: own,
+            contained: true,
+        };
+        let caller = Caller::with(1000, 1000, credentials);
+        // Its own file of a foreign group, a contained one, one of the host's.
+        assert!(!keeps_setgid(&caller, &state(0o2745, 1000, 50)));
+        assert!(keeps_setgid(&caller, &state(0o2745, 100_001, 100_050)));
+        assert!(caller.owns(&state(0o644, 100_001, 100_001)));
+        assert!(!caller.owns(&state(0o644, 1001, 1001)));
+        assert_eq!(after_write(&caller, &state(0o4755, 0, 1000)), 0o755);
+        assert!(!caller.is_admin());
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::access::{self, Caller};
 use super::{Dir, Entry, Fs};
-use crate::data::{self, DataFile, DataStat};
+use crate::data::{self, DataFile};
 use crate::errno::{Errno, Result};
 use crate::store::acl::{Acl, Acls};
 use crate::store::change::{Attributes, InodeChange};
@@ -56,6 +56,13 @@ pub struct Statfs {
     pub files: u64,
     /// Inodes free.
     pub files_free: u64,
+}
+
+/// A change of size that can be made.
+struct Resize {
+    file: DataFile,
+    grows: bool,
+    reserved_before: u64,
 }
 
 impl Fs {
@@ -174,10 +181,16 @@ impl Fs {
             }
         }
         // The kernel holds the inode's lock: only the size's neighbours move meanwhile.
-        if let Some(file) = self.prepare_size(inode, size, by_handle)? {
-            let truncated = data::truncate(&file, size);
+        if let Some(resize) = self.prepare_size(inode, size, by_handle)? {
+            let truncated = data::truncate(&resize.file, size);
             let mut state = inode.state();
-            self.settle(inode.ino, &mut state)?;
+            let floor = match truncated {
+                // Growing leaves alone what fallocate(2) gave beyond the old size.
+                Ok(()) if resize.grows => state.data.reserved,
+                Ok(()) => 0,
+                Err(_) => resize.reserved_before,
+            };
+            self.settle(inode.ino, &mut state, floor)?;
             truncated?;
         }
         let mut state = inode.state();
@@ -195,25 +208,31 @@ impl Fs {
         Ok(())
     }
 
-    /// The data file to truncate, its growth reserved; `None` where truncate(2) would change nothing: where
-    /// the size stays and no page is allocated (`shmem_setattr`, `shmem_truncate_range`).
+    /// The data file to truncate, its growth reserved; `None` where truncate(2) would change nothing: a size
+    /// that stays moves the times only if there are pages to look through (`shmem_truncate_range`), or if
+    /// ftruncate(2) says so.
     ///
     /// A request of size 0 without a handle is open(2)'s `O_TRUNC`, which moves the times in any case, or
-    /// truncate(2): they look the same, and the first is the common one.
-    fn prepare_size(&self, inode: &Inode, size: u64, by_handle: bool) -> Result<Option<DataFile>> {
+    /// truncate(2) of an empty file, which does not: they look the same, and the first is the common one.
+    fn prepare_size(&self, inode: &Inode, size: u64, by_handle: bool) -> Result<Option<Resize>> {
         let mut state = inode.state();
-        let DataStat {
-            size: old, blocks, ..
-        } = self.data_stat(inode.ino, &state)?;
-        if size == old && blocks == 0 && size != 0 && !by_handle {
+        let old = self.data_stat(inode.ino, &state)?;
+        if size == old.size && old.blocks == 0 && size != 0 && !by_handle {
             return Ok(None);
         }
-        if size > old {
+        self.make_present(inode.ino, &mut state)?;
+        let file = self.file(inode.ino, &mut state)?;
+        let reserved_before = state.data.reserved;
+        let grows = size > old.size;
+        if grows {
             self.reserve(&mut state, size)?;
         }
-        self.make_present(inode.ino, &mut state)?;
         state.data.mtime_set = false;
-        self.file(inode.ino, &mut state).map(Some)
+        Ok(Some(Resize {
+            file,
+            grows,
+            reserved_before,
+        }))
     }
 
     fn set_attributes(&self, caller: &Caller, inode: &Inode, set: SetAttr) -> Result<()> {
@@ -231,6 +250,7 @@ impl Fs {
         state: &mut State,
         set: SetAttr,
     ) -> Result<Attributes> {
+        // One change has one time (`notify_change`).
         let now = self.clock.now();
         let explicit = |time: SetTime| match time {
             SetTime::Now => now,
@@ -254,14 +274,13 @@ impl Fs {
             None => None,
         };
         let acls = set.mode.and_then(|mode| chmod(state, mode));
-        let ctime = Some(now);
         Ok(Attributes {
             mode,
             uid: set.uid,
             gid: set.gid,
             atime,
             mtime,
-            ctime,
+            ctime: Some(now),
             acls,
         })
     }

@@ -193,8 +193,7 @@ impl Fs {
         };
         let inode = self.commit(&mut tree, change, now).ok_or(Errno::EIO)?;
         inode.state().data = data;
-        inode.raise_lookups();
-        self.entry(&tree, &inode)
+        self.found(&tree, &inode, dir)
     }
 
     /// The kernel has checked the directory of the request: an entry that the root lends to it is the root's
@@ -212,7 +211,7 @@ impl Fs {
     }
 
     /// Owner, group, mode and ACLs of a new inode (`inode_init_owner`, `posix_acl_create`).
-    fn new_inode(
+    pub(super) fn new_inode(
         &self,
         caller: &Caller,
         tree: &Tree,
@@ -270,7 +269,8 @@ impl Fs {
         if inode.kind.is_dir() {
             return Err(Errno::EPERM);
         }
-        let located = self.locate_mut(&mut tree, dir.into(), name)?;
+        let dir = dir.into();
+        let located = self.locate_mut(&mut tree, dir, name)?;
         let at = located.place();
         check_new_name(&tree, at)?;
         self.check_lent(None, &tree, &located)?;
@@ -280,8 +280,7 @@ impl Fs {
         self.superblock.inodes.take(INODE_SPACE)?;
         let now = self.clock.now();
         self.commit(&mut tree, TreeChange::Link { at, ino }, now);
-        inode.raise_lookups();
-        self.entry(&tree, &inode)
+        self.found(&tree, &inode, dir)
     }
 }
 

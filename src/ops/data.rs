@@ -204,13 +204,12 @@ impl Fs {
             return Ok(());
         }
         self.files.create(ino)?;
-        let (atime, mtime) = (state.atime, state.mtime);
-        let set = self.set_data_times(ino, state, Some(atime), Some(mtime));
         state.data.present = true;
-        set
+        let (atime, mtime) = (state.atime, state.mtime);
+        self.set_data_times(ino, state, Some(atime), Some(mtime))
     }
 
-    /// Sets times of the data file. That changes the file now, but the object only as the caller says.
+    /// Sets times of the data file; its ctime, which that moves, is not the object's.
     pub(super) fn set_data_times(
         &self,
         ino: Ino,
@@ -218,7 +217,6 @@ impl Fs {
         atime: Option<Timestamp>,
         mtime: Option<Timestamp>,
     ) -> Result<()> {
-        state.ctime = self.data_stat(ino, state)?.ctime;
         self.files.set_times(ino, atime, mtime)?;
         state.data.unseen_ctime = Some(Box::new(self.files.stat(ino)?.ctime));
         Ok(())
@@ -291,6 +289,9 @@ impl Fs {
             stat.ctime = state.ctime;
         }
         stat.ctime = stat.ctime.max(state.ctime);
+        if state.data.mtime_set {
+            stat.mtime = state.mtime;
+        }
         Ok(stat)
     }
 
@@ -319,13 +320,17 @@ impl Fs {
         Ok(fits.min(end))
     }
 
-    /// Lets the reservation be what the file has become: the pages of its size, or those it really has.
-    pub(super) fn settle(&self, ino: Ino, state: &mut State) -> Result<()> {
+    /// Lets the reservation be what the file has become: the pages of its size, or those that it has where
+    /// these are more, but no fewer than `floor`.
+    ///
+    /// What fallocate(2) gave beyond the size cannot be told from a page below it, so that only a truncation,
+    /// which frees it, gives room back.
+    pub(super) fn settle(&self, ino: Ino, state: &mut State, floor: u64) -> Result<()> {
         if !self.reserves() || !state.data.present {
             return Ok(());
         }
         let stat = self.files.stat(ino)?;
-        let wanted = pages(stat.size).max(pages(stat.blocks * 512));
+        let wanted = pages(stat.size).max(pages(stat.blocks * 512)).max(floor);
         if wanted < state.data.reserved {
             self.room.give(state.data.reserved - wanted);
             state.data.reserved = wanted;

@@ -8,6 +8,7 @@ use crate::data::{self, DataFile};
 use crate::errno::{Errno, Result};
 use crate::options::Atime;
 use crate::store::change::{Attributes, InodeChange};
+use crate::store::xattr::Xattrs;
 use crate::store::{Inode, State};
 use crate::types::{Ino, Kind, Timestamp};
 
@@ -18,6 +19,17 @@ pub struct WriteFlags {
     pub from_cache: bool,
     /// Set-user-ID and set-group-ID must go.
     pub kill_privileges: bool,
+}
+
+/// `XATTR_NAME_CAPS`.
+const CAPABILITY: &[u8] = b"security.capability";
+
+/// Room that was taken for a file to grow into.
+struct Growth {
+    file: DataFile,
+    /// How far.
+    end: u64,
+    reserved_before: u64,
 }
 
 /// copy_file_range(2) may copy less than asked; a request of this size is done soon.
@@ -51,40 +63,54 @@ impl Fs {
         flags: WriteFlags,
     ) -> Result<usize> {
         let inode = self.regular(ino)?;
-        let (file, end, mtime) = self.prepare_write(&inode, offset, bytes.len() as u64, flags)?;
-        let fits = &bytes[..(end - offset) as usize];
-        let written = data::write(&file, fits, offset);
-        let mut state = inode.state();
-        if mtime.is_some() {
-            self.files.set_times(ino, None, mtime)?;
+        if bytes.is_empty() {
+            return Ok(0);
         }
-        if written != Ok(bytes.len()) {
-            self.settle(ino, &mut state)?;
+        let growth = self.prepare_write(&inode, offset, bytes.len() as u64, flags)?;
+        let fits = &bytes[..(growth.end - offset) as usize];
+        let written = data::write(&growth.file, fits, offset);
+        let mut state = inode.state();
+        // Set by a program before or while this write came from the cache: it is the later change.
+        if state.data.mtime_set {
+            self.files.set_times(ino, None, Some(state.mtime))?;
+        }
+        if written != Ok(fits.len()) {
+            self.settle(ino, &mut state, growth.reserved_before)?;
         }
         if flags.kill_privileges {
             self.kill_privileges(caller, &mut state);
         }
+        if !flags.from_cache && written.is_ok() {
+            self.kill_capability(&mut state);
+        }
         written
     }
 
-    /// The file to write to, the end of what finds room, and the mtime to give back afterwards.
     fn prepare_write(
         &self,
         inode: &Inode,
         offset: u64,
         len: u64,
         flags: WriteFlags,
-    ) -> Result<(DataFile, u64, Option<Timestamp>)> {
+    ) -> Result<Growth> {
         let end = offset.checked_add(len).ok_or(Errno::EFBIG)?;
         let mut state = inode.state();
-        self.make_present(inode.ino, &mut state)?;
-        let end = self.reserve_some(&mut state, offset, end)?;
+        let growth = self.grow(inode.ino, &mut state, offset, end)?;
         state.data.mtime_set &= flags.from_cache;
-        let mtime = match state.data.mtime_set {
-            true => Some(self.files.stat(inode.ino)?.mtime),
-            false => None,
-        };
-        Ok((self.file(inode.ino, &mut state)?, end, mtime))
+        Ok(growth)
+    }
+
+    /// Takes room for as much of `start..end` as there is.
+    fn grow(&self, ino: Ino, state: &mut State, start: u64, end: u64) -> Result<Growth> {
+        self.make_present(ino, state)?;
+        let file = self.file(ino, state)?;
+        let reserved_before = state.data.reserved;
+        let end = self.reserve_some(state, start, end)?;
+        Ok(Growth {
+            file,
+            end,
+            reserved_before,
+        })
     }
 
     fn kill_privileges(&self, caller: &Caller, state: &mut State) {
@@ -101,22 +127,50 @@ impl Fs {
         }
     }
 
+    /// File capabilities go with the contents, whoever writes (`cap_inode_killpriv`): the kernel does that itself
+    /// but for direct I/O, which it leaves to `FUSE_HANDLE_KILLPRIV_V2`.
+    fn kill_capability(&self, state: &mut State) {
+        let has_one = |xattrs: &Xattrs| xattrs.get(CAPABILITY).is_some();
+        if state.xattrs.as_deref().is_some_and(has_one) {
+            let change = InodeChange::Xattr {
+                name: CAPABILITY,
+                value: None,
+                now: self.clock.now(),
+            };
+            self.superblock.commit_inode(state, change);
+        }
+    }
+
     /// Allocates or frees room (`shmem_fallocate`, which the data file's kernel carries out).
     pub fn fallocate(&self, ino: Ino, mode: u32, offset: u64, len: u64) -> Result<()> {
         let inode = self.regular(ino)?;
-        let flags = FallocateFlags::from_bits(mode).ok_or(Errno::EOPNOTSUPP)?;
+        if len == 0 {
+            return Err(Errno::EINVAL);
+        }
+        let flags = FallocateFlags::from_bits_retain(mode);
+        let punches = flags == FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        if !(punches || flags.is_empty() || flags == FallocateFlags::KEEP_SIZE) {
+            return Err(Errno::EOPNOTSUPP);
+        }
         let end = offset.checked_add(len).ok_or(Errno::EFBIG)?;
-        let file = {
+        let (file, reserved_before) = {
             let mut state = inode.state();
             self.make_present(ino, &mut state)?;
-            if !flags.contains(FallocateFlags::PUNCH_HOLE) {
+            let file = self.file(ino, &mut state)?;
+            let reserved_before = state.data.reserved;
+            if !punches {
                 self.reserve(&mut state, end)?;
             }
             state.data.mtime_set = false;
-            self.file(ino, &mut state)?
+            (file, reserved_before)
         };
         let done = data::fallocate(&file, flags, offset, len);
-        self.settle(ino, &mut inode.state())?;
+        let mut state = inode.state();
+        let floor = match done {
+            Ok(()) => state.data.reserved,
+            Err(_) => reserved_before,
+        };
+        self.settle(ino, &mut state, floor)?;
         done
     }
 
@@ -157,22 +211,24 @@ impl Fs {
             return Ok(0);
         }
         let end = to.1.checked_add(len).ok_or(Errno::EFBIG)?;
-        let (file, end) = {
+        let growth = {
             let mut state = target.state();
-            self.make_present(to.0, &mut state)?;
+            let growth = self.grow(to.0, &mut state, to.1, end)?;
             state.data.mtime_set = false;
-            let end = self.reserve_some(&mut state, to.1, end)?;
-            (self.file(to.0, &mut state)?, end)
+            growth
         };
+        let len = (growth.end - to.1) as usize;
         let (mut at, mut into) = (from.1, to.1);
         let copied = rustix::fs::copy_file_range(
             &source_file,
             Some(&mut at),
-            &file,
+            &growth.file,
             Some(&mut into),
-            (end - to.1) as usize,
+            len,
         );
-        self.settle(to.0, &mut target.state())?;
+        if copied != Ok(len) {
+            self.settle(to.0, &mut target.state(), growth.reserved_before)?;
+        }
         Ok(copied?)
     }
 

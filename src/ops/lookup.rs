@@ -30,9 +30,7 @@ impl Fs {
                     .ok_or(Errno::ENOENT)?
             }
         };
-        let entry = self.entry_in(&tree, inode, dir)?;
-        inode.raise_lookups();
-        Ok(entry)
+        self.found(&tree, inode, dir)
     }
 
     fn lookup_and_claim(&self, dir: Dir, name: &[u8]) -> Result<Entry> {
@@ -40,7 +38,12 @@ impl Fs {
         let at = self.locate_mut(&mut tree, dir, name)?;
         let found = tree.find(at.place().dir, at.place().name)?;
         let inode = found.ok_or(Errno::ENOENT)?;
-        let entry = self.entry_in(&tree, inode, dir)?;
+        self.found(&tree, inode, dir)
+    }
+
+    /// What the kernel learns of an inode, and the reference that it has from then on: none without an answer.
+    pub(super) fn found(&self, tree: &Tree, inode: &Inode, dir: Dir) -> Result<Entry> {
+        let entry = self.entry_in(tree, inode, dir)?;
         inode.raise_lookups();
         Ok(entry)
     }
@@ -56,7 +59,8 @@ impl Fs {
         }
         let orphan = {
             let mut state = inode.state();
-            state.data.exposed = false;
+            // A lookup may have come in between, and an open that exposes it: that one locks the state later.
+            state.data.exposed &= inode.lookups() != 0;
             state.is_orphan()
         };
         if orphan {

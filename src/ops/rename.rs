@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use super::access::Caller;
 use super::remove::may_remove;
-use super::{Dir, Fs, check_name};
+use super::{Dir, Fs, NewNode, check_name};
 use crate::errno::{Errno, Result};
-use crate::store::acl::Acls;
 use crate::store::budget::INODE_SPACE;
 use crate::store::change::{Place, TreeChange};
 use crate::store::inode::NewInode;
@@ -63,7 +62,7 @@ impl Fs {
             RenameMode::Whiteout(_) => TreeChange::Rename {
                 from,
                 to,
-                whiteout: Some(self.whiteout(caller)?),
+                whiteout: Some(self.whiteout(caller, &tree, from.dir)?),
             },
         };
         let now = self.clock.now();
@@ -112,21 +111,17 @@ impl Fs {
         Ok(Same::Neither)
     }
 
-    fn whiteout(&self, caller: &Caller) -> Result<NewInode> {
+    /// What stays behind: a device made in `dir` like any other (`shmem_whiteout`).
+    fn whiteout(&self, caller: &Caller, tree: &Tree, dir: Ino) -> Result<NewInode> {
         self.superblock.inodes.take(INODE_SPACE)?;
         let (ino, generation) = self.superblock.fresh_ids();
         // `WHITEOUT_MODE`, `WHITEOUT_DEV` (include/linux/fs.h).
-        let kind = Kind::CharDevice(0);
-        let acls = Acls::default();
-        Ok(NewInode {
-            ino,
-            generation,
-            kind,
+        let node = NewNode {
+            kind: Kind::CharDevice(0),
             mode: 0,
-            uid: caller.uid,
-            gid: caller.gid,
-            acls,
-        })
+            umask: 0,
+        };
+        self.new_inode(caller, tree, dir, ino, generation, node)
     }
 }
 

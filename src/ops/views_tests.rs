@@ -119,6 +119,7 @@ fn whole() -> crate::sys::credentials::Credentials {
     crate::sys::credentials::Credentials {
         groups: Vec::new(),
         capabilities: u64::MAX,
+        ..Default::default()
     }
 }
 
@@ -246,7 +247,7 @@ fn long_names_of_illumos_are_lent_to_their_directories() {
     let dir = inside(dir.unwrap());
     let ino = world.make_in(&user(5), dir, &long, Kind::Regular).unwrap();
     assert_eq!(world.find("", &long), Ok(ino));
-    assert_eq!(world.list(dir), [long.clone()]);
+    assert_eq!(world.list(dir), [&*long]);
     let removed = world.fs.rmdir(&root(), inside(above), kind.as_bytes());
     assert_eq!(removed, Err(Errno::ENOTEMPTY));
     // The root's sticky bit counts, not the mode of the directory that shows the entry.
@@ -326,7 +327,7 @@ fn two_names_of_one_zephyr_hash_are_both_found() {
     let first = world.make("", &old).unwrap();
     let second = world.make("", &new).unwrap();
     assert_eq!(world.find("zephyr", &hash), Ok(first));
-    assert_eq!(world.list(world.dir("zephyr")), [hash.clone()]);
+    assert_eq!(world.list(world.dir("zephyr")), [&*hash]);
     world.unlink("zephyr", &hash).unwrap();
     assert_eq!(world.find("", &old), Err(Errno::ENOENT));
     assert_eq!(world.find("zephyr", &hash), Ok(second));

@@ -86,19 +86,18 @@ impl Fs {
         Ok(())
     }
 
-    /// `simple_set_acl` of an access list: the mode follows, and an equivalent mode says it all.
+    /// `simple_set_acl` of an access list: the mode follows, and an equivalent mode says it all. Taking a list
+    /// away is setting the one that the mode stands for.
     fn set_access(&self, caller: &Caller, inode: &Inode, acl: Option<Acl>) -> Result<()> {
         let mut state = inode.state();
         check_acl_change(caller, inode, &state)?;
-        let mut mode = None;
-        let mut kept = None;
-        if let Some(acl) = acl {
-            let (bits, equivalent) = acl.mode();
-            mode = Some(mode_with_acl(caller, &state, bits));
-            kept = (!equivalent).then_some(acl);
-        }
+        let (bits, equivalent) = match &acl {
+            Some(acl) => acl.mode(),
+            None => (state.mode & 0o777, true),
+        };
+        let mode = Some(mode_with_acl(caller, &state, bits));
         let acls = Acls {
-            access: kept,
+            access: acl.filter(|_| !equivalent),
             default: current(&state).default,
         };
         self.set_acls(&mut state, acls, mode);
@@ -107,7 +106,7 @@ impl Fs {
 
     fn set_default(&self, caller: &Caller, inode: &Inode, acl: Option<Acl>) -> Result<()> {
         let mut state = inode.state();
-        if !inode.kind.is_dir() {
+        if !inode.kind.is_dir() && !matches!(inode.kind, Kind::Symlink(_)) {
             return if acl.is_some() {
                 Err(Errno::EACCES)
             } else {

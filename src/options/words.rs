@@ -11,6 +11,8 @@ pub struct Word {
     pub takes: Takes,
     /// Where it comes from.
     pub group: Group,
+    /// What it does, for the help; only of tmpfs's words and ours.
+    pub about: &'static str,
     pub(super) meaning: Meaning,
 }
 
@@ -45,6 +47,8 @@ pub enum Group {
     Shmfs,
     /// mount(8), for any file system.
     Generic,
+    /// mount(8) and fstab(5), about a live mount and about who may mount.
+    Fstab,
     /// mount(8) or fstab(5), with nothing to do for a file system in memory.
     Ignored,
     /// The kernel, which shows it for a live mount; mount(8) repeats it for a remount.
@@ -98,12 +102,28 @@ const fn word(name: &'static str, takes: Takes, group: Group, meaning: Meaning) 
         name,
         takes,
         group,
+        about: "",
         meaning,
     }
 }
 
-const fn tmpfs(name: &'static str, value: &'static str, meaning: Meaning) -> Word {
-    word(name, Takes::Value(value), Group::Tmpfs, meaning)
+const fn tmpfs(
+    name: &'static str,
+    value: &'static str,
+    meaning: Meaning,
+    about: &'static str,
+) -> Word {
+    Word {
+        about,
+        ..word(name, Takes::Value(value), Group::Tmpfs, meaning)
+    }
+}
+
+const fn ours(name: &'static str, takes: Takes, meaning: Meaning, about: &'static str) -> Word {
+    Word {
+        about,
+        ..word(name, takes, Group::Shmfs, meaning)
+    }
 }
 
 const fn flag(name: &'static str, flag: Flag, value: bool) -> Word {
@@ -139,44 +159,62 @@ pub static WORDS: &[Word] = &[
         "size",
         "bytes, which may end in k, m, g, t, p or e, or a percentage of RAM such as 50%",
         Meaning::Size,
+        "data at most: bytes with k, m, g…, or % of RAM; 0 is no limit",
     ),
-    tmpfs("nr_blocks", COUNT, Meaning::NrBlocks),
-    tmpfs("nr_inodes", COUNT, Meaning::NrInodes),
+    tmpfs("nr_blocks", COUNT, Meaning::NrBlocks, "the same in pages"),
+    tmpfs(
+        "nr_inodes",
+        COUNT,
+        Meaning::NrInodes,
+        "inodes at most; 0 is no limit",
+    ),
     tmpfs(
         "mode",
         "permissions as an octal number such as 1777",
         Meaning::Mode,
+        "permissions of the root directory, octal",
     ),
-    tmpfs("uid", "a user's number or name", Meaning::Uid),
-    tmpfs("gid", "a group's number or name", Meaning::Gid),
+    tmpfs(
+        "uid",
+        "a user's number or name",
+        Meaning::Uid,
+        "its owner, number or name",
+    ),
+    tmpfs(
+        "gid",
+        "a group's number or name",
+        Meaning::Gid,
+        "its group, number or name",
+    ),
     tmpfs(
         "huge",
         "never, always, within_size or advise",
         Meaning::Huge,
+        "huge pages: never, always, within_size, advise",
     ),
-    word(
+    ours(
         "passthrough",
         Takes::Value("auto, on or off"),
-        Group::Shmfs,
         Meaning::Passthrough,
+        "data stays inside the kernel: auto, on (or fail), off",
     ),
-    word(
+    ours(
         "reserve",
         Takes::Nothing,
-        Group::Shmfs,
         Meaning::Reserve(true),
+        "a growing object takes its whole size at once",
     ),
-    word(
+    ours(
         "noreserve",
         Takes::Nothing,
-        Group::Shmfs,
         Meaning::Reserve(false),
+        "only what is touched (default)",
     ),
-    word(
+    ours(
         "allow_other",
         Takes::Nothing,
-        Group::Shmfs,
         Meaning::AllowOther,
+        "other users may use a mount made by fusermount3",
     ),
     word(
         "view",
@@ -204,21 +242,11 @@ pub static WORDS: &[Word] = &[
     flag("norelatime", Flag::RelAtime, false),
     flag("nodiratime", Flag::NoDirAtime, true),
     flag("diratime", Flag::NoDirAtime, false),
-    word("remount", Takes::Nothing, Group::Generic, Meaning::Remount),
-    word("user", Takes::Either, Group::Generic, Meaning::Secure),
-    word("users", Takes::Nothing, Group::Generic, Meaning::Secure),
-    word(
-        "owner",
-        Takes::Nothing,
-        Group::Generic,
-        Meaning::OwnerSecure,
-    ),
-    word(
-        "group",
-        Takes::Nothing,
-        Group::Generic,
-        Meaning::OwnerSecure,
-    ),
+    word("remount", Takes::Nothing, Group::Fstab, Meaning::Remount),
+    word("user", Takes::Either, Group::Fstab, Meaning::Secure),
+    word("users", Takes::Nothing, Group::Fstab, Meaning::Secure),
+    word("owner", Takes::Nothing, Group::Fstab, Meaning::OwnerSecure),
+    word("group", Takes::Nothing, Group::Fstab, Meaning::OwnerSecure),
     ignored("defaults", Takes::Nothing),
     ignored("nouser", Takes::Nothing),
     ignored("nousers", Takes::Nothing),

@@ -7,7 +7,7 @@ pub const NAME_MAX: usize = 255;
 /// `XATTR_SIZE_MAX`.
 pub const VALUE_MAX: usize = 65536;
 
-/// Attributes in the order of their names, as tmpfs lists them.
+/// Attributes in the order of their names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Xattrs {
     values: BTreeMap<Box<[u8]>, Box<[u8]>>,
@@ -37,9 +37,9 @@ impl Xattrs {
         self.values.is_empty()
     }
 
-    /// All names, sorted.
+    /// All names, the last first: so tmpfs lists them (`simple_xattr_list` walks a tree that is kept in that order).
     pub fn names(&self) -> impl Iterator<Item = &[u8]> {
-        self.values.keys().map(AsRef::as_ref)
+        self.values.keys().rev().map(AsRef::as_ref)
     }
 
     /// All names and values, sorted.

@@ -127,3 +127,10 @@ pub fn probe_user_namespace(maps: &IdMaps, kind: &CStr) -> io::Result<()> {
     // SAFETY: `open` makes one system call.
     unsafe { from_user_namespace(maps, open) }.map(drop)
 }
+
+/// Moves the calling process, which has one thread, into the mount namespace that `path` is.
+pub fn enter_mounts(path: &std::path::Path) -> rustix::io::Result<()> {
+    let namespace = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    let kind = rustix::thread::LinkNameSpaceType::Mount;
+    rustix::thread::move_into_link_name_space(namespace.as_fd(), Some(kind))
+}

@@ -13,6 +13,8 @@ fn the_command_sees_shmfs_and_nobody_else_does() {
             r#"
             before=$(cat /proc/self/mountinfo)
             $SHMFS run -- grep ' /dev/shm .* - fuse.shmfs shmfs ' /proc/self/mountinfo || fail "not mounted"
+            is "$($SHMFS run -- sh -c 'echo object > /dev/shm/name; (cat /dev/shm/name)')" object
+            test -e /dev/shm/name && fail "seen outside"
             is "$($SHMFS run -- df --output=source,target /dev/shm | tail -1 | tr -s ' ')" "shmfs /dev/shm"
             is "$(cat /proc/self/mountinfo)" "$before"
             "#,

@@ -22,8 +22,8 @@ set -u
 fail() { echo "FAILED: $*" >&2; exit 99; }
 is() { [ "$1" = "$2" ] || fail "expected '$2', got '$1'${3:+ ($3)}"; }
 has() { case "$1" in *"$2"*) ;; *) fail "'$2' is not in: $1" ;; esac; }
-# Waits, up to ten seconds, until a command succeeds.
-eventually() { local i; for i in $(seq 200); do "$@" && return 0; sleep 0.05; done; fail "never: $*"; }
+# Waits, up to half a minute, until a command succeeds.
+eventually() { local i; for i in $(seq 600); do "$@" && return 0; sleep 0.05; done; fail "never: $*"; }
 ended() { local p; for p in "$@"; do [ ! -e /proc/$p ] || [ "$(cut -d' ' -f3 /proc/$p/stat 2>/dev/null)" = Z ] || return 1; done; }
 filled() { local f; for f in "$@"; do [ -s "$f" ] || return 1; done; }
 unmounted() { ! grep -q " - fuse.shmfs " /proc/self/mountinfo; }
@@ -52,7 +52,16 @@ fn output(user: User, script: &str) -> Output {
     let path = directory.path();
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("chmod");
     let shmfs = path.join("shmfs");
-    fs::copy(env!("CARGO_BIN_EXE_shmfs"), &shmfs).expect("a copy of shmfs");
+    // By another process: while this one has a program open for writing, a fork of another thread
+    // keeps it open too, and then it cannot be executed.
+    let copied = Command::new("cp")
+        .arg(env!("CARGO_BIN_EXE_shmfs"))
+        .arg(&shmfs)
+        .status();
+    assert!(
+        copied.is_ok_and(|status| status.success()),
+        "a copy of shmfs"
+    );
     let home = path.join("home");
     fs::create_dir(&home).expect("mkdir");
     fs::set_permissions(&home, fs::Permissions::from_mode(0o777)).expect("chmod");
@@ -100,7 +109,9 @@ fn setup(user: User, path: &Path) -> String {
         User::Nobody => format!("{} {as_nobody}", node("666")),
         User::NobodyWithoutDevice => format!("{} {as_nobody}", node("600")),
     };
-    format!("mount -t tmpfs tmpfs /run || exit 98; cd {path}/home; {rest}")
+    // Mounts that others have on this host are in the new namespace too.
+    let alone = "awk '/ - fuse.shmfs / { print $5 }' /proc/self/mountinfo | while read m; do umount -l \"$m\"; done";
+    format!("{alone}; mount -t tmpfs tmpfs /run || exit 98; cd {path}/home; {rest}")
 }
 
 fn check_host() {

@@ -135,7 +135,7 @@ pub(crate) fn illumoss_locks_and_hash_directories() {
         fs::create_dir(kind).unwrap();
         fs::write(&path, "long").unwrap();
         assert_eq!(fs::read(world.path("", &long)).unwrap(), b"long");
-        assert_eq!(crate::world::list(kind), [long.clone()]);
+        assert_eq!(crate::world::list(kind), [&*long]);
         assert!(fs::remove_dir(kind).is_err());
         fs::remove_file(&path).unwrap();
         assert!(!world.path("", &long).exists());
@@ -163,10 +163,11 @@ pub(crate) fn other_semaphores_are_files_that_grow_and_change_modes() {
     assert_eq!(world.list(""), ["sem.foo"]);
     let cygwin = world.path("cygwin", "sem.foo");
     let locked = fs::File::open(&cygwin).unwrap();
-    locked.lock().unwrap();
-    assert!(fs::File::open(&freebsd).unwrap().try_lock().is_err());
-    locked.unlock().unwrap();
-    drop(locked);
+    let exclusive = rustix::fs::FlockOperation::NonBlockingLockExclusive;
+    rustix::fs::flock(&locked, exclusive).unwrap();
+    let theirs = fs::File::open(&freebsd).unwrap();
+    assert!(rustix::fs::flock(&theirs, exclusive).is_err());
+    drop((locked, theirs));
     fs::set_permissions(&cygwin, fs::Permissions::from_mode(0o700)).unwrap();
     let seen = fs::metadata(world.path("openbsd", &digest)).unwrap();
     assert_eq!(seen.permissions().mode() & 0o777, 0o700);
