@@ -533,7 +533,3 @@ fn walk<'p>(tree: &Tree, root: Ino, own: Ino, path: &'p [u8]) -> (Option<Ino>, &
     }
     (dir, rest)
 }
-
-#[cfg(test)]
-#[path = "views_tests.rs"]
-mod tests;

@@ -6,6 +6,7 @@
 mod objects;
 mod protocols;
 mod races;
+mod resolver;
 mod world;
 
 use std::process::ExitCode;
@@ -22,6 +23,50 @@ fn main() -> ExitCode {
         world::private_namespace();
     }
     let tests: &[(&str, fn())] = &[
+        (
+            "resolver::one_object_under_every_name",
+            resolver::one_object_under_every_name,
+        ),
+        (
+            "resolver::semaphores_are_entries_of_their_own",
+            resolver::semaphores_are_entries_of_their_own,
+        ),
+        (
+            "resolver::what_is_no_object_is_the_views_own",
+            resolver::what_is_no_object_is_the_views_own,
+        ),
+        (
+            "resolver::a_digest_is_claimed_by_looking_and_by_making",
+            resolver::a_digest_is_claimed_by_looking_and_by_making,
+        ),
+        (
+            "resolver::digests_follow_renames_and_links",
+            resolver::digests_follow_renames_and_links,
+        ),
+        (
+            "resolver::entries_from_before_a_view_are_in_it",
+            resolver::entries_from_before_a_view_are_in_it,
+        ),
+        (
+            "resolver::long_names_of_illumos_are_lent_to_their_directories",
+            resolver::long_names_of_illumos_are_lent_to_their_directories,
+        ),
+        (
+            "resolver::the_way_to_the_views_is_nobodys_name",
+            resolver::the_way_to_the_views_is_nobodys_name,
+        ),
+        (
+            "resolver::directories_move_between_the_tree_and_a_view",
+            resolver::directories_move_between_the_tree_and_a_view,
+        ),
+        (
+            "resolver::two_names_of_one_zephyr_hash_are_both_found",
+            resolver::two_names_of_one_zephyr_hash_are_both_found,
+        ),
+        (
+            "resolver::what_was_made_meanwhile_is_opened_by_its_owner_alone",
+            resolver::what_was_made_meanwhile_is_opened_by_its_owner_alone,
+        ),
         (
             "objects::made_anywhere_it_is_one_object_everywhere",
             objects::made_anywhere_it_is_one_object_everywhere,

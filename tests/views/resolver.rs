@@ -1,8 +1,15 @@
-use super::*;
-use crate::data::{DataFiles, KernelClock};
-use crate::ops::{Caller, Config, DirPosition, Listing, NewNode, RenameMode};
-use crate::options::Atime;
-use crate::view::Naming;
+//! What a name in a view stands for, without a mount.
+
+use shmfs::data::{DataFiles, KernelClock};
+use shmfs::errno::{Errno, Result};
+use shmfs::ops::{
+    Caller, Config, DataMode, Dir, DirPosition, Fs, Listener, Listing, NewNode, RenameMode,
+    SetAttr, ViewId,
+};
+use shmfs::options::Atime;
+use shmfs::sys::credentials::Credentials;
+use shmfs::types::{Ino, Kind, Names};
+use shmfs::view::Naming;
 
 #[derive(Debug)]
 struct Deaf;
@@ -115,8 +122,8 @@ fn root() -> Caller {
     Caller::with(0, 0, whole())
 }
 
-fn whole() -> crate::sys::credentials::Credentials {
-    crate::sys::credentials::Credentials {
+fn whole() -> Credentials {
+    Credentials {
         groups: Vec::new(),
         capabilities: u64::MAX,
         ..Default::default()
@@ -124,14 +131,13 @@ fn whole() -> crate::sys::credentials::Credentials {
 }
 
 fn user(uid: u32) -> Caller {
-    Caller::with(uid, uid, crate::sys::credentials::Credentials::default())
+    Caller::with(uid, uid, Credentials::default())
 }
 
 const FOO_SHM: &str = "6f64c6e6261f492ac220b0a4cd9a14c6373181b92a4a8040c1fcde5db31ffc94.shm";
 const FOO_SEM: &str = "6f64c6e6261f492ac220b0a4cd9a14c6373181b92a4a8040c1fcde5db31ffc94.sem";
 
-#[test]
-fn one_object_under_every_name() {
+pub(crate) fn one_object_under_every_name() {
     let keys = ["netbsd", "illumos", "openbsd", "freebsd", "haiku", "musl"];
     let world = World::new(&keys);
     let ino = world.make("netbsd", ".shmobj_foo").unwrap();
@@ -152,8 +158,7 @@ fn one_object_under_every_name() {
     }
 }
 
-#[test]
-fn semaphores_are_entries_of_their_own() {
+pub(crate) fn semaphores_are_entries_of_their_own() {
     let world = World::new(&["illumos", "openbsd", "xnu-sem"]);
     let ino = world.make("illumos", ".SEMDfoo").unwrap();
     assert_eq!(world.find("", "sem.foo"), Ok(ino));
@@ -164,8 +169,7 @@ fn semaphores_are_entries_of_their_own() {
     assert_eq!(world.list(world.dir("openbsd")), [FOO_SEM]);
 }
 
-#[test]
-fn what_is_no_object_is_the_views_own() {
+pub(crate) fn what_is_no_object_is_the_views_own() {
     let world = World::new(&["illumos", "netbsd", "haiku"]);
     world.make("illumos", ".SHMLfoo").unwrap();
     world.make("illumos", "other").unwrap();
@@ -183,8 +187,7 @@ fn what_is_no_object_is_the_views_own() {
     assert_eq!(world.list(world.dir("haiku")), ["a%sb"]);
 }
 
-#[test]
-fn a_digest_is_claimed_by_looking_and_by_making() {
+pub(crate) fn a_digest_is_claimed_by_looking_and_by_making() {
     let world = World::new(&["openbsd", "netbsd"]);
     let ino = world.make("openbsd", FOO_SHM).unwrap();
     assert_eq!(world.list(world.dir("")), [""; 0]);
@@ -202,8 +205,7 @@ fn a_digest_is_claimed_by_looking_and_by_making() {
     assert_eq!(world.find("openbsd", FOO_SHM), Ok(ino));
 }
 
-#[test]
-fn digests_follow_renames_and_links() {
+pub(crate) fn digests_follow_renames_and_links() {
     let world = World::new(&["openbsd", "zephyr"]);
     let ino = world.make("", "bar").unwrap();
     world.rename(("", "bar"), ("", "foo")).unwrap();
@@ -220,8 +222,7 @@ fn digests_follow_renames_and_links() {
     assert_eq!(world.find("", "foo"), Ok(ino));
 }
 
-#[test]
-fn entries_from_before_a_view_are_in_it() {
+pub(crate) fn entries_from_before_a_view_are_in_it() {
     let world = World::new(&[]);
     let ino = world.make("", "foo").unwrap();
     let names: Box<dyn Names> = Box::new(Naming::of("openbsd").unwrap());
@@ -232,8 +233,7 @@ fn entries_from_before_a_view_are_in_it() {
     assert_eq!(found.unwrap().attr.ino, ino);
 }
 
-#[test]
-fn long_names_of_illumos_are_lent_to_their_directories() {
+pub(crate) fn long_names_of_illumos_are_lent_to_their_directories() {
     let world = World::new(&["illumos"]);
     let long = "y".repeat(252);
     let path = Naming::of("illumos").unwrap().path(long.as_bytes());
@@ -254,7 +254,7 @@ fn long_names_of_illumos_are_lent_to_their_directories() {
     let theirs = world.fs.unlink(&user(6), dir, long.as_bytes());
     assert_eq!(theirs, Err(Errno::EPERM));
     world.fs.unlink(&user(5), dir, long.as_bytes()).unwrap();
-    let closed = crate::ops::SetAttr {
+    let closed = SetAttr {
         mode: Some(0o755),
         ..Default::default()
     };
@@ -264,8 +264,7 @@ fn long_names_of_illumos_are_lent_to_their_directories() {
     world.make_in(&user(5), dir, "lock", Kind::Regular).unwrap();
 }
 
-#[test]
-fn the_way_to_the_views_is_nobodys_name() {
+pub(crate) fn the_way_to_the_views_is_nobodys_name() {
     let world = World::new(&["netbsd"]);
     assert_eq!(world.make("", ".shmfs"), Err(Errno::EBUSY));
     world.make("netbsd", ".shmobj_.shmfs").unwrap();
@@ -277,8 +276,7 @@ fn the_way_to_the_views_is_nobodys_name() {
     assert!(made.is_ok());
 }
 
-#[test]
-fn directories_move_between_the_tree_and_a_view() {
+pub(crate) fn directories_move_between_the_tree_and_a_view() {
     let world = World::new(&["netbsd"]);
     let dir = world.make_in(&root(), world.dir("netbsd"), "own", Kind::Directory);
     let dir = dir.unwrap();
@@ -307,8 +305,7 @@ fn directories_move_between_the_tree_and_a_view() {
     assert_eq!(into_itself, Err(Errno::EINVAL));
 }
 
-#[test]
-fn two_names_of_one_zephyr_hash_are_both_found() {
+pub(crate) fn two_names_of_one_zephyr_hash_are_both_found() {
     let world = World::new(&["zephyr"]);
     // h = h * 33 ^ byte: "b" and "C" differ by what "B" * 33 makes up for.
     let path = |name: &str| Naming::of("zephyr").unwrap().path(name.as_bytes());
@@ -334,10 +331,9 @@ fn two_names_of_one_zephyr_hash_are_both_found() {
 }
 
 /// LOOKUP in one view finds nothing, another view makes the object, and CREATE arrives.
-#[test]
-fn what_was_made_meanwhile_is_opened_by_its_owner_alone() {
+pub(crate) fn what_was_made_meanwhile_is_opened_by_its_owner_alone() {
     let world = World::new(&["netbsd", "openbsd"]);
-    world.fs.set_data_mode(crate::ops::DataMode::PageCache);
+    world.fs.set_data_mode(DataMode::PageCache);
     let node = NewNode {
         kind: Kind::Regular,
         mode: 0o600,
@@ -366,7 +362,7 @@ fn what_was_made_meanwhile_is_opened_by_its_owner_alone() {
     assert_eq!(create(&user(5), flags), Ok(ino));
     let exclusive = create(&user(5), flags | libc::O_EXCL);
     assert_eq!(exclusive, Err(Errno::EEXIST));
-    let open = crate::ops::SetAttr {
+    let open = SetAttr {
         mode: Some(0o446),
         ..Default::default()
     };
