@@ -10,6 +10,7 @@ mod access;
 mod attr;
 mod create;
 mod data;
+mod digests;
 mod dir;
 mod io;
 mod lookup;

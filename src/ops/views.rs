@@ -10,19 +10,18 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use hashbrown::HashTable;
 use parking_lot::RwLock;
 
+use super::digests::Digests;
 use super::{Entry, Fs};
 use crate::errno::{Errno, Result};
 use crate::store::acl::Acls;
 use crate::store::change::{Place, TreeChange};
 use crate::store::inode::NewInode;
-use crate::store::{Cookie, Inode, Tree};
+use crate::store::{Inode, Tree};
 use crate::types::{Ino, Kind, Meaning, Names, RESERVED, Timestamp};
 
 /// Which view, in the order in which [`Fs::set_views`] got them.
@@ -171,39 +170,6 @@ impl View {
             if let Some(cookie) = now {
                 digests.insert(path, cookie);
             }
-        }
-    }
-}
-
-/// From digests to the root's entries: 16 bytes for each, the digest itself is made again to compare.
-#[derive(Debug, Default)]
-struct Digests {
-    hasher: RandomState,
-    table: HashTable<(u64, Cookie)>,
-}
-
-impl Digests {
-    fn at(&self, path: &[u8]) -> impl Iterator<Item = Cookie> {
-        let hash = self.hasher.hash_one(path);
-        let slots = self.table.iter_hash(hash);
-        slots
-            .filter(move |slot| slot.0 == hash)
-            .map(|&(_, cookie)| cookie)
-    }
-
-    fn insert(&mut self, path: &[u8], cookie: Cookie) {
-        let hash = self.hasher.hash_one(path);
-        self.table
-            .insert_unique(hash, (hash, cookie), |slot| slot.0);
-    }
-
-    fn remove_if(&mut self, path: &[u8], gone: impl Fn(Cookie) -> bool) {
-        let hash = self.hasher.hash_one(path);
-        while let Ok(slot) = self
-            .table
-            .find_entry(hash, |slot| slot.0 == hash && gone(slot.1))
-        {
-            slot.remove();
         }
     }
 }

@@ -130,6 +130,10 @@ fn main() -> ExitCode {
             protocols::other_semaphores_are_files_that_grow_and_change_modes,
         ),
         (
+            "protocols::an_ordinary_user_binds_views_in_run",
+            protocols::an_ordinary_user_binds_views_in_run,
+        ),
+        (
             "races::a_race_of_two_views_opens_nothing_that_is_forbidden",
             races::a_race_of_two_views_opens_nothing_that_is_forbidden,
         ),

@@ -172,3 +172,43 @@ pub(crate) fn other_semaphores_are_files_that_grow_and_change_modes() {
     let seen = fs::metadata(world.path("openbsd", &digest)).unwrap();
     assert_eq!(seen.permissions().mode() & 0o777, 0o700);
 }
+
+/// In a user namespace, and by fusermount3, where the command's own process binds the view.
+pub(crate) fn an_ordinary_user_binds_views_in_run() {
+    let script = r#"
+        set -e
+        mount -t tmpfs tmpfs /mnt
+        mknod -m 666 /mnt/fuse c 10 229
+        mount --bind /mnt/fuse /dev/fuse
+        cp "$1" "$2/shmfs"
+        chmod 755 "$2" "$2/shmfs"
+        mkdir -m 777 "$2/home" "$2/home/view" "$2/home/tree"
+        cd "$2/home"
+        exec setpriv --reuid nobody --regid nogroup --clear-groups bash -c '
+            export XDG_RUNTIME_DIR=$PWD
+            command="echo hi >/dev/shm/foo && test \"\$(ls -A view)\" = .shmobj_foo && cat view/.shmobj_foo"
+            for by in - 1; do
+                [ $by = - ] || export SHMFS_BY_FUSERMOUNT=1
+                test "$(../shmfs run -o view=netbsd:view -- sh -c "$command")" = hi || exit 1
+            done
+            ../shmfs mount -o view=netbsd:view tree 2>refused && exit 2
+            grep -q "cannot bind the view netbsd" refused || exit 3
+            ../shmfs mount -o view=netbsd tree && touch tree/foo || exit 4
+            test "$(ls -A tree/.shmfs/views/netbsd)" = .shmobj_foo || exit 5
+            ../shmfs umount tree
+        '
+    "#;
+    let directory = tempfile::tempdir().unwrap();
+    let words = [
+        "--mount",
+        "--propagation=private",
+        "bash",
+        "-c",
+        script,
+        "bash",
+    ];
+    let mut words: Vec<&OsStr> = words.iter().map(OsStr::new).collect();
+    words.push(OsStr::new(env!("CARGO_BIN_EXE_shmfs")));
+    words.push(directory.path().as_os_str());
+    run("unshare", &words);
+}
