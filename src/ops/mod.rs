@@ -10,11 +10,13 @@ mod access;
 mod attr;
 mod create;
 mod data;
+mod digests;
 mod dir;
 mod io;
 mod lookup;
 mod remove;
 mod rename;
+mod views;
 mod xattr;
 
 use std::sync::OnceLock;
@@ -27,6 +29,8 @@ pub use self::data::{Backing, DataMode, Opened};
 pub use self::dir::{DirEntry, DirPosition, Listing};
 pub use self::io::WriteFlags;
 pub use self::rename::RenameMode;
+use self::views::Views;
+pub use self::views::{Dir, Listener, ViewId};
 use crate::data::{DataFiles, PAGE_SIZE, Reservation};
 use crate::errno::{Errno, Result};
 use crate::options::Atime;
@@ -69,6 +73,7 @@ pub struct Fs {
     registered: AtomicUsize,
     held_open: AtomicUsize,
     evicted: AtomicUsize,
+    views: Views,
 }
 
 /// An inode's attributes, and how long they stay true.
@@ -94,6 +99,7 @@ impl Fs {
             registered: AtomicUsize::new(0),
             held_open: AtomicUsize::new(0),
             evicted: AtomicUsize::new(0),
+            views: Views::default(),
         }
     }
 

@@ -37,6 +37,13 @@ pub enum TreeChange<'a> {
         /// Its times: where it has a data file already, that file's.
         born: Timestamp,
     },
+    /// A new directory without a name, for what a view of the directory `above` shows besides.
+    Hide {
+        /// The directory that the view shows.
+        above: Ino,
+        /// The new inode.
+        inode: NewInode,
+    },
     /// A new name of an inode.
     Link {
         /// The new name.
@@ -70,6 +77,33 @@ pub enum TreeChange<'a> {
         /// The inode.
         ino: Ino,
     },
+}
+
+impl<'a> TreeChange<'a> {
+    /// The names that it concerns.
+    pub fn places(&self) -> [Option<Place<'a>>; 2] {
+        match *self {
+            TreeChange::Insert { at, .. }
+            | TreeChange::Link { at, .. }
+            | TreeChange::Remove { at } => [Some(at), None],
+            TreeChange::Rename { from, to, .. } => [Some(from), Some(to)],
+            TreeChange::Exchange { a, b } => [Some(a), Some(b)],
+            TreeChange::Hide { .. } | TreeChange::Evict { .. } => [None, None],
+        }
+    }
+
+    /// Whether one of them may have stood for something that it stands for no more.
+    pub fn takes_names(&self) -> bool {
+        match self {
+            TreeChange::Remove { .. } | TreeChange::Rename { .. } | TreeChange::Exchange { .. } => {
+                true
+            }
+            TreeChange::Insert { .. }
+            | TreeChange::Link { .. }
+            | TreeChange::Hide { .. }
+            | TreeChange::Evict { .. } => false,
+        }
+    }
 }
 
 /// A change of one inode's attributes. Each part that is `None` stays.
@@ -117,6 +151,7 @@ impl Superblock {
     ) -> Option<Arc<Inode>> {
         match change {
             TreeChange::Insert { at, inode, born } => Some(tree.insert(at, inode, born, now)),
+            TreeChange::Hide { above, inode } => Some(tree.hide(above, inode, now)),
             TreeChange::Link { at, ino } => {
                 tree.add_name(at, ino, now);
                 tree.adjust(ino, 1, now)
@@ -237,6 +272,16 @@ impl Tree {
             self.adjust(at.dir, 1, now);
         }
         self.add_name(at, ino, now);
+        inode
+    }
+
+    fn hide(&mut self, above: Ino, new: NewInode, now: Timestamp) -> Arc<Inode> {
+        let ino = new.ino;
+        let inode = Arc::new(Inode::new(new, now));
+        self.inodes.insert(ino, Arc::clone(&inode));
+        let mut directory = Directory::new(above);
+        directory.hidden = true;
+        self.directories.insert(ino, directory);
         inode
     }
 

@@ -43,6 +43,8 @@ struct Slot {
 pub struct Directory {
     /// The directory above; the root's is the root.
     pub parent: Ino,
+    /// It has no name: it holds what a view of the directory above shows besides.
+    pub hidden: bool,
     entries: BTreeMap<Cookie, Dentry>,
     index: HashTable<Slot>,
     next: Cookie,
@@ -52,6 +54,7 @@ impl Directory {
     pub(super) fn new(parent: Ino) -> Directory {
         Directory {
             parent,
+            hidden: false,
             entries: BTreeMap::new(),
             index: HashTable::new(),
             next: Cookie::FIRST,
@@ -61,6 +64,11 @@ impl Directory {
     /// How many names.
     pub fn len(&self) -> usize {
         self.entries.len()
+    }
+
+    /// The name and the inode at a position of a stream.
+    pub fn at(&self, cookie: Cookie) -> Option<&Dentry> {
+        self.entries.get(&cookie)
     }
 
     /// Whether only `.` and `..` are left.
