@@ -89,6 +89,19 @@ fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Request, String> {
     Ok(request)
 }
 
+/// Rounds are interleaved, but a daemon that waits for a CPU is slow all the same.
+fn warn_if_busy() {
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let running = load.split(['/', ' ']).nth(3).and_then(|n| n.parse().ok());
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    if running.is_some_and(|running: usize| running > cpus / 2 + 1) {
+        println!(
+            "This machine is busy ({}): expect wide quartiles.",
+            load.trim_end()
+        );
+    }
+}
+
 fn run(request: &Request) -> io::Result<()> {
     let place = Place::new(request.stand_in)?;
     let tracer = trace::Tracer::new(&place.path("tracing"));
@@ -101,6 +114,7 @@ fn run(request: &Request) -> io::Result<()> {
         tracer: tracer.ok(),
         quick: request.quick,
     };
+    warn_if_busy();
     context.report.header();
     for row in rows::ALL {
         let wanted = match request.names.is_empty() {

@@ -52,11 +52,15 @@ fn kernel_accepts(value: &[u8]) -> Result<bool, Errno> {
 
 fuzz_target!(|value: &[u8]| {
     let read = Acl::from_xattr(value);
-    assert_eq!(read.as_ref().map(Option::is_some).map_err(|errno| *errno), kernel_accepts(value));
+    assert_eq!(
+        read.as_ref().map(Option::is_some).map_err(|errno| *errno),
+        kernel_accepts(value)
+    );
     let Ok(Some(list)) = read else { return };
 
     // Ids of entries that have none are not kept.
-    let with_id = |&(tag, perm, id): &(u16, u16, u32)| (tag, perm, if tag & 0x0a == 0 { NO_ID } else { id });
+    let with_id =
+        |&(tag, perm, id): &(u16, u16, u32)| (tag, perm, if tag & 0x0a == 0 { NO_ID } else { id });
     let written = list.to_xattr();
     let expected: Vec<_> = entries(value).iter().map(with_id).collect();
     assert_eq!(entries(&written), expected);
@@ -71,9 +75,14 @@ fuzz_target!(|value: &[u8]| {
         assert_eq!(Acl::from_xattr(&changed.to_xattr()), Ok(Some(changed)));
 
         let (made, acls) = of_new_inode(Some(&list), mode, 0o777, true);
-        assert_eq!((made & !mode, made & !0o777), (0, mode & !0o777), "no bit that was not asked for");
+        assert_eq!(
+            (made & !mode, made & !0o777),
+            (0, mode & !0o777),
+            "no bit that was not asked for"
+        );
         assert_eq!(acls.default, Some(list.clone()));
         assert_eq!(acls.access.is_none(), equivalent);
-        acls.access.inspect(|access| assert_eq!(access.mode(), (made & 0o777, false)));
+        acls.access
+            .inspect(|access| assert_eq!(access.mode(), (made & 0o777, false)));
     }
 });

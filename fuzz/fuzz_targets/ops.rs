@@ -11,7 +11,8 @@ use libfuzzer_sys::fuzz_target;
 use shmfs::data::{DataFiles, KernelClock};
 use shmfs::errno::Result;
 use shmfs::ops::{
-    Caller, Config, DataMode, DirPosition, Entry, Fs, Listing, NewNode, RenameMode, SetAttr, SetTime, WriteFlags,
+    Caller, Config, CreateFlags, DataMode, DirPosition, Entry, Fs, Listing, NewNode, RenameMode, SetAttr,
+    SetTime, WriteFlags,
 };
 use shmfs::options::Atime;
 use shmfs::sys::credentials::Credentials;
@@ -113,13 +114,19 @@ impl Kernel {
     }
 
     fn ino(&self, which: u8) -> Ino {
-        *self.known.keys().nth(which as usize % self.known.len()).expect("the root is known")
+        *self
+            .known
+            .keys()
+            .nth(which as usize % self.known.len())
+            .expect("the root is known")
     }
 
     fn place<'a>(&self, at: &At<'a>) -> (Ino, &'a [u8]) {
         // Names that the kernel would not send: it resolves dots itself, and slashes part names.
         let name = match at.name {
-            [first, ..] if at.name.len() > 1 && *first != b'.' && !at.name.contains(&b'/') => at.name,
+            [first, ..] if at.name.len() > 1 && *first != b'.' && !at.name.contains(&b'/') => {
+                at.name
+            }
             [first] => NAMES[*first as usize % NAMES.len()],
             _ => NAMES[0],
         };
@@ -134,11 +141,15 @@ impl Kernel {
 
     fn step(&mut self, op: &Op<'_>) {
         match op {
-            Op::Lookup(..) | Op::Mknod(..) | Op::Symlink(..) | Op::Create(..) | Op::Link(..) => self.make(op),
+            Op::Lookup(..) | Op::Mknod(..) | Op::Symlink(..) | Op::Create(..) | Op::Link(..) => {
+                self.make(op)
+            }
             Op::Unlink(..) | Op::Rmdir(..) | Op::Rename(..) | Op::Readdir(..) => self.names(op),
             Op::Forget(..) | Op::Open(..) | Op::Release(..) => self.references(op),
             Op::Chmod(..) | Op::Chown(..) | Op::Utimes(..) | Op::Limits(..) => self.attributes(op),
-            Op::SetXattr(..) | Op::GetXattr(..) | Op::RemoveXattr(..) | Op::ListXattr(..) => self.xattrs(op),
+            Op::SetXattr(..) | Op::GetXattr(..) | Op::RemoveXattr(..) | Op::ListXattr(..) => {
+                self.xattrs(op)
+            }
             _ => self.data(op),
         }
     }
@@ -156,19 +167,30 @@ impl Kernel {
                 self.fs.lookup(dir, name)
             }
             Op::Mknod(at, kind, mode, umask) => {
-                let kinds = [Kind::Regular, Kind::Directory, Kind::Fifo, Kind::Socket, Kind::CharDevice(5)];
+                let kinds = [
+                    Kind::Regular,
+                    Kind::Directory,
+                    Kind::Fifo,
+                    Kind::Socket,
+                    Kind::CharDevice(5),
+                ];
                 let kind = kinds[*kind as usize % kinds.len()].clone();
                 let (dir, name) = self.place(at);
                 self.fs.mknod(&caller, dir, name, node(kind, *mode, *umask))
             }
             Op::Symlink(at, len) => {
                 let (dir, name) = self.place(at);
-                self.fs.symlink(&caller, dir, name, &vec![b't'; usize::from(len % 4096)])
+                self.fs
+                    .symlink(&caller, dir, name, &vec![b't'; usize::from(len % 4096)])
             }
             Op::Create(at, mode, umask, exclusive) => {
                 let (dir, name) = self.place(at);
                 let node = node(Kind::Regular, *mode, *umask);
-                let created = self.fs.create(&caller, dir, name, node, *exclusive);
+                let flags = CreateFlags {
+                    exclusive: *exclusive,
+                    writable: *umask & 1 == 0,
+                };
+                let created = self.fs.create(&caller, dir, name, node, flags);
                 created.map(|(entry, _)| {
                     self.known.entry(entry.attr.ino).or_default().1 += 1;
                     entry
@@ -201,18 +223,28 @@ impl Kernel {
                     2 => RenameMode::Whiteout(mode & 8 != 0),
                     _ => RenameMode::Replace,
                 };
-                let _ = self.fs.rename(&caller, self.place(from), self.place(to), mode);
+                let _ = self
+                    .fs
+                    .rename(&caller, self.place(from), self.place(to), mode);
             }
             Op::Readdir(dir, from, plus, count) => {
                 let (mut left, mut entries) = (*count, Vec::new());
-                let _ = self.fs.readdir(self.ino(*dir), DirPosition(*from), Listing { plus: *plus, noatime: false }, |entry| {
-                    if left == 0 {
-                        return false;
-                    }
-                    left -= 1;
-                    entries.extend(entry.entry.clone());
-                    true
-                });
+                let _ = self.fs.readdir(
+                    self.ino(*dir),
+                    DirPosition(*from),
+                    Listing {
+                        plus: *plus,
+                        noatime: false,
+                    },
+                    |entry| {
+                        if left == 0 {
+                            return false;
+                        }
+                        left -= 1;
+                        entries.extend(entry.entry.clone());
+                        true
+                    },
+                );
                 entries.into_iter().for_each(|entry| self.found(Ok(entry)));
             }
             _ => unreachable!(),
@@ -255,19 +287,42 @@ impl Kernel {
         let time = |time: &Option<Time>| {
             time.as_ref().map(|time| match time {
                 Time::Now => SetTime::Now,
-                Time::At(sec, nsec) => SetTime::At(Timestamp { sec: *sec, nsec: nsec % 1_000_000_000 }),
+                Time::At(sec, nsec) => SetTime::At(Timestamp {
+                    sec: *sec,
+                    nsec: nsec % 1_000_000_000,
+                }),
             })
         };
         let nothing = SetAttr::default();
         let (which, set) = match op {
-            Op::Chmod(which, mode) => (which, SetAttr { mode: Some(u32::from(*mode) & 0o7777), ..nothing }),
-            Op::Chown(which, uid, gid) => (which, SetAttr { uid: *uid, gid: *gid, ..nothing }),
-            Op::Utimes(which, atime, mtime) => {
-                (which, SetAttr { atime: time(atime), mtime: time(mtime), ..nothing })
-            }
+            Op::Chmod(which, mode) => (
+                which,
+                SetAttr {
+                    mode: Some(u32::from(*mode) & 0o7777),
+                    ..nothing
+                },
+            ),
+            Op::Chown(which, uid, gid) => (
+                which,
+                SetAttr {
+                    uid: *uid,
+                    gid: *gid,
+                    ..nothing
+                },
+            ),
+            Op::Utimes(which, atime, mtime) => (
+                which,
+                SetAttr {
+                    atime: time(atime),
+                    mtime: time(mtime),
+                    ..nothing
+                },
+            ),
             Op::Limits(pages, inodes) => {
                 let size = pages.map(|pages| u64::from(pages % 1000 + 1) * 4096);
-                let _ = self.fs.set_limits(size, inodes.map(|inodes| u64::from(inodes % 1000 + 1)));
+                let _ = self
+                    .fs
+                    .set_limits(size, inodes.map(|inodes| u64::from(inodes % 1000 + 1)));
                 return;
             }
             _ => unreachable!(),
@@ -279,13 +334,17 @@ impl Kernel {
         let caller = self.caller();
         match op {
             Op::SetXattr(which, name, value, flags) => {
-                let _ = self.fs.setxattr(&caller, self.ino(*which), &name.bytes(), value, *flags);
+                let _ = self
+                    .fs
+                    .setxattr(&caller, self.ino(*which), &name.bytes(), value, *flags);
             }
             Op::GetXattr(which, name) => {
                 let _ = self.fs.getxattr(self.ino(*which), &name.bytes());
             }
             Op::RemoveXattr(which, name) => {
-                let _ = self.fs.removexattr(&caller, self.ino(*which), &name.bytes());
+                let _ = self
+                    .fs
+                    .removexattr(&caller, self.ino(*which), &name.bytes());
             }
             Op::ListXattr(which) => {
                 let _ = self.fs.listxattr(&caller, self.ino(*which));
@@ -298,16 +357,30 @@ impl Kernel {
         let caller = self.caller();
         match *op {
             Op::Truncate(which, size, by_handle) => {
-                let set = SetAttr { size: Some(size), by_handle, ..SetAttr::default() };
+                let set = SetAttr {
+                    size: Some(size),
+                    by_handle,
+                    ..SetAttr::default()
+                };
                 let _ = self.fs.setattr(&caller, self.ino(which), set);
             }
             Op::Write(which, offset, len, from_cache, kill_privileges) => {
-                let flags = WriteFlags { from_cache, kill_privileges };
+                let flags = WriteFlags {
+                    from_cache,
+                    kill_privileges,
+                };
                 let bytes = vec![1; usize::from(len)];
-                let _ = self.fs.write(&caller, self.ino(which), offset, &bytes, flags);
+                let _ = self
+                    .fs
+                    .write(&caller, self.ino(which), offset, &bytes, flags);
             }
             Op::Read(which, offset, len) => {
-                let _ = self.fs.read(self.ino(which), offset, &mut vec![0; usize::from(len)], false);
+                let _ = self.fs.read(
+                    self.ino(which),
+                    offset,
+                    &mut vec![0; usize::from(len)],
+                    false,
+                );
             }
             Op::Fallocate(which, mode, offset, len) => {
                 let _ = self.fs.fallocate(self.ino(which), mode, offset, len);
@@ -316,7 +389,9 @@ impl Kernel {
                 let _ = self.fs.lseek(self.ino(which), offset, whence);
             }
             Op::Copy(from, at, to, into, len) => {
-                let _ = self.fs.copy_file_range((self.ino(from), at), (self.ino(to), into), len);
+                let _ = self
+                    .fs
+                    .copy_file_range((self.ino(from), at), (self.ino(to), into), len);
             }
             _ => unreachable!(),
         }
@@ -332,7 +407,10 @@ impl Kernel {
             }
         }
         let statfs = self.fs.statfs();
-        assert_eq!((self.fs.inode_count(), statfs.blocks_free), (1, statfs.blocks));
+        assert_eq!(
+            (self.fs.inode_count(), statfs.blocks_free),
+            (1, statfs.blocks)
+        );
     }
 
     fn remove_all(&self, dir: Ino) {
@@ -341,9 +419,14 @@ impl Kernel {
             entries.push((entry.name.to_vec(), entry.ino, entry.type_bits));
             true
         };
-        self.fs.readdir(dir, DirPosition(0), Listing::default(), list).expect("a directory");
+        self.fs
+            .readdir(dir, DirPosition(0), Listing::default(), list)
+            .expect("a directory");
         let root = Caller::with(0, 0, Credentials::default());
-        for (name, ino, type_bits) in entries.iter().filter(|(name, ..)| ![&b"."[..], b".."].contains(&&name[..])) {
+        for (name, ino, type_bits) in entries
+            .iter()
+            .filter(|(name, ..)| ![&b"."[..], b".."].contains(&&name[..]))
+        {
             let removed = if *type_bits == Kind::Directory.type_bits() {
                 self.remove_all(*ino);
                 self.fs.rmdir(&root, dir, name)

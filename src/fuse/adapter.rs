@@ -23,7 +23,8 @@ use super::views::{self, Opener, Signpost, Target};
 use crate::data::PAGE_SIZE;
 use crate::errno::{Errno, Result};
 use crate::ops::{
-    Caller, Dir, DirPosition, Entry, Fs, Listing, NAME_MAX, NewNode, SetAttr, ViewId, WriteFlags,
+    Caller, CreateFlags, Dir, DirPosition, Entry, Fs, Listing, NAME_MAX, NewNode, SetAttr, ViewId,
+    WriteFlags,
 };
 use crate::types::Kind;
 
@@ -435,8 +436,8 @@ impl Filesystem for Adapter {
             if self.fs.has_open_views() {
                 return self.fs.create_or_open(&caller, (dir, name), &node, flags);
             }
-            let exclusive = flags & libc::O_EXCL != 0;
-            self.fs.create(&caller, dir, name, node, exclusive)
+            self.fs
+                .create(&caller, dir, name, node, CreateFlags::of(flags))
         });
         reply!(reply, created, (entry, opened) => {
             // Its attributes last for the time being: as long as it is empty no mapping can change it, and

@@ -25,6 +25,25 @@ pub struct NewNode {
 /// How often a name may come and go between looking and making.
 const RACES: usize = 100;
 
+/// How a new file is opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CreateFlags {
+    /// `O_EXCL`.
+    pub exclusive: bool,
+    /// For writing.
+    pub writable: bool,
+}
+
+impl CreateFlags {
+    /// Of open(2)'s flags.
+    pub fn of(flags: i32) -> CreateFlags {
+        CreateFlags {
+            exclusive: flags & libc::O_EXCL != 0,
+            writable: flags & libc::O_ACCMODE != libc::O_RDONLY,
+        }
+    }
+}
+
 /// `SHORT_SYMLINK_LEN` (mm/shmem.c): a longer target, its final NUL counted, takes a page.
 const SHORT_SYMLINK: usize = 128;
 
@@ -81,15 +100,15 @@ impl Fs {
         dir: impl Into<Dir>,
         name: &[u8],
         node: NewNode,
-        exclusive: bool,
+        flags: CreateFlags,
     ) -> Result<(Entry, Opened)> {
         check_name(name)?;
         let (ino, generation) = self.superblock.fresh_ids();
-        let data = self.new_open_file(ino)?;
+        let data = self.new_open_file(ino, flags.writable)?;
         let opened = self.opened(&data);
         match self.create_in(caller, (dir.into(), name), ino, generation, node, data) {
             Ok(entry) => Ok((entry, opened)),
-            Err(Errno::EEXIST) if !exclusive => Err(Errno::ESTALE),
+            Err(Errno::EEXIST) if !flags.exclusive => Err(Errno::ESTALE),
             Err(errno) => Err(errno),
         }
     }
@@ -105,10 +124,10 @@ impl Fs {
         node: &NewNode,
         flags: i32,
     ) -> Result<(Entry, Opened)> {
-        let exclusive = flags & libc::O_EXCL != 0;
+        let create = CreateFlags::of(flags);
         // Made and unlinked, made and unlinked: as often as somebody does that just between.
         for _ in 0..RACES {
-            match self.create(caller, dir, name, node.clone(), exclusive) {
+            match self.create(caller, dir, name, node.clone(), create) {
                 Err(Errno::ESTALE) => {}
                 other => return other,
             }
@@ -168,6 +187,7 @@ impl Fs {
         data: DataState,
     ) -> Result<Entry> {
         let born = self.birth_time(ino, &data);
+        let now = self.clock.now();
         let mut tree = self.superblock.tree_mut();
         let checked = self.locate_mut(&mut tree, dir, name).and_then(|at| {
             check_new_name(&tree, at.place())?;
@@ -184,7 +204,6 @@ impl Fs {
             }
         };
         let at = located.place();
-        let now = self.clock.now();
         let inode = self.new_inode(caller, &tree, at.dir, ino, generation, node)?;
         let change = TreeChange::Insert {
             at,

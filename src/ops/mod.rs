@@ -24,7 +24,7 @@ use std::sync::atomic::AtomicUsize;
 
 pub use self::access::Caller;
 pub use self::attr::{SetAttr, SetTime, Statfs};
-pub use self::create::NewNode;
+pub use self::create::{CreateFlags, NewNode};
 pub use self::data::{Backing, DataMode, Opened};
 pub use self::dir::{DirEntry, DirPosition, Listing};
 pub use self::io::WriteFlags;
@@ -73,6 +73,7 @@ pub struct Fs {
     registered: AtomicUsize,
     held_open: AtomicUsize,
     views: Views,
+    evicted: AtomicUsize,
 }
 
 /// An inode's attributes, and how long they stay true.
@@ -98,6 +99,7 @@ impl Fs {
             registered: AtomicUsize::new(0),
             held_open: AtomicUsize::new(0),
             views: Views::default(),
+            evicted: AtomicUsize::new(0),
         }
     }
 

@@ -13,6 +13,9 @@ use super::superblock::{Superblock, Tree};
 use super::xattr;
 use crate::types::{Ino, Timestamp};
 
+/// A table of this size is not worth shrinking.
+const SMALL_TABLE: usize = 4096;
+
 /// A name in a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place<'a> {
@@ -225,6 +228,7 @@ impl Superblock {
     fn evict(&self, tree: &mut Tree, ino: Ino) -> Option<Arc<Inode>> {
         let inode = tree.inodes.remove(&ino)?;
         tree.directories.remove(&ino);
+        tree.shrink();
         let space = INODE_SPACE + inode.state().xattr_space();
         self.inodes.give(space);
         Some(inode)
@@ -245,6 +249,14 @@ impl Superblock {
 }
 
 impl Tree {
+    /// Lets the table of inodes go back to the size that it needs.
+    fn shrink(&mut self) {
+        let (len, capacity) = (self.inodes.len(), self.inodes.capacity());
+        if capacity > SMALL_TABLE && len < capacity / 8 {
+            self.inodes.shrink_to(len * 2);
+        }
+    }
+
     fn insert(
         &mut self,
         at: Place<'_>,

@@ -29,6 +29,9 @@ pub struct Dentry {
     pub ino: Ino,
 }
 
+/// An index of this size is not worth shrinking.
+const SMALL_INDEX: usize = 4096;
+
 #[derive(Clone, Copy, Debug)]
 struct Slot {
     hash: u64,
@@ -105,6 +108,9 @@ impl Directory {
         let hash = hasher.hash_one(name);
         if let Ok(slot) = self.index.find_entry(hash, |slot| slot.cookie == cookie) {
             slot.remove();
+        }
+        if self.index.capacity() > SMALL_INDEX && self.index.len() < self.index.capacity() / 8 {
+            self.index.shrink_to(self.index.len() * 2, |slot| slot.hash);
         }
         self.entries.remove(&cookie).map(|dentry| dentry.ino)
     }

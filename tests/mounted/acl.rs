@@ -5,30 +5,30 @@ use std::path::Path;
 use crate::sys::{self, R};
 
 /// The access ACL's xattr.
-pub const ACCESS: &str = "system.posix_acl_access";
+pub(crate) const ACCESS: &str = "system.posix_acl_access";
 /// The default ACL's xattr.
-pub const DEFAULT: &str = "system.posix_acl_default";
+pub(crate) const DEFAULT: &str = "system.posix_acl_default";
 
 /// ACL_USER_OBJ: the owner.
-pub const OWNER: u16 = 0x01;
+pub(crate) const OWNER: u16 = 0x01;
 /// ACL_USER.
-pub const USER: u16 = 0x02;
+pub(crate) const USER: u16 = 0x02;
 /// ACL_GROUP_OBJ: the owning group.
-pub const OWNING: u16 = 0x04;
+pub(crate) const OWNING: u16 = 0x04;
 /// ACL_GROUP.
-pub const GROUP: u16 = 0x08;
+pub(crate) const GROUP: u16 = 0x08;
 /// ACL_MASK.
-pub const MASK: u16 = 0x10;
+pub(crate) const MASK: u16 = 0x10;
 /// ACL_OTHER.
-pub const OTHER: u16 = 0x20;
+pub(crate) const OTHER: u16 = 0x20;
 /// The id of entries that have none.
-pub const NONE: u32 = u32::MAX;
+pub(crate) const NONE: u32 = u32::MAX;
 
 /// One entry: tag, permissions, id.
-pub type Entry = (u16, u16, u32);
+pub(crate) type Entry = (u16, u16, u32);
 
 /// The xattr's bytes: version 2 and eight bytes an entry, all little-endian.
-pub fn encode(entries: &[Entry]) -> Vec<u8> {
+pub(crate) fn encode(entries: &[Entry]) -> Vec<u8> {
     let mut bytes = 2u32.to_le_bytes().to_vec();
     for (tag, perm, id) in entries {
         bytes.extend(tag.to_le_bytes());
@@ -39,7 +39,7 @@ pub fn encode(entries: &[Entry]) -> Vec<u8> {
 }
 
 /// The entries in the xattr's bytes.
-pub fn decode(bytes: &[u8]) -> Vec<Entry> {
+pub(crate) fn decode(bytes: &[u8]) -> Vec<Entry> {
     assert_eq!(
         bytes[..4],
         2u32.to_le_bytes(),
@@ -57,7 +57,7 @@ pub fn decode(bytes: &[u8]) -> Vec<Entry> {
 }
 
 /// An ACL in the text form of acl(5), numbers for ids: `u::rw-,u:1001:r--,g::r--,m::rw-,o::---`.
-pub fn text(short: &str) -> Vec<Entry> {
+pub(crate) fn text(short: &str) -> Vec<Entry> {
     short.split(',').map(parse_entry).collect()
 }
 
@@ -82,7 +82,7 @@ fn parse_entry(word: &str) -> Entry {
 }
 
 /// The text form of entries.
-pub fn show(entries: &[Entry]) -> String {
+pub(crate) fn show(entries: &[Entry]) -> String {
     let word = |&(tag, perm, id): &Entry| {
         let who = match tag {
             OWNER => "u:".to_string(),
@@ -105,11 +105,11 @@ pub fn show(entries: &[Entry]) -> String {
 }
 
 /// Sets an ACL from its text form.
-pub fn set(path: impl AsRef<Path>, kind: &str, short: &str) -> R {
+pub(crate) fn set(path: impl AsRef<Path>, kind: &str, short: &str) -> R {
     sys::setxattr(path, kind, &encode(&text(short)), 0)
 }
 
 /// An ACL in its text form, or the errno of getxattr.
-pub fn get(path: impl AsRef<Path>, kind: &str) -> R<String> {
+pub(crate) fn get(path: impl AsRef<Path>, kind: &str) -> R<String> {
     sys::getxattr(path, kind).map(|bytes| show(&decode(&bytes)))
 }

@@ -1,7 +1,7 @@
 //! The constants of libc that the cases use, without its functions.
 #![allow(unused_imports)]
 
-pub use libc::{
+pub(crate) use libc::{
     AT_EMPTY_PATH, AT_REMOVEDIR, AT_SYMLINK_FOLLOW, AT_SYMLINK_NOFOLLOW, CLONE_NEWNS, EOWNERDEAD,
     F_GETFL, F_GETLK, F_OFD_GETLK, F_OFD_SETLK, F_OFD_SETLKW, F_OK, F_RDLCK, F_SETFL, F_SETLK,
     F_SETLKW, F_UNLCK, F_WRLCK, FALLOC_FL_COLLAPSE_RANGE, FALLOC_FL_INSERT_RANGE,

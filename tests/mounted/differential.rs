@@ -36,7 +36,6 @@ fn random_operations_at_the_limits(c: &Ctx<'_>) {
 
 fn run(c: &Ctx<'_>, options: &str) {
     let first = seed();
-    let cached = PAGE_CACHE.contains(&c.target);
     for seed in first..first + SEQUENCES {
         let arbiter = c.host.extra(Target::Tmpfs, options);
         let tested = c.host.extra(c.target, options);
@@ -44,13 +43,14 @@ fn run(c: &Ctx<'_>, options: &str) {
             seed,
             &mut Side::new(&arbiter.dir),
             &mut Side::new(&tested.dir),
-            cached,
+            c.target,
         );
     }
 }
 
 /// One sequence, step by step on both.
-fn compare(seed: u64, arbiter: &mut Side, tested: &mut Side, cached: bool) {
+fn compare(seed: u64, arbiter: &mut Side, tested: &mut Side, target: Target) {
+    let cached = PAGE_CACHE.contains(&target);
     let mut rng = Rng::new(seed);
     let mut done: Vec<Op> = Vec::new();
     let (mut old_want, mut old_got) = (Tree::read(arbiter.root()), Tree::read(tested.root()));
@@ -85,7 +85,7 @@ fn compare(seed: u64, arbiter: &mut Side, tested: &mut Side, cached: bool) {
             "{}tmpfs answered {want:?}, this one {got:?}",
             story()
         );
-        let wrong = new_want.difference(&new_got, &old_want, &old_got, cached);
+        let wrong = new_want.difference(&new_got, &old_want, &old_got, target.is_tmpfs());
         assert!(wrong.is_none(), "{}{}", story(), wrong.unwrap_or_default());
         (old_want, old_got) = (new_want, new_got);
     }

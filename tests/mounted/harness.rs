@@ -2,18 +2,20 @@
 
 use std::fs::File;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::namespaces::{
+    die_with_parent, drop_capabilities, keep_capabilities, map_ids, open_fuse_to_all, unshare,
+};
 use crate::proc::{self, End, Step};
 use crate::sys::{self, c, check};
 use crate::table::{Case, Ctx, Differs, Target};
 
 /// The uid and gid of the ordinary user when the runner is root.
-pub const USER: u32 = 1000;
+pub(crate) const USER: u32 = 1000;
 const FUSE_SUPER_MAGIC: i64 = 0x6573_5546;
 /// Options of the main mounts: big enough for every case, devices and setuid honoured.
 const MAIN: &str = "size=3g,nr_inodes=1m,mode=1777";
@@ -21,12 +23,11 @@ const MAIN: &str = "size=3g,nr_inodes=1m,mode=1777";
 const LIMIT: Duration = Duration::from_secs(240);
 
 /// The mounts under test.
-pub struct Host {
+pub(crate) struct Host {
     base: PathBuf,
     points: Vec<(Target, PathBuf)>,
     /// The ordinary user's namespaces; `None` when the runner itself is the ordinary user.
     user: Option<UserSpace>,
-    root: bool,
 }
 
 struct UserSpace {
@@ -36,14 +37,14 @@ struct UserSpace {
 }
 
 /// A process that was started with `Command` and must not outlive us.
-pub struct Daemon {
+pub(crate) struct Daemon {
     child: Child,
     log: PathBuf,
 }
 
 impl Daemon {
     /// The last lines that it wrote to stderr.
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         let text = std::fs::read(&self.log).unwrap_or_default();
         let text = String::from_utf8_lossy(&text).into_owned();
         let lines: Vec<&str> = text.lines().collect();
@@ -68,15 +69,15 @@ impl Drop for Daemon {
 }
 
 /// A mount of one case's own.
-pub struct Extra {
+pub(crate) struct Extra {
     /// Where it is mounted.
-    pub dir: PathBuf,
+    pub(crate) dir: PathBuf,
     daemon: Option<Daemon>,
 }
 
 impl Extra {
     /// A path in it.
-    pub fn p(&self, name: &str) -> PathBuf {
+    pub(crate) fn p(&self, name: &str) -> PathBuf {
         self.dir.join(name)
     }
 }
@@ -99,7 +100,7 @@ impl Drop for Extra {
 }
 
 /// mount(2) with string data.
-pub fn mount(source: &str, dir: &Path, kind: &str, flags: u64, data: &str) -> sys::R {
+pub(crate) fn mount(source: &str, dir: &Path, kind: &str, flags: u64, data: &str) -> sys::R {
     let (source, dir, kind, data) = (c(source), c(dir), c(kind), c(data));
     // SAFETY: NUL-terminated strings.
     check(unsafe {
@@ -164,126 +165,9 @@ fn mount_shmfs(target: Target, dir: &Path, log: &Path, options: &str) -> Result<
     }
 }
 
-/// Runs `inner` in namespaces of its own (mount and pid; user as an ordinary user) and gives
-/// its exit status. Whatever `inner` does or leaves, nothing of it outlives this call.
-pub fn in_namespaces(inner: impl FnOnce(PathBuf, bool) -> i32) -> i32 {
-    let base = tempfile::Builder::new()
-        .prefix("shmfs-mounted-")
-        .tempdir()
-        .expect("a temporary directory");
-    std::fs::set_permissions(base.path(), std::fs::Permissions::from_mode(0o755))
-        .expect("chmod the base");
-    // SAFETY: Ctrl-C ends the inner processes; we stay to remove the directory.
-    unsafe { libc::signal(libc::SIGINT, libc::SIG_IGN) };
-    let root = proc::ids().0 == 0;
-    let path = base.path().to_owned();
-    // SAFETY: no thread was started yet; each child ends with _exit.
-    let first = unsafe { libc::fork() };
-    if first == 0 {
-        die_with_parent();
-        private_namespaces(root);
-        // SAFETY: as above.
-        match unsafe { libc::fork() } {
-            0 => be_first(path, root, inner),
-            init => exit(wait_for(init)),
-        }
-    }
-    wait_for(first)
-}
-
-fn exit(code: i32) -> ! {
-    // SAFETY: ends the process.
-    unsafe { libc::_exit(code) }
-}
-
-fn die_with_parent() {
-    // SAFETY: no pointers.
-    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
-}
-
-fn wait_for(pid: i32) -> i32 {
-    let mut status = 0;
-    loop {
-        // SAFETY: `status` is writable.
-        let got = unsafe { libc::waitpid(-1, &mut status, 0) };
-        if got == pid {
-            break;
-        }
-        assert!(
-            got > 0 || sys::errno() == sys::EINTR,
-            "waitpid: {:?}",
-            sys::errno()
-        );
-    }
-    if libc::WIFSIGNALED(status) {
-        128 + libc::WTERMSIG(status)
-    } else {
-        libc::WEXITSTATUS(status)
-    }
-}
-
-fn unshare(flags: i32, what: &str) {
-    // SAFETY: no pointers.
-    if let Err(e) = check(unsafe { libc::unshare(flags) }) {
-        eprintln!(
-            "tests/mounted: unshare({what}): {e:?}; these tests need root, or user namespaces for ordinary users"
-        );
-        exit(101);
-    }
-}
-
-fn private_namespaces(root: bool) {
-    let (uid, gid) = proc::ids();
-    if root {
-        unshare(libc::CLONE_NEWNS | libc::CLONE_NEWPID, "NEWNS|NEWPID");
-    } else {
-        unshare(
-            libc::CLONE_NEWUSER | libc::CLONE_NEWNS | libc::CLONE_NEWPID,
-            "NEWUSER|NEWNS|NEWPID",
-        );
-        map_ids(uid, gid);
-    }
-    mount(
-        "none",
-        Path::new("/"),
-        "",
-        libc::MS_REC | libc::MS_PRIVATE,
-        "",
-    )
-    .expect("make / private");
-}
-
-fn map_ids(uid: u32, gid: u32) {
-    std::fs::write("/proc/self/setgroups", "deny").expect("write /proc/self/setgroups");
-    std::fs::write("/proc/self/uid_map", format!("{uid} {uid} 1"))
-        .expect("write /proc/self/uid_map");
-    std::fs::write("/proc/self/gid_map", format!("{gid} {gid} 1"))
-        .expect("write /proc/self/gid_map");
-}
-
-/// Process 1 of the new pid namespace: when it ends the kernel kills all the others.
-fn be_first(base: PathBuf, root: bool, inner: impl FnOnce(PathBuf, bool) -> i32) -> ! {
-    die_with_parent();
-    mount("proc", Path::new("/proc"), "proc", 0, "")
-        .expect("mount a /proc for the new pid namespace");
-    // What the tests make lives here and goes with the namespace.
-    mount("base", &base, "tmpfs", 0, "mode=755").expect("mount a private tmpfs");
-    // SAFETY: still a single thread.
-    match unsafe { libc::fork() } {
-        0 => {
-            // SAFETY: the default again, so that Ctrl-C ends the tests.
-            unsafe { libc::signal(libc::SIGINT, libc::SIG_DFL) };
-            let run = std::panic::AssertUnwindSafe(|| inner(base, root));
-            // `exit` and not `_exit`: what libtest-mimic printed is flushed.
-            std::process::exit(std::panic::catch_unwind(run).unwrap_or(101))
-        }
-        tests => exit(wait_for(tests)),
-    }
-}
-
 impl Host {
     /// Mounts what `wanted` names. A target that cannot be mounted is given with the reason.
-    pub fn start(
+    pub(crate) fn start(
         base: PathBuf,
         root: bool,
         wanted: &[Target],
@@ -292,7 +176,6 @@ impl Host {
             base,
             points: Vec::new(),
             user: None,
-            root,
         };
         let (mut daemons, mut failed) = (Vec::new(), Vec::new());
         for &target in wanted {
@@ -324,13 +207,13 @@ impl Host {
     }
 
     /// Where a target is mounted.
-    pub fn mountpoint(&self, target: Target) -> &Path {
+    pub(crate) fn mountpoint(&self, target: Target) -> &Path {
         let found = self.points.iter().find(|(t, _)| *t == target);
         &found.expect("a target that was mounted").1
     }
 
     /// One more mount of the same kind as `target`.
-    pub fn extra(&self, target: Target, options: &str) -> Extra {
+    pub(crate) fn extra(&self, target: Target, options: &str) -> Extra {
         static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
         let n = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let dir = self.base.join(format!("extra-{}-{n}", std::process::id()));
@@ -351,7 +234,7 @@ impl Host {
     }
 
     /// Runs a case on a target in a process of its own.
-    pub fn run(
+    pub(crate) fn run(
         &self,
         case: &Case,
         target: Target,
@@ -379,7 +262,10 @@ impl Host {
             End::Done => Ok(()),
             End::Panicked(text) => Err(text),
             End::Signal(n) => Err(format!("the case died of signal {n}")),
-            End::Hung => Err(format!("the case did not end within {} s", LIMIT.as_secs())),
+            End::Hung(stacks) => Err(format!(
+                "the case did not end within {} s\n{stacks}",
+                LIMIT.as_secs()
+            )),
         }
     }
 
@@ -397,11 +283,6 @@ impl Host {
             }
         }
         drop_capabilities();
-    }
-
-    /// Whether the runner is root.
-    pub fn is_root(&self) -> bool {
-        self.root
     }
 }
 
@@ -483,48 +364,4 @@ fn mount_flags(options: &str) -> (u64, String) {
         }
     }
     (flags, data.join(","))
-}
-
-/// In our private namespace an ordinary user may open /dev/fuse, whatever the host allows.
-fn open_fuse_to_all(base: &Path) {
-    let node = base.join("fuse");
-    sys::mknod(&node, libc::S_IFCHR, libc::makedev(10, 229)).expect("mknod a FUSE device");
-    sys::chmod(&node, 0o666).expect("chmod the FUSE device");
-    let dev = Path::new("/dev/fuse");
-    mount(&node.to_string_lossy(), dev, "", libc::MS_BIND, "")
-        .expect("bind a FUSE device; is there a /dev/fuse (modprobe fuse)?");
-}
-
-/// What capset(2) takes: a header, then effective, permitted and inheritable sets in two halves.
-#[repr(C)]
-struct Header(u32, i32);
-const CAPABILITY_VERSION_3: u32 = 0x2008_0522;
-
-/// An ordinary user's daemon has the capabilities of its own user namespace across exec too.
-fn keep_capabilities() {
-    let header = Header(CAPABILITY_VERSION_3, 0);
-    let mut sets = [0u32; 6];
-    // SAFETY: the kernel writes two triples of words; called between fork and exec, allocates nothing.
-    unsafe {
-        libc::syscall(libc::SYS_capget, &header, sets.as_mut_ptr());
-        (sets[2], sets[5]) = (sets[1], sets[4]);
-        libc::syscall(libc::SYS_capset, &header, sets.as_ptr());
-        for capability in 0..41 {
-            libc::prctl(
-                libc::PR_CAP_AMBIENT,
-                libc::PR_CAP_AMBIENT_RAISE,
-                capability,
-                0,
-                0,
-            );
-        }
-    }
-}
-
-fn drop_capabilities() {
-    let header = Header(CAPABILITY_VERSION_3, 0);
-    let none = [0u32; 6];
-    // SAFETY: version 3 takes a header and two triples of words.
-    check(unsafe { libc::syscall(libc::SYS_capset, &header, none.as_ptr()) })
-        .expect("drop all capabilities");
 }

@@ -14,6 +14,7 @@ mod consts;
 mod differential;
 mod differs;
 mod harness;
+mod namespaces;
 mod proc;
 mod rng;
 mod roles;
@@ -39,7 +40,9 @@ fn main() {
             .map(|(case, target)| Trial::test(name(&case, target), || Ok(())));
         libtest_mimic::run(&args, trials.collect()).exit();
     }
-    std::process::exit(harness::in_namespaces(|base, root| run(base, root, &args)));
+    std::process::exit(namespaces::in_namespaces(|base, root| {
+        run(base, root, &args)
+    }));
 }
 
 fn name(case: &Case, target: Target) -> String {

@@ -5,7 +5,7 @@ use std::os::fd::{FromRawFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
-use crate::sys::{self, E, R, check, errno, owned, raw};
+use crate::sys::{self, R, check, errno, owned, raw};
 
 thread_local! {
     static PANIC: std::cell::RefCell<String> = const { std::cell::RefCell::new(String::new()) };
@@ -13,7 +13,7 @@ thread_local! {
 
 /// Panics are kept instead of printed: a forked child must not wait for a lock on
 /// stderr that a thread of its parent held.
-pub fn keep_panics() {
+pub(crate) fn keep_panics() {
     std::panic::set_hook(Box::new(|info| {
         let what = info
             .payload()
@@ -29,24 +29,24 @@ pub fn keep_panics() {
 }
 
 /// A forked child; what it panicked with can be read when it has ended.
-pub struct Kid {
+pub(crate) struct Kid {
     /// Its process id.
-    pub pid: libc::pid_t,
+    pub(crate) pid: libc::pid_t,
     report: std::fs::File,
     reaped: bool,
 }
 
 /// How a child ended.
 #[derive(Debug, PartialEq, Eq)]
-pub enum End {
+pub(crate) enum End {
     /// The closure returned.
     Done,
     /// The closure panicked.
     Panicked(String),
     /// A signal ended it.
     Signal(i32),
-    /// The deadline passed; it was killed.
-    Hung,
+    /// The deadline passed; it was killed. Where every process was in the kernel then.
+    Hung(String),
 }
 
 fn memfd() -> std::fs::File {
@@ -57,7 +57,7 @@ fn memfd() -> std::fs::File {
 }
 
 /// Runs `f` in a forked child.
-pub fn spawn(f: impl FnOnce()) -> Kid {
+pub(crate) fn spawn(f: impl FnOnce()) -> Kid {
     let report = memfd();
     // SAFETY: the child runs only `f` and _exit.
     match check(unsafe { libc::fork() }).expect("fork") {
@@ -83,7 +83,7 @@ pub fn spawn(f: impl FnOnce()) -> Kid {
 
 impl Kid {
     /// Waits at most `limit`, then kills the child's process group and the child.
-    pub fn end(&mut self, limit: Duration) -> End {
+    pub(crate) fn end(&mut self, limit: Duration) -> End {
         let deadline = Instant::now() + limit;
         let mut status = 0;
         loop {
@@ -92,8 +92,9 @@ impl Kid {
             match pid {
                 0 if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(1)),
                 0 => {
+                    let stacks = stacks();
                     self.kill(libc::SIGKILL);
-                    return End::Hung;
+                    return End::Hung(stacks);
                 }
                 -1 if errno() == sys::EINTR => {}
                 _ => break,
@@ -114,20 +115,40 @@ impl Kid {
 
     /// Waits for success; a failure of the child fails the case.
     #[track_caller]
-    pub fn join(mut self) {
+    pub(crate) fn join(mut self) {
         match self.end(Duration::from_secs(60)) {
             End::Done => {}
             End::Panicked(text) => panic!("in a child: {text}"),
             End::Signal(n) => panic!("a child died of signal {n}"),
-            End::Hung => panic!("a child did not end within 60 s"),
+            End::Hung(stacks) => panic!("a child did not end within 60 s\n{stacks}"),
         }
     }
 
     /// Sends a signal.
-    pub fn kill(&self, signal: i32) {
+    pub(crate) fn kill(&self, signal: i32) {
         // SAFETY: no pointers; the child is not reaped yet.
         unsafe { libc::kill(self.pid, signal) };
     }
+}
+
+/// Where each thread in this pid namespace is in the kernel, as far as we may know.
+fn stacks() -> String {
+    let read = |path: String| std::fs::read_to_string(path).unwrap_or_default();
+    let mut text = String::new();
+    for process in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let tasks = std::fs::read_dir(process.path().join("task"));
+        for task in tasks.into_iter().flatten().flatten() {
+            let task = task.path().display().to_string();
+            let stat = read(format!("{task}/stat"));
+            let short: String = stat.chars().take(60).collect();
+            text += &format!(
+                "{short} in {}\n{}",
+                read(format!("{task}/wchan")),
+                read(format!("{task}/stack"))
+            );
+        }
+    }
+    text
 }
 
 impl Drop for Kid {
@@ -142,13 +163,13 @@ impl Drop for Kid {
 
 /// Runs `f` in a child and waits for its success.
 #[track_caller]
-pub fn child(f: impl FnOnce()) {
+pub(crate) fn child(f: impl FnOnce()) {
     spawn(f).join();
 }
 
 /// The signal that `f` dies of in a child, or `None` if it returns.
 #[track_caller]
-pub fn dies_of(f: impl FnOnce()) -> Option<i32> {
+pub(crate) fn dies_of(f: impl FnOnce()) -> Option<i32> {
     match spawn(f).end(Duration::from_secs(60)) {
         End::Done => None,
         End::Signal(n) => Some(n),
@@ -157,7 +178,7 @@ pub fn dies_of(f: impl FnOnce()) -> Option<i32> {
 }
 
 /// Becomes another user, for good.
-pub fn become_user(uid: u32, gid: u32, groups: &[u32]) {
+pub(crate) fn become_user(uid: u32, gid: u32, groups: &[u32]) {
     // SAFETY: `groups` is as long as said; the rest has no pointers.
     unsafe {
         assert_eq!(
@@ -172,13 +193,13 @@ pub fn become_user(uid: u32, gid: u32, groups: &[u32]) {
 
 /// Runs `f` in a child as uid and gid `id` with no other groups.
 #[track_caller]
-pub fn as_user(id: u32, f: impl FnOnce()) {
+pub(crate) fn as_user(id: u32, f: impl FnOnce()) {
     as_member(id, id, &[], f);
 }
 
 /// Runs `f` in a child with these credentials.
 #[track_caller]
-pub fn as_member(uid: u32, gid: u32, groups: &[u32], f: impl FnOnce()) {
+pub(crate) fn as_member(uid: u32, gid: u32, groups: &[u32], f: impl FnOnce()) {
     child(|| {
         become_user(uid, gid, groups);
         f();
@@ -186,17 +207,17 @@ pub fn as_member(uid: u32, gid: u32, groups: &[u32], f: impl FnOnce()) {
 }
 
 /// Who we are.
-pub fn ids() -> (u32, u32) {
+pub(crate) fn ids() -> (u32, u32) {
     // SAFETY: no pointers.
     unsafe { (libc::geteuid(), libc::getegid()) }
 }
 
 /// A pipe to hand one process's progress to another.
-pub struct Step(OwnedFd, OwnedFd);
+pub(crate) struct Step(OwnedFd, OwnedFd);
 
 impl Step {
     /// A step that nobody has made yet.
-    pub fn new() -> Step {
+    pub(crate) fn new() -> Step {
         let mut fds = [0; 2];
         // SAFETY: two descriptors fit.
         check(unsafe { libc::pipe2(fds.as_mut_ptr(), libc::O_CLOEXEC) }).expect("pipe");
@@ -204,13 +225,13 @@ impl Step {
     }
 
     /// Says that the step is made.
-    pub fn make(&self) {
+    pub(crate) fn make(&self) {
         assert_eq!(sys::write(&self.1, b"."), Ok(1));
     }
 
     /// Waits until another process makes the step.
     #[track_caller]
-    pub fn wait(&self) {
+    pub(crate) fn wait(&self) {
         let mut poll = libc::pollfd {
             fd: raw(&self.0),
             events: libc::POLLIN,
@@ -224,7 +245,7 @@ impl Step {
 }
 
 /// Waits until the kernel's clock for timestamps has moved past every stamp made so far.
-pub fn tick() {
+pub(crate) fn tick() {
     let read = |id| {
         let mut t = libc::timespec {
             tv_sec: 0,
@@ -242,7 +263,7 @@ pub fn tick() {
 
 /// Waits for `f` to hold, at most 30 s.
 #[track_caller]
-pub fn eventually(what: &str, mut f: impl FnMut() -> bool) {
+pub(crate) fn eventually(what: &str, mut f: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(30);
     while !f() {
         assert!(Instant::now() < deadline, "not within 30 s: {what}");
@@ -251,15 +272,21 @@ pub fn eventually(what: &str, mut f: impl FnMut() -> bool) {
 }
 
 /// A mapping, unmapped on drop.
-pub struct Map {
+pub(crate) struct Map {
     /// Where it starts.
-    pub at: *mut u8,
+    pub(crate) at: *mut u8,
     /// How long it is.
-    pub len: usize,
+    pub(crate) len: usize,
 }
 
 /// mmap(2) of a descriptor.
-pub fn mmap(fd: &impl std::os::fd::AsRawFd, len: usize, prot: i32, flags: i32, at: i64) -> R<Map> {
+pub(crate) fn mmap(
+    fd: &impl std::os::fd::AsRawFd,
+    len: usize,
+    prot: i32,
+    flags: i32,
+    at: i64,
+) -> R<Map> {
     // SAFETY: the kernel chooses the place.
     let p = unsafe { libc::mmap(std::ptr::null_mut(), len, prot, flags, raw(fd), at) };
     if p == libc::MAP_FAILED {
@@ -271,7 +298,7 @@ pub fn mmap(fd: &impl std::os::fd::AsRawFd, len: usize, prot: i32, flags: i32, a
 
 /// A shared, writable mapping of the first `len` bytes.
 #[track_caller]
-pub fn shared(fd: &impl std::os::fd::AsRawFd, len: usize) -> Map {
+pub(crate) fn shared(fd: &impl std::os::fd::AsRawFd, len: usize) -> Map {
     mmap(
         fd,
         len,
@@ -284,39 +311,44 @@ pub fn shared(fd: &impl std::os::fd::AsRawFd, len: usize) -> Map {
 
 impl Map {
     /// Reads one byte.
-    pub fn get(&self, i: usize) -> u8 {
+    pub(crate) fn get(&self, i: usize) -> u8 {
         assert!(i < self.len);
         // SAFETY: inside the mapping.
         unsafe { self.at.add(i).read_volatile() }
     }
 
+    /// Reads one byte and forgets it.
+    pub(crate) fn touch(&self, i: usize) {
+        self.get(i);
+    }
+
     /// Stores one byte.
-    pub fn set(&self, i: usize, v: u8) {
+    pub(crate) fn set(&self, i: usize, v: u8) {
         assert!(i < self.len);
         // SAFETY: inside the mapping.
         unsafe { self.at.add(i).write_volatile(v) }
     }
 
     /// Copies `n` bytes out.
-    pub fn copy(&self, at: usize, n: usize) -> Vec<u8> {
+    pub(crate) fn copy(&self, at: usize, n: usize) -> Vec<u8> {
         (at..at + n).map(|i| self.get(i)).collect()
     }
 
     /// Copies `data` in.
-    pub fn fill(&self, at: usize, data: &[u8]) {
+    pub(crate) fn fill(&self, at: usize, data: &[u8]) {
         data.iter()
             .enumerate()
             .for_each(|(i, &b)| self.set(at + i, b));
     }
 
     /// msync(2) of all of it.
-    pub fn sync(&self, flags: i32) -> R {
+    pub(crate) fn sync(&self, flags: i32) -> R {
         // SAFETY: our own mapping.
         check(unsafe { libc::msync(self.at.cast(), self.len, flags) }).map(drop)
     }
 
     /// mprotect(2) of all of it.
-    pub fn protect(&self, prot: i32) -> R {
+    pub(crate) fn protect(&self, prot: i32) -> R {
         // SAFETY: our own mapping.
         check(unsafe { libc::mprotect(self.at.cast(), self.len, prot) }).map(drop)
     }
@@ -333,12 +365,10 @@ impl Drop for Map {
 #[macro_export]
 macro_rules! syscall {
     ($($a:expr),* $(,)?) => {
-        // SAFETY: the case passes live buffers.
-        $crate::sys::check(unsafe { libc::syscall($($a),*) })
+        {
+            #[allow(clippy::macro_metavars_in_unsafe)]
+            // SAFETY: the case passes live buffers.
+            $crate::sys::check(unsafe { libc::syscall($($a),*) })
+        }
     };
-}
-
-/// Makes `E` out of a nonzero return value, as posix_* functions give it.
-pub fn posix(ret: i32) -> R {
-    if ret == 0 { Ok(()) } else { Err(E(ret)) }
 }

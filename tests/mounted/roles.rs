@@ -1,7 +1,7 @@
 //! What this binary does when a case starts it again as an unrelated program.
 
 /// Plays the role that the command line names; `None` where it names none.
-pub fn play() -> Option<i32> {
+pub(crate) fn play() -> Option<i32> {
     let mut args = std::env::args().skip(1);
     if args.next()? != "--role" {
         return None;

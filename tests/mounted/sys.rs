@@ -12,14 +12,14 @@ use libc::c_int;
 
 /// An errno, shown by its name.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct E(pub c_int);
+pub(crate) struct E(pub c_int);
 
 /// What a system call gives.
-pub type R<T = ()> = Result<T, E>;
+pub(crate) type R<T = ()> = Result<T, E>;
 
 macro_rules! errnos {
     ($($name:ident)*) => {
-        $(#[allow(dead_code)] pub const $name: E = E(libc::$name);)*
+        $(#[allow(dead_code)] pub(crate) const $name: E = E(libc::$name);)*
         impl fmt::Debug for E {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 match self.0 {
@@ -39,12 +39,12 @@ errnos! {
 }
 
 /// The errno that the last call left.
-pub fn errno() -> E {
+pub(crate) fn errno() -> E {
     E(std::io::Error::last_os_error().raw_os_error().unwrap_or(0))
 }
 
 /// The result of a call that answers −1 on failure.
-pub fn check<T: PartialEq + From<i8>>(ret: T) -> R<T> {
+pub(crate) fn check<T: PartialEq + From<i8>>(ret: T) -> R<T> {
     if ret == T::from(-1) {
         Err(errno())
     } else {
@@ -57,7 +57,7 @@ fn done<T: PartialEq + From<i8>>(ret: T) -> R {
 }
 
 /// `path` as C wants it.
-pub fn c(path: impl AsRef<Path>) -> CString {
+pub(crate) fn c(path: impl AsRef<Path>) -> CString {
     CString::new(path.as_ref().as_os_str().as_bytes()).expect("a path without NUL")
 }
 
@@ -66,34 +66,28 @@ fn cs(name: &str) -> CString {
 }
 
 /// The raw number of a descriptor.
-pub fn raw(fd: &impl AsRawFd) -> c_int {
+pub(crate) fn raw(fd: &impl AsRawFd) -> c_int {
     fd.as_raw_fd()
 }
 
 /// Fails the case unless `result` is exactly the error `expected`.
 #[track_caller]
-pub fn fails<T>(result: R<T>, expected: E) {
+pub(crate) fn fails<T>(result: R<T>, expected: E) {
     match result {
         Ok(_) => panic!("succeeded, but {expected:?} was expected"),
         Err(e) => assert_eq!(e, expected),
     }
 }
 
-/// Fails the case unless `result` succeeds (`true`) or fails with EOPNOTSUPP and friends.
-#[track_caller]
-pub fn agrees(result: R, expected: R) {
-    assert_eq!(result, expected);
-}
-
 /// A descriptor of our own from a call's answer.
-pub fn owned(fd: c_int) -> R<OwnedFd> {
+pub(crate) fn owned(fd: c_int) -> R<OwnedFd> {
     // SAFETY: the kernel just made this descriptor for us.
     check(fd).map(|fd| unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 macro_rules! calls {
     ($($(#[$m:meta])* $name:ident($($a:ident: $t:ty),*) = $e:expr;)*) => {
-        $($(#[$m])* #[allow(dead_code)] pub fn $name($($a: $t),*) -> R {
+        $($(#[$m])* #[allow(dead_code)] pub(crate) fn $name($($a: $t),*) -> R {
             // SAFETY: every pointer passed is to a live, NUL-terminated or sized buffer.
             done(unsafe { $e })
         })*
@@ -103,23 +97,23 @@ macro_rules! calls {
 type P<'a> = &'a Path;
 
 /// Anything that names a path.
-pub trait AsP: AsRef<Path> {}
+pub(crate) trait AsP: AsRef<Path> {}
 impl<T: AsRef<Path> + ?Sized> AsP for T {}
 
 /// open(2), with O_CLOEXEC added.
-pub fn open(p: impl AsP, flags: c_int) -> R<OwnedFd> {
+pub(crate) fn open(p: impl AsP, flags: c_int) -> R<OwnedFd> {
     open_mode(p, flags, 0o644)
 }
 
 /// open(2) with a mode.
-pub fn open_mode(p: impl AsP, flags: c_int, mode: u32) -> R<OwnedFd> {
+pub(crate) fn open_mode(p: impl AsP, flags: c_int, mode: u32) -> R<OwnedFd> {
     let p = c(p);
     // SAFETY: `p` is NUL-terminated.
     owned(unsafe { libc::open(p.as_ptr(), flags | libc::O_CLOEXEC, mode) })
 }
 
 /// openat(2).
-pub fn openat(dir: &impl AsRawFd, p: impl AsP, flags: c_int, mode: u32) -> R<OwnedFd> {
+pub(crate) fn openat(dir: &impl AsRawFd, p: impl AsP, flags: c_int, mode: u32) -> R<OwnedFd> {
     let p = c(p);
     // SAFETY: `p` is NUL-terminated.
     owned(unsafe { libc::openat(raw(dir), p.as_ptr(), flags | libc::O_CLOEXEC, mode) })
@@ -148,7 +142,7 @@ mod calls {
 
 macro_rules! by_path {
     ($($name:ident($p:ident $(, $a:ident: $t:ty)*);)*) => {
-        $(#[allow(dead_code)] pub fn $name($p: impl AsP $(, $a: $t)*) -> R {
+        $(#[allow(dead_code)] pub(crate) fn $name($p: impl AsP $(, $a: $t)*) -> R {
             calls::$name($p.as_ref() $(, $a)*)
         })*
     };
@@ -168,32 +162,32 @@ by_path! {
 }
 
 /// rename(2).
-pub fn rename(a: impl AsP, b: impl AsP) -> R {
+pub(crate) fn rename(a: impl AsP, b: impl AsP) -> R {
     calls::rename2(a.as_ref(), b.as_ref(), 0)
 }
 
 /// renameat2(2).
-pub fn rename2(a: impl AsP, b: impl AsP, flags: u32) -> R {
+pub(crate) fn rename2(a: impl AsP, b: impl AsP, flags: u32) -> R {
     calls::rename2(a.as_ref(), b.as_ref(), flags)
 }
 
 /// link(2).
-pub fn link(a: impl AsP, b: impl AsP) -> R {
+pub(crate) fn link(a: impl AsP, b: impl AsP) -> R {
     calls::linkat(a.as_ref(), b.as_ref(), 0)
 }
 
 /// linkat(2) by path.
-pub fn linkat(a: impl AsP, b: impl AsP, flags: c_int) -> R {
+pub(crate) fn linkat(a: impl AsP, b: impl AsP, flags: c_int) -> R {
     calls::linkat(a.as_ref(), b.as_ref(), flags)
 }
 
 /// symlink(2): `p` becomes a link to `to`.
-pub fn symlink(to: impl AsP, p: impl AsP) -> R {
+pub(crate) fn symlink(to: impl AsP, p: impl AsP) -> R {
     calls::symlink(to.as_ref(), p.as_ref())
 }
 
 /// readlink(2).
-pub fn readlink(p: impl AsP) -> R<Vec<u8>> {
+pub(crate) fn readlink(p: impl AsP) -> R<Vec<u8>> {
     let p = c(p);
     let mut buf = vec![0u8; 8192];
     // SAFETY: `buf` is as long as said.
@@ -222,30 +216,30 @@ calls! {
 }
 
 /// Where a descriptor's flags are O_CREAT | O_EXCL and so on: makes a file with `data`.
-pub fn put(p: impl AsP, data: &[u8]) -> OwnedFd {
+pub(crate) fn put(p: impl AsP, data: &[u8]) -> OwnedFd {
     let fd = open_mode(p, libc::O_RDWR | libc::O_CREAT, 0o644).expect("create a file");
     assert_eq!(write(&fd, data), Ok(data.len()));
     fd
 }
 
 /// Makes an empty file of mode 0644.
-pub fn touch(p: impl AsP) {
+pub(crate) fn touch(p: impl AsP) {
     drop(put(p, b""));
 }
 
 /// The whole contents.
-pub fn slurp(p: impl AsP) -> Vec<u8> {
+pub(crate) fn slurp(p: impl AsP) -> Vec<u8> {
     std::fs::read(p.as_ref()).expect("read a whole file")
 }
 
 /// write(2).
-pub fn write(fd: &impl AsRawFd, data: &[u8]) -> R<usize> {
+pub(crate) fn write(fd: &impl AsRawFd, data: &[u8]) -> R<usize> {
     // SAFETY: `data` is as long as said.
     check(unsafe { libc::write(raw(fd), data.as_ptr().cast(), data.len()) }).map(|n| n as usize)
 }
 
 /// read(2) of up to `len` bytes.
-pub fn read(fd: &impl AsRawFd, len: usize) -> R<Vec<u8>> {
+pub(crate) fn read(fd: &impl AsRawFd, len: usize) -> R<Vec<u8>> {
     let mut buf = vec![0u8; len];
     // SAFETY: `buf` is as long as said.
     let n = check(unsafe { libc::read(raw(fd), buf.as_mut_ptr().cast(), len) })?;
@@ -254,14 +248,14 @@ pub fn read(fd: &impl AsRawFd, len: usize) -> R<Vec<u8>> {
 }
 
 /// pwrite(2).
-pub fn pwrite(fd: &impl AsRawFd, data: &[u8], at: i64) -> R<usize> {
+pub(crate) fn pwrite(fd: &impl AsRawFd, data: &[u8], at: i64) -> R<usize> {
     // SAFETY: `data` is as long as said.
     check(unsafe { libc::pwrite(raw(fd), data.as_ptr().cast(), data.len(), at) })
         .map(|n| n as usize)
 }
 
 /// pread(2) of up to `len` bytes.
-pub fn pread(fd: &impl AsRawFd, len: usize, at: i64) -> R<Vec<u8>> {
+pub(crate) fn pread(fd: &impl AsRawFd, len: usize, at: i64) -> R<Vec<u8>> {
     let mut buf = vec![0u8; len];
     // SAFETY: `buf` is as long as said.
     let n = check(unsafe { libc::pread(raw(fd), buf.as_mut_ptr().cast(), len, at) })?;
@@ -270,36 +264,36 @@ pub fn pread(fd: &impl AsRawFd, len: usize, at: i64) -> R<Vec<u8>> {
 }
 
 /// lseek(2).
-pub fn lseek(fd: &impl AsRawFd, at: i64, whence: c_int) -> R<i64> {
+pub(crate) fn lseek(fd: &impl AsRawFd, at: i64, whence: c_int) -> R<i64> {
     // SAFETY: no pointers.
     check(unsafe { libc::lseek(raw(fd), at, whence) })
 }
 
 /// What stat(2) tells, in words that compare.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Stat {
-    pub ino: u64,
-    pub mode: u32,
-    pub nlink: u64,
-    pub uid: u32,
-    pub gid: u32,
-    pub rdev: u64,
-    pub size: i64,
-    pub blksize: i64,
-    pub blocks: i64,
-    pub atime: (i64, i64),
-    pub mtime: (i64, i64),
-    pub ctime: (i64, i64),
+pub(crate) struct Stat {
+    pub(crate) ino: u64,
+    pub(crate) mode: u32,
+    pub(crate) nlink: u64,
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    pub(crate) rdev: u64,
+    pub(crate) size: i64,
+    pub(crate) blksize: i64,
+    pub(crate) blocks: i64,
+    pub(crate) atime: (i64, i64),
+    pub(crate) mtime: (i64, i64),
+    pub(crate) ctime: (i64, i64),
 }
 
 impl Stat {
     /// The permission bits with setuid, setgid and sticky.
-    pub fn perm(&self) -> u32 {
+    pub(crate) fn perm(&self) -> u32 {
         self.mode & 0o7777
     }
 
     /// The file type, one of S_IF*.
-    pub fn kind(&self) -> u32 {
+    pub(crate) fn kind(&self) -> u32 {
         self.mode & libc::S_IFMT
     }
 }
@@ -327,22 +321,22 @@ fn stat_at(dir: c_int, p: &Path, flags: c_int) -> R<Stat> {
 }
 
 /// stat(2).
-pub fn stat(p: impl AsP) -> R<Stat> {
+pub(crate) fn stat(p: impl AsP) -> R<Stat> {
     stat_at(libc::AT_FDCWD, p.as_ref(), 0)
 }
 
 /// lstat(2).
-pub fn lstat(p: impl AsP) -> R<Stat> {
+pub(crate) fn lstat(p: impl AsP) -> R<Stat> {
     stat_at(libc::AT_FDCWD, p.as_ref(), libc::AT_SYMLINK_NOFOLLOW)
 }
 
 /// fstat(2).
-pub fn fstat(fd: &impl AsRawFd) -> R<Stat> {
+pub(crate) fn fstat(fd: &impl AsRawFd) -> R<Stat> {
     stat_at(raw(fd), Path::new(""), libc::AT_EMPTY_PATH)
 }
 
 /// utimensat(2) by path; `None` for the times is "both now".
-pub fn utimens(p: impl AsP, times: Option<[(i64, i64); 2]>, flags: c_int) -> R {
+pub(crate) fn utimens(p: impl AsP, times: Option<[(i64, i64); 2]>, flags: c_int) -> R {
     let p = c(p);
     let times = times.map(|t| {
         t.map(|(s, n)| libc::timespec {
@@ -356,7 +350,7 @@ pub fn utimens(p: impl AsP, times: Option<[(i64, i64); 2]>, flags: c_int) -> R {
 }
 
 /// futimens(3).
-pub fn futimens(fd: &impl AsRawFd, times: [(i64, i64); 2]) -> R {
+pub(crate) fn futimens(fd: &impl AsRawFd, times: [(i64, i64); 2]) -> R {
     let times = times.map(|(s, n)| libc::timespec {
         tv_sec: s,
         tv_nsec: n,
@@ -366,7 +360,7 @@ pub fn futimens(fd: &impl AsRawFd, times: [(i64, i64); 2]) -> R {
 }
 
 /// statfs(2).
-pub fn statfs(p: impl AsP) -> R<libc::statfs> {
+pub(crate) fn statfs(p: impl AsP) -> R<libc::statfs> {
     let p = c(p);
     // SAFETY: all-zero is a valid statfs.
     let mut st: libc::statfs = unsafe { std::mem::zeroed() };
@@ -376,7 +370,7 @@ pub fn statfs(p: impl AsP) -> R<libc::statfs> {
 }
 
 /// setxattr(2), or lsetxattr(2) with `nofollow`.
-pub fn setxattr(p: impl AsP, name: &str, value: &[u8], flags: c_int) -> R {
+pub(crate) fn setxattr(p: impl AsP, name: &str, value: &[u8], flags: c_int) -> R {
     let (p, name) = (c(p), cs(name));
     // SAFETY: `value` is as long as said.
     done(unsafe {
@@ -391,7 +385,7 @@ pub fn setxattr(p: impl AsP, name: &str, value: &[u8], flags: c_int) -> R {
 }
 
 /// lsetxattr(2).
-pub fn lsetxattr(p: impl AsP, name: &str, value: &[u8], flags: c_int) -> R {
+pub(crate) fn lsetxattr(p: impl AsP, name: &str, value: &[u8], flags: c_int) -> R {
     let (p, name) = (c(p), cs(name));
     // SAFETY: `value` is as long as said.
     done(unsafe {
@@ -406,7 +400,7 @@ pub fn lsetxattr(p: impl AsP, name: &str, value: &[u8], flags: c_int) -> R {
 }
 
 /// getxattr(2) into a buffer of `len` bytes; gives what the call said and the buffer.
-pub fn getxattr_len(p: impl AsP, name: &str, len: usize) -> R<(usize, Vec<u8>)> {
+pub(crate) fn getxattr_len(p: impl AsP, name: &str, len: usize) -> R<(usize, Vec<u8>)> {
     let (p, name) = (c(p), cs(name));
     let mut buf = vec![0u8; len];
     // SAFETY: `buf` is as long as said.
@@ -417,19 +411,19 @@ pub fn getxattr_len(p: impl AsP, name: &str, len: usize) -> R<(usize, Vec<u8>)> 
 }
 
 /// lgetxattr(2), the whole value.
-pub fn getxattr(p: impl AsP, name: &str) -> R<Vec<u8>> {
+pub(crate) fn getxattr(p: impl AsP, name: &str) -> R<Vec<u8>> {
     getxattr_len(p, name, 70_000).map(|(_, value)| value)
 }
 
 /// lremovexattr(2).
-pub fn removexattr(p: impl AsP, name: &str) -> R {
+pub(crate) fn removexattr(p: impl AsP, name: &str) -> R {
     let (p, name) = (c(p), cs(name));
     // SAFETY: both are NUL-terminated.
     done(unsafe { libc::lremovexattr(p.as_ptr(), name.as_ptr()) })
 }
 
 /// llistxattr(2) into a buffer of `len` bytes; gives what the call said and the raw list.
-pub fn listxattr_len(p: impl AsP, len: usize) -> R<(usize, Vec<u8>)> {
+pub(crate) fn listxattr_len(p: impl AsP, len: usize) -> R<(usize, Vec<u8>)> {
     let p = c(p);
     let mut buf = vec![0u8; len];
     // SAFETY: `buf` is as long as said.
@@ -439,7 +433,7 @@ pub fn listxattr_len(p: impl AsP, len: usize) -> R<(usize, Vec<u8>)> {
 }
 
 /// The names that llistxattr(2) gives, sorted.
-pub fn listxattr(p: impl AsP) -> Vec<String> {
+pub(crate) fn listxattr(p: impl AsP) -> Vec<String> {
     let (_, list) = listxattr_len(p, 65_536).expect("list xattrs");
     let mut names: Vec<String> = list
         .split(|&b| b == 0)
@@ -451,13 +445,13 @@ pub fn listxattr(p: impl AsP) -> Vec<String> {
 }
 
 /// umask(2).
-pub fn umask(mask: u32) -> u32 {
+pub(crate) fn umask(mask: u32) -> u32 {
     // SAFETY: no pointers.
     unsafe { libc::umask(mask) }
 }
 
 /// The names in a directory, sorted, without `.` and `..`.
-pub fn ls(p: impl AsP) -> Vec<String> {
+pub(crate) fn ls(p: impl AsP) -> Vec<String> {
     let mut names: Vec<String> = std::fs::read_dir(p.as_ref())
         .expect("open a directory")
         .map(|e| {

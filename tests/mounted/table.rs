@@ -7,7 +7,7 @@ use crate::harness::{Extra, Host};
 
 /// One place where every case runs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
-pub enum Target {
+pub(crate) enum Target {
     /// A real tmpfs, as root: the arbiter.
     Tmpfs,
     /// shmfs, as root, data passed through to a backing file.
@@ -22,7 +22,7 @@ pub enum Target {
 
 impl Target {
     /// All of them, in the order in which they are run.
-    pub const ALL: [Target; 5] = [
+    pub(crate) const ALL: [Target; 5] = [
         Target::Tmpfs,
         Target::Passthrough,
         Target::Cached,
@@ -31,7 +31,7 @@ impl Target {
     ];
 
     /// The first part of a trial's name.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Target::Tmpfs => "tmpfs",
             Target::Passthrough => "passthrough",
@@ -42,24 +42,24 @@ impl Target {
     }
 
     /// Whether cases run there as an ordinary user.
-    pub fn is_user(self) -> bool {
+    pub(crate) fn is_user(self) -> bool {
         matches!(self, Target::UserTmpfs | Target::UserCached)
     }
 
     /// Whether it is the real tmpfs.
-    pub fn is_tmpfs(self) -> bool {
+    pub(crate) fn is_tmpfs(self) -> bool {
         matches!(self, Target::Tmpfs | Target::UserTmpfs)
     }
 }
 
 /// Every shmfs.
-pub const SHMFS: &[Target] = &[Target::Passthrough, Target::Cached, Target::UserCached];
+pub(crate) const SHMFS: &[Target] = &[Target::Passthrough, Target::Cached, Target::UserCached];
 /// shmfs where the kernel keeps the data in its page cache.
-pub const PAGE_CACHE: &[Target] = &[Target::Cached, Target::UserCached];
+pub(crate) const PAGE_CACHE: &[Target] = &[Target::Cached, Target::UserCached];
 
 /// Who can run a case.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Needs {
+pub(crate) enum Needs {
     /// Root and an ordinary user alike.
     Nobody,
     /// Root: other users, devices, trusted xattrs, mounts of its own.
@@ -68,22 +68,22 @@ pub enum Needs {
 
 /// One case.
 #[derive(Clone, Copy)]
-pub struct Case {
+pub(crate) struct Case {
     /// The operation or topic.
-    pub group: &'static str,
+    pub(crate) group: &'static str,
     /// The behaviour or errno.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// Who can run it.
-    pub needs: Needs,
+    pub(crate) needs: Needs,
     /// What it does; it panics where the file system does not do what tmpfs does.
-    pub run: fn(&Ctx<'_>),
+    pub(crate) run: fn(&Ctx<'_>),
 }
 
 /// The cases of one file: `cases!["group"; nobody: a, b; root: c]`.
 #[macro_export]
 macro_rules! cases {
     ($group:literal; $($who:ident: $($name:ident),+);+ $(;)?) => {
-        pub const CASES: &[$crate::table::Case] = &[$($($crate::table::Case {
+        pub(crate) const CASES: &[$crate::table::Case] = &[$($($crate::table::Case {
             group: $group,
             name: stringify!($name),
             needs: $crate::cases!(@ $who),
@@ -95,32 +95,32 @@ macro_rules! cases {
 }
 
 /// A case in which a target is allowed to answer differently from tmpfs.
-pub struct Differs {
+pub(crate) struct Differs {
     /// `group::name` of the case, which asserts the different result.
-    pub case: &'static str,
+    pub(crate) case: &'static str,
     /// Where it differs.
-    pub targets: &'static [Target],
+    pub(crate) targets: &'static [Target],
     /// What forces the difference.
-    pub why: &'static str,
+    pub(crate) why: &'static str,
     /// What a program finds instead.
-    pub expect: &'static str,
+    pub(crate) expect: &'static str,
 }
 
 /// What a case gets: a fresh directory on its target.
-pub struct Ctx<'h> {
+pub(crate) struct Ctx<'h> {
     /// The case's own directory, empty, mode 0755, owned by the caller.
-    pub dir: PathBuf,
+    pub(crate) dir: PathBuf,
     /// Where it runs.
-    pub target: Target,
+    pub(crate) target: Target,
     /// The host, for mounts of a case's own.
-    pub host: &'h Host,
+    pub(crate) host: &'h Host,
     difference: Option<&'static Differs>,
     consulted: Cell<bool>,
 }
 
 impl<'h> Ctx<'h> {
     /// The context of one trial.
-    pub fn new(
+    pub(crate) fn new(
         host: &'h Host,
         target: Target,
         dir: PathBuf,
@@ -136,18 +136,18 @@ impl<'h> Ctx<'h> {
     }
 
     /// A path in the case's directory.
-    pub fn p(&self, name: &str) -> PathBuf {
+    pub(crate) fn p(&self, name: &str) -> PathBuf {
         self.dir.join(name)
     }
 
     /// Whether this case is listed as different on this target; then it must assert the different result.
-    pub fn differs(&self) -> bool {
+    pub(crate) fn differs(&self) -> bool {
         self.consulted.set(true);
         self.difference.is_some()
     }
 
     /// Fails a case that is listed as different and never asked.
-    pub fn check_consulted(&self) {
+    pub(crate) fn check_consulted(&self) {
         let forgotten = self.difference.is_some() && !self.consulted.get();
         assert!(
             !forgotten,
@@ -156,12 +156,12 @@ impl<'h> Ctx<'h> {
     }
 
     /// A mount of the case's own, of the same kind of target, gone when the guard drops.
-    pub fn mount(&self, options: &str) -> Extra {
+    pub(crate) fn mount(&self, options: &str) -> Extra {
         self.host.extra(self.target, options)
     }
 
     /// The directory in which the target is mounted.
-    pub fn mountpoint(&self) -> &Path {
+    pub(crate) fn mountpoint(&self) -> &Path {
         self.host.mountpoint(self.target)
     }
 }

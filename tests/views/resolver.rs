@@ -3,8 +3,8 @@
 use shmfs::data::{DataFiles, KernelClock};
 use shmfs::errno::{Errno, Result};
 use shmfs::ops::{
-    Caller, Config, DataMode, Dir, DirPosition, Fs, Listener, Listing, NewNode, RenameMode,
-    SetAttr, ViewId,
+    Caller, Config, CreateFlags, DataMode, Dir, DirPosition, Fs, Listener, Listing, NewNode,
+    RenameMode, SetAttr, ViewId,
 };
 use shmfs::options::Atime;
 use shmfs::sys::credentials::Credentials;
@@ -347,9 +347,13 @@ pub(crate) fn what_was_made_meanwhile_is_opened_by_its_owner_alone() {
         .mknod(&user(5), world.dir("netbsd"), b".shmobj_foo", node.clone());
     let ino = made.unwrap().attr.ino;
     let plain = |caller: &Caller| {
-        let created = world
-            .fs
-            .create(caller, openbsd.0, openbsd.1, node.clone(), false);
+        let created = world.fs.create(
+            caller,
+            openbsd.0,
+            openbsd.1,
+            node.clone(),
+            CreateFlags::default(),
+        );
         created.map(drop)
     };
     assert_eq!(plain(&user(6)), Err(Errno::ESTALE));

@@ -125,7 +125,7 @@ fn bad_offsets(c: &Ctx<'_>) {
     fails(mmap(&fd, 4096, PROT_READ, MAP_SHARED, 1).map(drop), EINVAL);
     fails(mmap(&fd, 4096, PROT_READ, MAP_SHARED, i64::MAX & !4095).map(drop), EOVERFLOW);
     let past = mmap(&fd, 4096, PROT_READ, MAP_SHARED, 8192).unwrap();
-    assert_eq!(dies_of(|| drop(past.get(0))), Some(SIGBUS));
+    assert_eq!(dies_of(|| past.touch(0)), Some(SIGBUS));
 }
 
 fn zero_length(c: &Ctx<'_>) {
@@ -135,7 +135,7 @@ fn zero_length(c: &Ctx<'_>) {
 fn empty_file(c: &Ctx<'_>) {
     let fd = put(c.p("f"), b"");
     let map = shared(&fd, 4096);
-    assert_eq!(dies_of(|| drop(map.get(0))), Some(SIGBUS));
+    assert_eq!(dies_of(|| map.touch(0)), Some(SIGBUS));
     ftruncate(&fd, 1).unwrap();
     assert_eq!(map.get(0), 0);
 }
@@ -169,7 +169,7 @@ fn protect_none(c: &Ctx<'_>) {
     let map = shared(&put(c.p("f"), &[1; 4096]), 4096);
     map.set(0, 2);
     map.protect(PROT_NONE).unwrap();
-    assert_eq!(dies_of(|| drop(map.get(0))), Some(SIGSEGV));
+    assert_eq!(dies_of(|| map.touch(0)), Some(SIGSEGV));
     map.protect(PROT_READ).unwrap();
     assert_eq!(map.get(0), 2);
 }
@@ -284,7 +284,7 @@ fn grows_under_mapping(c: &Ctx<'_>) {
     assert_eq!((map.get(8192), map.get(20_000), map.get(20_479)), (0, 5, 0));
     map.set(8192, 6);
     assert_eq!(pread(&fd, 1, 8192), Ok(vec![6]));
-    assert_eq!(dies_of(|| drop(map.get(20_480))), Some(SIGBUS));
+    assert_eq!(dies_of(|| map.touch(20_480)), Some(SIGBUS));
 }
 
 fn whole_then_part_unmapped(c: &Ctx<'_>) {
@@ -293,7 +293,7 @@ fn whole_then_part_unmapped(c: &Ctx<'_>) {
     check(unsafe { libc::munmap(map.at.wrapping_add(4096).cast(), 4096) }).unwrap();
     map.set(0, 2);
     map.set(12_287, 3);
-    assert_eq!(dies_of(|| drop(map.get(5_000))), Some(SIGSEGV));
+    assert_eq!(dies_of(|| map.touch(5_000)), Some(SIGSEGV));
     assert_eq!(slurp(c.p("f"))[12_287], 3);
 }
 
@@ -443,7 +443,7 @@ fn truncate_by_other_process(c: &Ctx<'_>) {
     let map = shared(&put(c.p("f"), &[1; 8192]), 8192);
     map.set(5_000, 2);
     child(|| truncate(c.p("f"), 100).unwrap());
-    assert_eq!((map.get(99), map.get(100), dies_of(|| drop(map.get(5_000)))), (1, 0, Some(SIGBUS)));
+    assert_eq!((map.get(99), map.get(100), dies_of(|| map.touch(5_000))), (1, 0, Some(SIGBUS)));
     child(|| truncate(c.p("f"), 8192).unwrap());
     assert_eq!((map.get(99), map.get(5_000)), (1, 0));
 }

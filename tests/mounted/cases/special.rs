@@ -371,7 +371,7 @@ fn fanotify_open(c: &Ctx<'_>) {
         let group = owned(libc::fanotify_init(libc::FAN_CLASS_NOTIF | libc::FAN_NONBLOCK, O_RDONLY as u32)).unwrap();
         let marked = libc::fanotify_mark(group.as_raw_fd(), libc::FAN_MARK_ADD, libc::FAN_OPEN | libc::FAN_MODIFY, libc::AT_FDCWD, sys::c(c.p("f")).as_ptr());
         check(marked).unwrap();
-        child(|| drop(sys::write(&open(c.p("f"), O_WRONLY).unwrap(), b"x").unwrap()));
+        child(|| sys::write(&open(c.p("f"), O_WRONLY).unwrap(), b"x").map(drop).unwrap());
         sys::read(&group, 4096).unwrap()
     };
     let mask = u64::from_ne_bytes(events[8..16].try_into().unwrap());

@@ -10,7 +10,7 @@ use crate::table::Ctx;
 
 crate::cases!["suid";
     root: write_by_user, write_by_root, write_of_nothing, pwritev_by_user, append_by_user, truncate_by_user, truncate_same_size_by_user, truncate_by_root, truncate_by_path, open_trunc_by_user, open_trunc_by_root,
-        fallocate_by_user, fallocate_by_root, punch_by_user, copy_range_by_user, splice_by_user, sendfile_by_user, mapped_store_keeps, write_by_owner, write_by_group_member,
+        fallocate_by_user, fallocate_by_root, punch_by_user, zero_range_by_user, copy_range_by_user, splice_by_user, sendfile_by_user, mapped_store_keeps, write_by_owner, write_by_group_member,
         sgid_without_group_exec, chown_by_root, chown_of_directory, chown_to_same, chown_by_owner, chmod_by_outsider_drops_sgid, chmod_by_member_keeps_sgid, chmod_of_directory_by_outsider,
         xattr_keeps, rename_and_link_keep, utimens_keeps, capability_removed_by_write, capability_removed_by_chown, capability_set_by_user, executes_as_owner, new_file_has_none, o_direct_write,
         write_through_two_names, lchown_keeps_mode, chown_nothing_by_readers, chown_nothing_by_writers;
@@ -39,7 +39,7 @@ fn after(c: &Ctx<'_>, op: impl FnOnce(&OwnedFd)) -> u32 {
 }
 
 fn write_by_user(c: &Ctx<'_>) {
-    assert_eq!(after(c, |fd| drop(sys::write(fd, b"x").unwrap())), 0o777);
+    assert_eq!(after(c, |fd| sys::write(fd, b"x").map(drop).unwrap()), 0o777);
 }
 
 fn write_by_root(c: &Ctx<'_>) {
@@ -49,7 +49,7 @@ fn write_by_root(c: &Ctx<'_>) {
 }
 
 fn write_of_nothing(c: &Ctx<'_>) {
-    assert_eq!(after(c, |fd| drop(sys::write(fd, b"").unwrap())), BOTH);
+    assert_eq!(after(c, |fd| sys::write(fd, b"").map(drop).unwrap()), BOTH);
 }
 
 fn pwritev_by_user(c: &Ctx<'_>) {
@@ -113,6 +113,11 @@ fn punch_by_user(c: &Ctx<'_>) {
     assert_eq!(after(c, punch), 0o777);
 }
 
+fn zero_range_by_user(c: &Ctx<'_>) {
+    let zero = |fd: &OwnedFd| fails(fallocate(fd, FALLOC_FL_ZERO_RANGE, 0, 4096), EOPNOTSUPP);
+    assert_eq!(after(c, zero), if c.differs() { 0o777 } else { BOTH });
+}
+
 fn copy_range_by_user(c: &Ctx<'_>) {
     put(c.p("source"), b"data");
     let copy = |fd: &OwnedFd| {
@@ -160,7 +165,7 @@ fn write_by_owner(c: &Ctx<'_>) {
     setid(c, BOTH);
     chown(c.p("f"), 1000, 1000).unwrap();
     chmod(c.p("f"), BOTH).unwrap();
-    as_user(1000, || drop(sys::write(&open(c.p("f"), O_WRONLY).unwrap(), b"x").unwrap()));
+    as_user(1000, || sys::write(&open(c.p("f"), O_WRONLY).unwrap(), b"x").map(drop).unwrap());
     assert_eq!(perm(c), 0o777);
 }
 
@@ -168,7 +173,7 @@ fn write_by_group_member(c: &Ctx<'_>) {
     setid(c, BOTH);
     chown(c.p("f"), 0, 2000).unwrap();
     chmod(c.p("f"), BOTH).unwrap();
-    as_member(1000, 1000, &[2000], || drop(sys::write(&open(c.p("f"), O_WRONLY).unwrap(), b"x").unwrap()));
+    as_member(1000, 1000, &[2000], || sys::write(&open(c.p("f"), O_WRONLY).unwrap(), b"x").map(drop).unwrap());
     // setattr_should_drop_sgid: a group-executable file loses it whoever writes.
     assert_eq!(perm(c), 0o777);
 }
@@ -179,7 +184,7 @@ fn sgid_without_group_exec(c: &Ctx<'_>) {
     chown(c.p("f"), 0, 2000).unwrap();
     for (groups, want) in [(&[2000][..], 0o2767), (&[][..], 0o767)] {
         chmod(c.p("f"), 0o6767).unwrap();
-        as_member(1000, 1000, groups, || drop(sys::write(&open(c.p("f"), O_WRONLY).unwrap(), b"x").unwrap()));
+        as_member(1000, 1000, groups, || sys::write(&open(c.p("f"), O_WRONLY).unwrap(), b"x").map(drop).unwrap());
         assert_eq!(perm(c), want);
     }
     for (groups, want) in [(&[2000][..], 0o2767), (&[][..], 0o767)] {
@@ -281,12 +286,12 @@ fn capability_removed_by_write(c: &Ctx<'_>) {
     setxattr(c.p("f"), "security.capability", &CAPABILITY, 0).unwrap();
     assert_eq!(getxattr(c.p("f"), "security.capability"), Ok(CAPABILITY.to_vec()));
     let before = stat(c.p("f")).unwrap();
-    as_user(1000, || drop(sys::write(&open(c.p("f"), O_WRONLY).unwrap(), b"x").unwrap()));
+    as_user(1000, || sys::write(&open(c.p("f"), O_WRONLY).unwrap(), b"x").map(drop).unwrap());
     assert_eq!(getxattr(c.p("f"), "security.capability"), Err(ENODATA));
     assert_eq!(stat(c.p("f")).unwrap().mode, before.mode);
     // Root's writes remove it too.
     setxattr(c.p("f"), "security.capability", &CAPABILITY, 0).unwrap();
-    drop(sys::write(&open(c.p("f"), O_WRONLY).unwrap(), b"x").unwrap());
+    sys::write(&open(c.p("f"), O_WRONLY).unwrap(), b"x").map(drop).unwrap();
     assert_eq!(getxattr(c.p("f"), "security.capability"), Err(ENODATA));
     setxattr(c.p("f"), "security.capability", &CAPABILITY, 0).unwrap();
     truncate(c.p("f"), 1).unwrap();
@@ -341,11 +346,11 @@ fn o_direct_write(c: &Ctx<'_>) {
 fn write_through_two_names(c: &Ctx<'_>) {
     setid(c, BOTH);
     link(c.p("f"), c.p("g")).unwrap();
-    as_user(1000, || drop(sys::write(&open(c.p("g"), O_WRONLY).unwrap(), b"x").unwrap()));
+    as_user(1000, || sys::write(&open(c.p("g"), O_WRONLY).unwrap(), b"x").map(drop).unwrap());
     assert_eq!((perm(c), stat(c.p("g")).unwrap().perm()), (0o777, 0o777));
     // And again, after the kernel has learnt that there is nothing to remove.
     chmod(c.p("f"), BOTH).unwrap();
-    as_user(1000, || drop(sys::write(&open(c.p("g"), O_WRONLY).unwrap(), b"x").unwrap()));
+    as_user(1000, || sys::write(&open(c.p("g"), O_WRONLY).unwrap(), b"x").map(drop).unwrap());
     assert_eq!(perm(c), 0o777);
 }
 

@@ -77,7 +77,7 @@ fn add_under_mutex(map: &Map) {
 }
 
 /// The other process of `mutex_between_unrelated_processes`.
-pub fn mutex_partner(path: &str) -> i32 {
+pub(crate) fn mutex_partner(path: &str) -> i32 {
     let map = map(path);
     word(&map, 0).fetch_add(1, Ordering::SeqCst);
     add_under_mutex(&map);
@@ -90,7 +90,7 @@ fn mutex_between_unrelated_processes(c: &Ctx<'_>) {
     let partners = [start("mutex", &path), start("mutex", &path)];
     eventually("both partners run", || word(&map, 0).load(Ordering::SeqCst) == 2);
     add_under_mutex(&map);
-    partners.map(finish);
+    partners.into_iter().for_each(finish);
     // SAFETY: everybody else has ended.
     let total = unsafe { map.at.add(1024).cast::<u32>().read_volatile() };
     assert_eq!(total, 3 * ROUNDS);
@@ -126,7 +126,7 @@ fn wait_for_change(word: &AtomicU32, from: u32) {
 }
 
 /// The other process of the futex cases: waits for 1, answers 2.
-pub fn futex_waker(path: &str) -> i32 {
+pub(crate) fn futex_waker(path: &str) -> i32 {
     let map = map(path);
     wait_for_change(word(&map, 0), 0);
     word(&map, 0).store(2, Ordering::SeqCst);

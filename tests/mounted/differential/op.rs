@@ -4,11 +4,11 @@ use crate::consts::*;
 use crate::rng::Rng;
 
 /// A path from the root of the tree, with few names and little depth.
-pub type Name = String;
+pub(crate) type Name = String;
 
 /// One operation. Slots are open descriptors.
 #[derive(Clone, Debug)]
-pub enum Op {
+pub(crate) enum Op {
     Open {
         path: Name,
         flags: i32,
@@ -189,7 +189,7 @@ fn time(rng: &mut Rng) -> (i64, i64) {
 
 impl Op {
     /// The next operation. `cached`: without what the page cache is listed to do otherwise.
-    pub fn random(rng: &mut Rng, cached: bool) -> Op {
+    pub(crate) fn random(rng: &mut Rng, cached: bool) -> Op {
         match rng.below(100) {
             0..42 => Op::by_descriptor(rng, cached),
             42..80 => Op::by_path(rng),
@@ -340,7 +340,13 @@ impl Op {
 
 fn fallocate_mode(rng: &mut Rng) -> i32 {
     let punch = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
-    rng.pick(&[0, FALLOC_FL_KEEP_SIZE, punch, punch, FALLOC_FL_ZERO_RANGE])
+    rng.pick(&[
+        0,
+        FALLOC_FL_KEEP_SIZE,
+        punch,
+        punch,
+        FALLOC_FL_COLLAPSE_RANGE,
+    ])
 }
 
 fn rename_flags(rng: &mut Rng) -> u32 {

@@ -10,7 +10,7 @@ use crate::proc::mmap;
 use crate::sys::{self, *};
 
 /// A tree under test.
-pub struct Side {
+pub(crate) struct Side {
     root: PathBuf,
     slots: [Option<OwnedFd>; 5],
     umask: u32,
@@ -19,7 +19,7 @@ pub struct Side {
 
 /// What an operation gave: bytes that were read, or a number.
 #[derive(PartialEq, Debug)]
-pub enum Answer {
+pub(crate) enum Answer {
     Number(i64),
     Bytes(usize, u64),
 }
@@ -57,7 +57,7 @@ const NOT_OPEN: E = EBADF;
 
 impl Side {
     /// A tree under `root`.
-    pub fn new(root: &Path) -> Side {
+    pub(crate) fn new(root: &Path) -> Side {
         Side {
             root: root.to_owned(),
             slots: [const { None }; 5],
@@ -67,12 +67,12 @@ impl Side {
     }
 
     /// Where the tree is.
-    pub fn root(&self) -> &Path {
+    pub(crate) fn root(&self) -> &Path {
         &self.root
     }
 
     /// Carries out one operation as the side's user, and is root again afterwards.
-    pub fn run(&mut self, op: &Op) -> R<Answer> {
+    pub(crate) fn run(&mut self, op: &Op) -> R<Answer> {
         sys::umask(self.umask);
         set_fs_ids(self.uid);
         let result = self.carry_out(op);

@@ -22,29 +22,32 @@ struct Entry {
     contents: Vec<u8>,
 }
 
+/// atime, mtime, ctime.
+type Times = [(i64, i64); 3];
+
 /// A tree: entries, their times, and the file system's counts.
-pub struct Tree {
+pub(crate) struct Tree {
     entries: BTreeMap<String, Entry>,
-    times: BTreeMap<u64, (String, [(i64, i64); 3])>,
+    times: BTreeMap<u64, (String, u32, Times)>,
     /// Free inodes, which links and xattrs take too.
-    pub free_inodes: u64,
+    pub(crate) free_inodes: u64,
 }
 
 /// FNV-1a.
-pub fn hash(bytes: &[u8]) -> u64 {
+pub(crate) fn hash(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |h, b| {
         (h ^ u64::from(*b)).wrapping_mul(0x100_0000_01b3)
     })
 }
 
 /// What statfs(2) says of free inodes.
-pub fn free_inodes(root: &Path) -> u64 {
+pub(crate) fn free_inodes(root: &Path) -> u64 {
     statfs(root).expect("statfs").f_ffree
 }
 
 impl Tree {
     /// Reads a tree, moving no atime.
-    pub fn read(root: &Path) -> Tree {
+    pub(crate) fn read(root: &Path) -> Tree {
         let free_inodes = free_inodes(root);
         let mut tree = Tree {
             entries: BTreeMap::new(),
@@ -81,18 +84,21 @@ impl Tree {
             xattrs: xattrs(path),
             contents,
         };
-        self.times
-            .insert(st.ino, (name.to_string(), [st.atime, st.mtime, st.ctime]));
+        self.times.insert(
+            st.ino,
+            (name.to_string(), st.kind(), [st.atime, st.mtime, st.ctime]),
+        );
         self.entries.insert(name.to_string(), entry);
     }
 
-    /// What `other` shows otherwise than `self`, if anything; the old ones tell which times have moved.
-    pub fn difference(
+    /// What `other` shows otherwise than `self`, if anything; the old ones tell which times have moved;
+    /// `reads`: also by reads of a file.
+    pub(crate) fn difference(
         &self,
         other: &Tree,
         old: &Tree,
         old_other: &Tree,
-        cached: bool,
+        reads: bool,
     ) -> Option<String> {
         for (name, entry) in &self.entries {
             match other.entries.get(name) {
@@ -118,26 +124,40 @@ impl Tree {
                 self.free_inodes, other.free_inodes
             ));
         }
-        let (want, got) = (self.moved(old, cached), other.moved(old_other, cached));
+        let (want, got) = (self.moved(old, reads), other.moved(old_other, reads));
         let wrong = want
             .iter()
             .find(|(name, moved)| got.get(*name) != Some(moved));
         wrong.map(|(name, moved)| {
+            let (before, after) = (old_other.times_of(name), other.times_of(name));
             format!(
-                "{name}: times on tmpfs {moved:?}, this one {:?}",
+                "{name}: times on tmpfs {moved:?}, this one {:?}, from {before:?} to {after:?}",
                 got.get(name)
             )
         })
     }
 
+    fn times_of(&self, name: &str) -> Option<Times> {
+        self.times
+            .values()
+            .find(|(known, _, _)| known == name)
+            .map(|(_, _, times)| *times)
+    }
+
     /// For each inode, by its last name: which times have moved to now, and what the others are.
-    fn moved(&self, old: &Tree, cached: bool) -> BTreeMap<String, [String; 3]> {
+    fn moved(&self, old: &Tree, reads: bool) -> BTreeMap<String, [String; 3]> {
         let mut all = BTreeMap::new();
-        for (ino, (name, times)) in &self.times {
-            let before = old.times.get(ino).map(|(_, times)| times);
+        for (ino, (name, kind, times)) in &self.times {
+            let before = old.times.get(ino).map(|(_, _, times)| times);
             let word = |n: usize| match before {
-                // Which reads reach a file system behind a page cache is in the list of differences.
-                _ if cached && n == 0 => String::new(),
+                // Which reads of a file move its atime is in the list of differences, and what a FIFO's do.
+                Some(before)
+                    if !reads
+                        && excused(*kind, n)
+                        && (before[n] == times[n] || is_now(times[n])) =>
+                {
+                    String::new()
+                }
                 Some(before) if before[n] == times[n] => "same".to_string(),
                 _ if is_now(times[n]) => "now".to_string(),
                 _ => format!("{:?}", times[n]),
@@ -146,6 +166,10 @@ impl Tree {
         }
         all
     }
+}
+
+fn excused(kind: u32, time: usize) -> bool {
+    kind == S_IFIFO || (kind == S_IFREG && time == 0)
 }
 
 fn is_now(time: (i64, i64)) -> bool {
