@@ -11,7 +11,7 @@ const MAY_NAME: [(&str, &[&str]); 17] = [
     ("errno", &[]),
     ("types", &[]),
     ("sys", &[]),
-    ("log", &["sys"]),
+    ("log", &["sys", "error"]),
     ("data", &["sys"]),
     ("store", &["sys", "data"]),
     // Of the options the rule of atime alone.

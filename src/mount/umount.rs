@@ -227,5 +227,6 @@ fn flags(options: &Options) -> MountFlags {
     flags.set(MountFlags::NOSUID, !options.suid);
     flags.set(MountFlags::NODEV, !options.dev);
     flags.set(MountFlags::NOEXEC, !options.exec);
+    flags.set(MountFlags::NOSYMFOLLOW, !options.symfollow);
     flags
 }

@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::process::{WaitOptions, getpid, set_child_subreaper, setpgid};
+use rustix::process::{WaitOptions, getpid, set_child_subreaper, setsid};
 
 use super::command::Original;
 use super::{RunArgs, server, tree};
@@ -27,7 +27,7 @@ fn start(arguments: &RunArgs, channel: OwnedFd, original: &Original) -> std::io:
         process::exit_now(server::serve(arguments, channel, original));
     };
     drop(channel);
-    leave_group()?;
+    leave_session()?;
     // Who kills all processes named shmfs leaves this one to end the command.
     process::set_name(c"shm-keeper");
     descriptors::leave_terminal(true)?;
@@ -45,10 +45,13 @@ fn start(arguments: &RunArgs, channel: OwnedFd, original: &Original) -> std::io:
 /// What the terminal sends to stop a job: until they have left it, the processes that serve must not.
 const STOPS: [i32; 3] = [libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU];
 
-/// Leaves the group of the front and the command, which the terminal treats as one job.
+/// Leaves the session of the front and the command, whose group the terminal treats as one job.
 ///
-/// Each process does it once it has forked: the command must be left in the group, since a group of
-/// another namespace of processes cannot be entered again.
-pub(super) fn leave_group() -> std::io::Result<()> {
-    Ok(setpgid(None, None)?)
+/// A group of its own would not do: as long as a process of the group has its parent in another
+/// group of the session, the kernel takes it for a job that somebody can continue
+/// (will_become_orphaned_pgrp). Each process does it once it has forked: the command must be left
+/// where it is, since nobody can enter a session, nor a group of another namespace of processes.
+pub(super) fn leave_session() -> std::io::Result<()> {
+    setsid()?;
+    Ok(())
 }

@@ -190,7 +190,7 @@ impl<'a> Server<'a> {
 fn leave(kept: &[BorrowedFd<'_>], way: &Way) -> io::Result<()> {
     let mut kept = kept.to_vec();
     kept.extend(way.descriptors());
-    keeper::leave_group()?;
+    keeper::leave_session()?;
     descriptors::close_all_but(&kept)?;
     descriptors::leave_terminal(false)?;
     rustix::process::chdir("/")?;

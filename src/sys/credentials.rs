@@ -51,7 +51,8 @@ impl IdMap {
             let mut numbers = line
                 .split_ascii_whitespace()
                 .map(|number| number.parse::<u32>().ok());
-            let [_, outside, count] = [numbers.next()??, numbers.next()??, numbers.next()??];
+            let _inside = numbers.next()??;
+            let (outside, count) = (numbers.next()??, numbers.next()??);
             Some((outside, outside.checked_add(count)?.checked_sub(1)?))
         };
         map.lines().map(range).collect::<Option<_>>().map(IdMap)

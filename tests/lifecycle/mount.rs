@@ -265,12 +265,13 @@ fn the_control_socket_answers() {
             ask() { python3 -c '
 import os, socket, sys
 s = socket.socket(socket.AF_UNIX); s.settimeout(20); s.connect(sys.argv[1]); s.sendall(sys.argv[2].encode() + b"\n")
-print(s.makefile().read().strip())' $socket "$1"; }
+f = s.makefile(); line = f.readline(); open("heard", "w").write(line); f.read(); print(line.strip())' $socket "$1"; }
             socket=$(find /run/shmfs $XDG_RUNTIME_DIR/shmfs -name $device 2>/dev/null)
             has "$(ask status)" 'ok {"'
             has "$(ask nonsense)" "error unknown request"; has "$(ask 'remount mode=0')" "error size=BYTES"
             has "$(ask "$(printf %03000d)")" "error"
-            ask wait > waited & waiting=$!
+            rm heard; ask wait > waited & waiting=$!
+            eventually filled heard
             has "$(ask umount)" ok
             wait $waiting; is "$(cat waited)" ok; eventually ended $daemon
             unmounted || fail "still mounted"

@@ -9,6 +9,9 @@ use std::time::{Duration, Instant};
 
 const SHMFS: &str = env!("CARGO_BIN_EXE_shmfs");
 
+/// Words for a bash whose turns can be told.
+const SHELL: [&str; 4] = ["--norc", "--noprofile", "--noediting", "-i"];
+
 /// A program that leads the session of a terminal.
 struct Terminal {
     master: File,
@@ -85,8 +88,17 @@ impl Terminal {
         self.seen.drain(..end);
     }
 
-    fn status(mut self) -> Option<i32> {
+    fn status(&mut self) -> Option<i32> {
         self.child.wait().expect("wait").code()
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            // The end of the terminal reaches what it runs as SIGHUP.
+            self.child.kill().expect("kill");
+        }
     }
 }
 
@@ -114,20 +126,83 @@ fn control_c_ends_a_command_that_does_not_mind_it() {
     assert_eq!(terminal.status(), Some(130));
 }
 
+fn wait_until_stopped(pid: &str) {
+    let begin = Instant::now();
+    loop {
+        let state = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("/proc");
+        if state.contains(") T ") {
+            return;
+        }
+        assert!(
+            begin.elapsed() < Duration::from_secs(20),
+            "not stopped: {state}"
+        );
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
 #[test]
 fn control_z_stops_it_and_fg_goes_on() {
-    let mut terminal = Terminal::start(Command::new("bash").args(["--norc", "--noprofile", "-i"]));
-    let command =
-        r#"run -- sh -c 'echo rea''dy; read x; stat -f -c "of type %T" /dev/shm; echo "got $x"'"#;
+    let mut terminal = Terminal::start(Command::new("bash").args(SHELL));
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let file = directory.path().join("pid");
+    let command = format!(
+        r#"run -- sh -c 'echo $$ > {}; echo rea''dy; read x; stat -f -c "of type %T" /dev/shm; echo "got $x"'"#,
+        file.display()
+    );
+    terminal.press("PS1='prom''pt> '\n");
+    terminal.expect("prompt> ");
     terminal.press(&format!("{SHMFS} {command}\n"));
     terminal.expect("ready");
     terminal.press("\x1a");
     terminal.expect("Stopped");
+    terminal.expect("prompt> ");
+    // The shell only knows that the front has stopped; a command that has not yet would read on.
+    let pid = std::fs::read_to_string(file).expect("the command's number");
+    wait_until_stopped(pid.trim());
     terminal.press("fg\n");
     terminal.expect("run --");
     terminal.press("this\n");
     terminal.expect("of type fuseblk");
     terminal.expect("got this");
+    terminal.expect("prompt> ");
     terminal.press("exit 3\n");
     assert_eq!(terminal.status(), Some(3));
+}
+
+#[test]
+fn control_z_is_nothing_where_nobody_could_continue_it() {
+    let script = "echo ready; read x; echo got $x";
+    let mut terminal = Terminal::start(Command::new(SHMFS).args(["run", "--", "sh", "-c", script]));
+    terminal.expect("ready");
+    terminal.press("\x1a");
+    terminal.press("this\n");
+    terminal.expect("got this");
+    assert_eq!(terminal.status(), Some(0));
+}
+
+#[test]
+fn a_stopped_job_ends_with_its_shell() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let file = directory.path().join("pid");
+    let mut terminal = Terminal::start(Command::new("bash").args(SHELL));
+    let command = format!(
+        "run -- sh -c 'echo $$ > {}; echo rea''dy; sleep 1000'",
+        file.display()
+    );
+    terminal.press(&format!("{SHMFS} {command}\n"));
+    terminal.expect("ready");
+    terminal.press("\x1a");
+    terminal.expect("Stopped");
+    let pid = std::fs::read_to_string(file).expect("the command's number");
+    wait_until_stopped(pid.trim());
+    terminal.child.kill().expect("kill");
+    let begin = Instant::now();
+    while std::path::Path::new("/proc").join(pid.trim()).exists() {
+        assert!(
+            begin.elapsed() < Duration::from_secs(20),
+            "the command is left"
+        );
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }

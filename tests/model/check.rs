@@ -4,10 +4,13 @@ use shmfs::errno::Errno;
 use shmfs::ops::{DirPosition, Statfs};
 use shmfs::types::{Attr, Timestamp};
 
+use crate::attributes::acl_name;
 use crate::contents::PAGE;
 use crate::generators::{Made, Which, Who};
-use crate::harness::{DOT, Harness, Stream, acl_name, caller};
-use crate::reference::{Id, Mark, Marks, What};
+use crate::harness::{Harness, caller};
+use crate::reference::{Id, What};
+use crate::streams::{DOT, Stream};
+use crate::times::{Mark, Marks};
 
 impl Harness {
     /// Everything that can be seen, and then once more the times, which looking moves.

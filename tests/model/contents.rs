@@ -7,7 +7,8 @@ use shmfs::ops::WriteFlags;
 
 use crate::acl::AclValue;
 use crate::generators::{Time, Which, Who};
-use crate::reference::{Id, Mark, Model, Node, What};
+use crate::reference::{Id, Model, Node, What};
+use crate::times::Mark;
 
 pub const PAGE: u64 = 4096;
 
@@ -320,7 +321,7 @@ impl Model {
             }
             _ => {}
         }
-        if !who.owns(node) {
+        if !who.owns(node.uid) {
             return Err(Errno::EPERM);
         }
         match which {

@@ -297,3 +297,26 @@ impl Time {
         }
     }
 }
+
+impl Who {
+    pub fn uid(self) -> u32 {
+        match self {
+            Who::Root => 0,
+            Who::Member => 1000,
+            Who::Stranger => 1001,
+        }
+    }
+
+    pub fn gid(self) -> u32 {
+        self.uid()
+    }
+
+    /// `in_group_or_capable`.
+    pub fn keeps_setgid(self, gid: u32) -> bool {
+        self == Who::Root || self.gid() == gid || (self == Who::Member && gid == 50)
+    }
+
+    pub fn owns(self, uid: u32) -> bool {
+        self == Who::Root || self.uid() == uid
+    }
+}

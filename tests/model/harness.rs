@@ -6,17 +6,15 @@ use std::sync::{Arc, Mutex};
 
 use shmfs::data::{DataFiles, KernelClock};
 use shmfs::errno::{Errno, Result};
-use shmfs::ops::{
-    Backing, Caller, Config, DataMode, DirPosition, Entry, Fs, Listing, NewNode, RenameMode,
-    SetAttr, SetTime,
-};
+use shmfs::ops::{Backing, Caller, Config, DataMode, DirPosition, Entry, Fs, NewNode, RenameMode};
 use shmfs::options::Atime;
 use shmfs::sys::credentials::Credentials;
 use shmfs::types::{Clock, Ino, Kind, Timestamp};
 
-use crate::contents::{Contents, PAGE, check_xattr_name};
-use crate::generators::{At, Made, Op, Pick, Time, Which, Who};
-use crate::reference::{Id, Mark, Model, ROOT, What, check_name};
+use crate::contents::{Contents, PAGE};
+use crate::generators::{At, Made, Op, Pick, Who};
+use crate::reference::{Id, Model, ROOT, What, check_name};
+use crate::streams::{DOT, Stream};
 
 /// What a run starts with.
 #[derive(Clone, Copy, Debug)]
@@ -29,7 +27,7 @@ pub struct Setup {
 const PAGES: u64 = 24;
 const INODES: u64 = 20;
 /// The kernel has refused to read beyond the largest offset.
-const HALF: u64 = u64::MAX >> 2;
+pub const HALF: u64 = u64::MAX >> 2;
 const DEVICE: u32 = 0x0102;
 
 /// The kernel's registrations, imitated.
@@ -58,22 +56,6 @@ impl Backing for Registry {
         );
     }
 }
-
-/// A directory stream, at the same place in both.
-#[derive(Clone, Debug)]
-pub struct Stream {
-    pub dir: Id,
-    pub position: DirPosition,
-    /// `.`, `..`, and then the names from the newest to the oldest: what comes next.
-    pub next: u64,
-}
-
-/// Where a stream begins in the model.
-pub const DOT: u64 = u64::MAX;
-/// Then.
-pub const DOTDOT: u64 = u64::MAX - 1;
-/// Then the newest name.
-pub const NAMES: u64 = u64::MAX - 2;
 
 /// Both sides.
 pub struct Harness {
@@ -165,7 +147,7 @@ impl Harness {
     }
 
     /// One of the objects that the kernel knows.
-    fn any(&self, pick: Pick) -> Id {
+    pub fn any(&self, pick: Pick) -> Id {
         let known: Vec<Id> = self.known().collect();
         known[pick.0 as usize % known.len()]
     }
@@ -179,7 +161,7 @@ impl Harness {
     }
 
     /// One of its directories, and now and then something else.
-    fn dir(&self, pick: Pick) -> Id {
+    pub fn dir(&self, pick: Pick) -> Id {
         if pick.0 > 250 {
             return self.any(pick);
         }
@@ -187,7 +169,7 @@ impl Harness {
         dirs[pick.0 as usize % dirs.len()]
     }
 
-    fn file(&self, pick: Pick) -> Id {
+    pub fn file(&self, pick: Pick) -> Id {
         let is_file = |id: &Id| matches!(self.model.node(*id).what, What::File(_));
         let files: Vec<Id> = self.known().filter(is_file).collect();
         if pick.0 > 250 || files.is_empty() {
@@ -413,123 +395,11 @@ impl Harness {
         }
     }
 
-    fn read_stream(&mut self, pick: Pick, count: usize, plus: bool) {
-        if self.streams.is_empty() {
-            return;
-        }
-        let which = pick.0 as usize % self.streams.len();
-        let mut stream = self.streams[which].clone();
-        self.read_dir(&mut stream, count, plus);
-        self.streams[which] = stream;
-    }
-
-    /// Reads up to `count` entries of a stream on both sides.
-    pub fn read_dir(&mut self, stream: &mut Stream, count: usize, plus: bool) {
-        let Stream {
-            dir,
-            position,
-            next,
-        } = stream.clone();
-        let mut ours = Vec::new();
-        let read = self.fs.readdir(
-            self.ino(dir),
-            position,
-            Listing {
-                plus,
-                noatime: false,
-            },
-            |entry| {
-                if ours.len() == count {
-                    return false;
-                }
-                stream.position = entry.next;
-                ours.push((
-                    entry.name.to_vec(),
-                    entry.ino,
-                    entry.type_bits,
-                    entry.entry.is_some(),
-                ));
-                true
-            },
-        );
-        if !self.model.is_dir(dir) {
-            return assert_eq!(read, Err(Errno::ENOTDIR));
-        }
-        assert_eq!(read, Ok(()));
-        self.touch_atime(dir);
-        let mut names = self.model.children(dir);
-        names.sort_by_key(|(_, name)| std::cmp::Reverse(name.seq));
-        let dots = [(b".".to_vec(), DOT), (b"..".to_vec(), DOTDOT)];
-        let theirs = dots
-            .into_iter()
-            .chain(names.into_iter().map(|(name, at)| (name, at.seq)));
-        let theirs: Vec<_> = theirs.filter(|&(_, seq)| seq <= next).take(count).collect();
-        assert_eq!(
-            ours.iter().map(|(name, ..)| name).collect::<Vec<_>>(),
-            theirs.iter().map(|(name, _)| name).collect::<Vec<_>>(),
-        );
-        if let Some(&(_, seq)) = theirs.last() {
-            stream.next = seq - 1;
-        }
-        for (name, ino, type_bits, plus_entry) in ours {
-            self.same_dirent(dir, &name, ino, type_bits);
-            assert_eq!(
-                plus_entry,
-                plus && ![&b"."[..], b".."].contains(&name.as_slice())
-            );
-        }
-        if plus {
-            self.count_lookups(dir, &theirs);
-        }
-    }
-
-    fn same_dirent(&self, dir: Id, name: &[u8], ino: Ino, type_bits: u32) {
-        let id = match name {
-            b"." => dir,
-            // The way up from a removed directory is nobody's business.
-            b".." if self.model.is_orphan(dir) => return,
-            b".." => self
-                .model
-                .dir_path(dir)
-                .map_or(ROOT, |path| self.parent(&path)),
-            name => self.model.find(dir, name).unwrap().unwrap(),
-        };
-        assert_eq!(ino, self.ino(id), "{name:?}");
-        assert_eq!(
-            type_bits,
-            self.fs.getattr(ino).unwrap().attr.mode & libc::S_IFMT
-        );
-    }
-
-    fn parent(&self, path: &[Vec<u8>]) -> Id {
+    /// The directory above.
+    pub fn parent(&self, path: &[Vec<u8>]) -> Id {
         match path.split_last() {
             Some((_, above)) if !above.is_empty() => self.model.names[above].id,
             _ => ROOT,
-        }
-    }
-
-    fn count_lookups(&mut self, dir: Id, entries: &[(Vec<u8>, u64)]) {
-        for (name, seq) in entries {
-            if *seq < NAMES {
-                let id = self.model.find(dir, name).unwrap().unwrap();
-                self.model.node_mut(id).lookups += 1;
-            }
-        }
-    }
-
-    /// A directory or symlink was read.
-    fn touch_atime(&mut self, id: Id) {
-        const DAY: i64 = 24 * 60 * 60;
-        let [atime, mtime, ctime] = self.model.node(id).times;
-        let policy = if self.setup.nodiratime && self.model.is_dir(id) {
-            Atime::Never
-        } else {
-            self.setup.atime
-        };
-        let stale =
-            atime <= mtime || atime <= ctime || self.began.sec.saturating_sub(atime.sec) >= DAY;
-        if policy == Atime::Strict || policy == Atime::Relative && stale {
-            self.model.marks_of(id).atime = Mark::Touched;
         }
     }
 
@@ -542,170 +412,6 @@ impl Harness {
         if fits {
             self.model.pages = pages.unwrap_or(self.model.pages);
             self.model.inodes = inodes.unwrap_or(self.model.inodes);
-        }
-    }
-
-    fn setattr(&mut self, who: Who, id: Id, set: SetAttr) -> Result<()> {
-        let entry = self.fs.setattr(&caller(who), self.ino(id), set)?;
-        assert_eq!(Ok(entry), self.fs.getattr(self.ino(id)));
-        Ok(())
-    }
-
-    fn apply_setattr(&mut self, op: &Op) {
-        let nothing = SetAttr::default();
-        let done = match *op {
-            Op::Chmod(who, pick, mode) => {
-                let id = self.any(pick);
-                self.model.chmod(id, mode);
-                self.setattr(
-                    who,
-                    id,
-                    SetAttr {
-                        mode: Some(mode),
-                        ..nothing
-                    },
-                )
-            }
-            Op::Chown(who, pick, uid, gid) => {
-                let id = self.any(pick);
-                self.model.chown(who, id, uid, gid);
-                self.setattr(
-                    who,
-                    id,
-                    SetAttr {
-                        uid,
-                        gid,
-                        ..nothing
-                    },
-                )
-            }
-            Op::KillPrivileges(who, pick) => {
-                let id = self.any(pick);
-                self.model.chown(who, id, None, None);
-                self.setattr(who, id, nothing)
-            }
-            // With nothing to set the kernel does not ask.
-            Op::Utimes(_, _, Time::Omit, Time::Omit) => Ok(()),
-            Op::Utimes(who, pick, atime, mtime) => {
-                let id = self.any(pick);
-                self.model.utimes(id, atime, mtime);
-                let (atime, mtime) = (set_time(atime), set_time(mtime));
-                self.setattr(
-                    who,
-                    id,
-                    SetAttr {
-                        atime,
-                        mtime,
-                        ..nothing
-                    },
-                )
-            }
-            _ => unreachable!(),
-        };
-        assert_eq!(done, Ok(()));
-    }
-
-    fn apply_xattr(&mut self, op: &Op) {
-        match op {
-            Op::SetXattr(who, pick, name, size, flags) => {
-                let (id, value) = (self.any(*pick), vec![b'v'; *size]);
-                let ours = self
-                    .fs
-                    .setxattr(&caller(*who), self.ino(id), name, &value, *flags);
-                assert_eq!(ours, self.model.set_xattr(id, name, value, *flags));
-            }
-            Op::RemoveXattr(who, pick, name) => {
-                let id = self.any(*pick);
-                let ours = self.fs.removexattr(&caller(*who), self.ino(id), name);
-                assert_eq!(ours, self.model.remove_xattr(id, name));
-                let gone = check_xattr_name(name).and(Err(Errno::ENODATA));
-                assert_eq!(self.fs.getxattr(self.ino(id), name), gone);
-            }
-            Op::SetAcl(who, pick, which, acl) => {
-                let id = self.any(*pick);
-                let ours = self.fs.setxattr(
-                    &caller(*who),
-                    self.ino(id),
-                    acl_name(*which),
-                    &acl.bytes(),
-                    0,
-                );
-                assert_eq!(ours, self.model.set_acl(*who, id, *which, acl));
-            }
-            Op::RemoveAcl(who, pick, which) => {
-                let id = self.any(*pick);
-                let ours = self
-                    .fs
-                    .removexattr(&caller(*who), self.ino(id), acl_name(*which));
-                let empty = crate::acl::AclValue::Empty;
-                assert_eq!(ours, self.model.set_acl(*who, id, *which, &empty));
-            }
-            _ => unreachable!(),
-        }
-    }
-
-    fn readlink(&mut self, id: Id) {
-        let ours = self.fs.readlink(self.ino(id));
-        match &self.model.node(id).what {
-            What::Symlink(target) => {
-                assert_eq!(ours.as_ref(), Ok(target));
-                self.touch_atime(id);
-            }
-            What::File(_) | What::Dir | What::Other(..) => assert_eq!(ours, Err(Errno::EINVAL)),
-        }
-    }
-
-    fn apply_data(&mut self, op: &Op) {
-        match *op {
-            Op::Truncate(who, pick, size, by_handle) => {
-                let id = self.file(pick);
-                let size_of = SetAttr {
-                    size: Some(size),
-                    by_handle,
-                    ..SetAttr::default()
-                };
-                let ours = self.setattr(who, id, size_of);
-                assert_eq!(ours, self.model.truncate(who, id, size, by_handle));
-            }
-            Op::Write(who, pick, offset, len, fill, flags) => {
-                let id = self.file(pick);
-                let ours =
-                    self.fs
-                        .write(&caller(who), self.ino(id), offset, &vec![fill; len], flags);
-                assert_eq!(ours, self.model.write(who, id, offset, len, fill, flags));
-            }
-            Op::Read(pick, offset, len) => {
-                let (id, offset, mut buffer) = (self.file(pick), offset & HALF, vec![0; len]);
-                let ours = self.fs.read(self.ino(id), offset, &mut buffer, false);
-                let ours = ours.map(|count| buffer[..count].to_vec());
-                assert_eq!(ours, self.model.read(id, offset, len));
-            }
-            Op::Fallocate(pick, mode, offset, len) => {
-                let id = self.file(pick);
-                let ours = self.fs.fallocate(self.ino(id), mode, offset, len);
-                assert_eq!(ours, self.model.fallocate(id, mode as i32, offset, len));
-            }
-            Op::Lseek(pick, offset, whence) => {
-                let id = self.file(pick);
-                let ours = self.fs.lseek(self.ino(id), offset, whence);
-                if !matches!(&self.model.node(id).what, What::File(contents) if contents.is_ambiguous())
-                {
-                    assert_eq!(ours, self.model.lseek(id, offset, whence));
-                }
-            }
-            Op::Copy(from, at, to, into, len) => {
-                let (from, to, at) = (self.file(from), self.file(to), at & HALF);
-                let ours = self
-                    .fs
-                    .copy_file_range((self.ino(from), at), (self.ino(to), into), len);
-                let theirs = match self.model.node(from).what {
-                    What::File(_) => self.model.copy((from, at), (to, into), len),
-                    What::Dir => Err(Errno::EISDIR),
-                    What::Symlink(_) | What::Other(..) => Err(Errno::EINVAL),
-                };
-                assert_eq!(ours, theirs);
-            }
-            _ => unreachable!("all others are carried out elsewhere"),
         }
     }
 
@@ -756,20 +462,5 @@ impl Harness {
                 self.fs.forget(ino, node.lookups);
             }
         }
-    }
-}
-
-fn set_time(time: Time) -> Option<SetTime> {
-    match time {
-        Time::Omit => None,
-        Time::Now => Some(SetTime::Now),
-        Time::At(..) => time.exact().map(SetTime::At),
-    }
-}
-
-pub fn acl_name(which: Which) -> &'static [u8] {
-    match which {
-        Which::Access => b"system.posix_acl_access",
-        Which::Default => b"system.posix_acl_default",
     }
 }

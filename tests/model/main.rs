@@ -6,11 +6,14 @@
 #![allow(unreachable_pub)]
 
 mod acl;
+mod attributes;
 mod check;
 mod contents;
 mod generators;
 mod harness;
 mod reference;
+mod streams;
+mod times;
 
 use proptest::prelude::*;
 use proptest::test_runner::{
@@ -20,7 +23,7 @@ use shmfs::options::Atime;
 
 use crate::harness::{Harness, Setup};
 
-const CASES: u32 = 200;
+const CASES: u32 = 150;
 const REGRESSIONS: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
     "/proptest-regressions/model.txt"

@@ -1,7 +1,6 @@
 //! The naive model: a map from paths to objects. Slow, and easy to see to be right.
 //!
-//! What can be counted is counted anew each time: links, inodes, pages. Times are marks: the harness knows when
-//! an operation began and ended, and a time that it touched must lie between.
+//! What can be counted is counted anew each time: links, inodes, pages.
 
 use std::collections::BTreeMap;
 
@@ -11,6 +10,7 @@ use shmfs::types::Timestamp;
 use crate::acl::List;
 use crate::contents::Contents;
 use crate::generators::{Made, Who};
+use crate::times::{Mark, Marks};
 
 /// An object.
 pub type Id = usize;
@@ -21,28 +21,6 @@ pub type Path = Vec<Vec<u8>>;
 
 /// `BOGO_INODE_SIZE`.
 const INODE: u64 = 1024;
-
-/// What an operation did to a time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Mark {
-    #[default]
-    Kept,
-    /// Stamped.
-    Touched,
-    /// Stamped or not: reading a regular file, whose access time is the host kernel's business.
-    Maybe,
-    Exact(Timestamp),
-}
-
-/// What an operation did to the times of an object.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Marks {
-    pub atime: Mark,
-    pub mtime: Mark,
-    pub ctime: Mark,
-    /// What was touched has one time.
-    pub together: bool,
-}
 
 /// What an object is.
 #[derive(Clone, Debug)]
@@ -121,21 +99,6 @@ impl Model {
         self.nodes
             .get_mut(&id)
             .expect("the harness picks objects that exist")
-    }
-
-    pub fn marks_of(&mut self, id: Id) -> &mut Marks {
-        self.marks.entry(id).or_default()
-    }
-
-    /// The contents changed.
-    pub fn touch_data(&mut self, id: Id) {
-        let marks = self.marks_of(id);
-        (marks.mtime, marks.ctime) = (Mark::Touched, Mark::Touched);
-    }
-
-    /// Anything changed.
-    pub fn touch_ctime(&mut self, id: Id) {
-        self.marks_of(id).ctime = Mark::Touched;
     }
 
     fn add_node(&mut self, what: What, mode: u32, (uid, gid): (u32, u32)) -> Id {
@@ -509,28 +472,5 @@ pub fn check_name(name: &[u8]) -> Result<()> {
         Err(Errno::ENAMETOOLONG)
     } else {
         Ok(())
-    }
-}
-
-impl Who {
-    pub fn uid(self) -> u32 {
-        match self {
-            Who::Root => 0,
-            Who::Member => 1000,
-            Who::Stranger => 1001,
-        }
-    }
-
-    pub fn gid(self) -> u32 {
-        self.uid()
-    }
-
-    /// `in_group_or_capable`.
-    pub fn keeps_setgid(self, gid: u32) -> bool {
-        self == Who::Root || self.gid() == gid || (self == Who::Member && gid == 50)
-    }
-
-    pub fn owns(self, node: &Node) -> bool {
-        self == Who::Root || self.uid() == node.uid
     }
 }

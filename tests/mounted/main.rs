@@ -5,6 +5,8 @@
 //! namespace. Each trial is a process of its own in a directory of its own; all
 //! mounts are in private namespaces that end with the run.
 
+#![allow(unreachable_pub)] // nothing of a test is for others
+
 mod acl;
 mod cases;
 mod concurrency;

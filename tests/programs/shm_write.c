@@ -39,7 +39,7 @@ int main(int argc, char **argv)
 	must(fchmod(fd, 0600));
 	must(fstat(fd, &st));
 	want((st.st_mode & 07777) == 0600);
-	if (getenv("SITE_ROOT")) {
+	if (getenv("SITE_ALL_USERS")) {
 		must(fchown(fd, 1, 2));
 		must(fstat(fd, &st));
 		want(st.st_uid == 1 && st.st_gid == 2);
