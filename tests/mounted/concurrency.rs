@@ -178,7 +178,7 @@ fn storm(c: &Ctx<'_>, become_someone: impl Fn(usize)) {
     let m = c.mount("size=64m,nr_inodes=2000,mode=777");
     let before = free(&m);
     let seed = crate::rng::seed();
-    println!("concurrency: SHMFS_SEED={seed}");
+    crate::proc::say(&format!("concurrency: SHMFS_SEED={seed}"));
     at_once(|n| {
         become_someone(n);
         sys::umask(0);
