@@ -12,8 +12,8 @@ use std::time::Duration;
 use shmfs::data::{DataFiles, KernelClock};
 use shmfs::errno::{Errno, Result};
 use shmfs::ops::{
-    Backing, Caller, Config, DataMode, DirPosition, Entry, Fs, Listing, NewNode, RenameMode,
-    SetAttr, WriteFlags,
+    Backing, Caller, Config, CreateFlags, DataMode, DirPosition, Entry, Fs, Listing, NewNode,
+    RenameMode, SetAttr, WriteFlags,
 };
 use shmfs::options::Atime;
 use shmfs::sys::credentials::Credentials;
@@ -141,10 +141,16 @@ impl Kernel<'_> {
 
     fn create(&mut self, dir: Ino, name: &[u8]) {
         let exclusive = self.random.below(2) == 0;
-        match self
-            .fs
-            .create(&root_caller(), dir, name, node(Kind::Regular), exclusive)
-        {
+        match self.fs.create(
+            &root_caller(),
+            dir,
+            name,
+            node(Kind::Regular),
+            CreateFlags {
+                exclusive,
+                writable: true,
+            },
+        ) {
             Ok((entry, opened)) => {
                 self.opens.push((entry.attr.ino, opened.backing));
                 self.found(Ok(entry));

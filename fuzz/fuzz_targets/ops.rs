@@ -11,7 +11,7 @@ use libfuzzer_sys::fuzz_target;
 use shmfs::data::{DataFiles, KernelClock};
 use shmfs::errno::Result;
 use shmfs::ops::{
-    Caller, Config, DataMode, DirPosition, Entry, Fs, Listing, NewNode, RenameMode, SetAttr,
+    Caller, Config, CreateFlags, DataMode, DirPosition, Entry, Fs, Listing, NewNode, RenameMode, SetAttr,
     SetTime, WriteFlags,
 };
 use shmfs::options::Atime;
@@ -186,7 +186,11 @@ impl Kernel {
             Op::Create(at, mode, umask, exclusive) => {
                 let (dir, name) = self.place(at);
                 let node = node(Kind::Regular, *mode, *umask);
-                let created = self.fs.create(&caller, dir, name, node, *exclusive);
+                let flags = CreateFlags {
+                    exclusive: *exclusive,
+                    writable: *umask & 1 == 0,
+                };
+                let created = self.fs.create(&caller, dir, name, node, flags);
                 created.map(|(entry, _)| {
                     self.known.entry(entry.attr.ino).or_default().1 += 1;
                     entry

@@ -192,6 +192,11 @@ fn timespec(time: Option<Timestamp>) -> rustix::fs::Timespec {
     }
 }
 
+/// Size and times of an open data file.
+pub fn stat(file: impl AsFd) -> Result<DataStat> {
+    Ok(rustix::fs::fstat(file)?.into())
+}
+
 /// Reads into the whole of `buffer` from `offset`; returns how much there was.
 pub fn read(file: impl AsFd, buffer: &mut [u8], offset: u64) -> Result<usize> {
     let mut done = 0;

@@ -8,9 +8,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use fuser::{
-    BsdFileFlags, CopyFileRangeFlags, FileAttr, FileHandle, Filesystem, FopenFlags, Generation,
-    INodeNo, InitFlags, IoctlFlags, KernelConfig, LockOwner, Notifier, OpenAccMode, OpenFlags,
-    PollEvents, PollFlags, PollNotifier, RenameFlags, ReplyAttr, ReplyCreate, ReplyData,
+    BsdFileFlags, CopyFileRangeFlags, FileAttr, FileHandle, FileType, Filesystem, FopenFlags,
+    Generation, INodeNo, InitFlags, IoctlFlags, KernelConfig, LockOwner, Notifier, OpenAccMode,
+    OpenFlags, PollEvents, PollFlags, PollNotifier, RenameFlags, ReplyAttr, ReplyCreate, ReplyData,
     ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyLseek, ReplyOpen,
     ReplyPoll, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow,
 };
@@ -19,9 +19,13 @@ use super::convert::{errno, file_type, kind_of, rename_mode, set_time};
 use super::nodes::{Node, Nodes};
 use super::passthrough::{reply_create, reply_open};
 use super::session::{MAX_WRITE, request_capabilities};
+use super::views::{self, Opener, Signpost, Target};
 use crate::data::PAGE_SIZE;
 use crate::errno::{Errno, Result};
-use crate::ops::{Caller, DirPosition, Entry, Fs, Listing, NAME_MAX, NewNode, SetAttr, WriteFlags};
+use crate::ops::{
+    Caller, CreateFlags, Dir, DirPosition, Entry, Fs, Listing, NAME_MAX, NewNode, SetAttr, ViewId,
+    WriteFlags,
+};
 use crate::types::Kind;
 
 /// What the kernel learns stays true until it changes it itself.
@@ -37,6 +41,7 @@ pub(super) struct Adapter {
     pub(super) nodes: Arc<Nodes>,
     pub(super) notifier: Arc<OnceLock<Notifier>>,
     pub(super) passthrough: bool,
+    pub(super) opener: Opener,
 }
 
 thread_local! {
@@ -58,8 +63,9 @@ fn caller(request: &Request) -> Caller {
     Caller::new(request.uid(), request.gid(), request.pid())
 }
 
-fn attr_ttl(entry: &Entry) -> Duration {
-    if entry.lasting {
+/// How long attributes last: not at all where another directory can change them unseen.
+fn attr_ttl(fs: &Fs, entry: &Entry) -> Duration {
+    if entry.lasting && !fs.has_open_views() {
         FOR_EVER
     } else {
         Duration::ZERO
@@ -67,15 +73,95 @@ fn attr_ttl(entry: &Entry) -> Duration {
 }
 
 impl Adapter {
-    fn reply_entry(&self, reply: ReplyEntry, result: Result<Entry>) {
+    /// How long names last.
+    fn entry_ttl(&self) -> Duration {
+        if self.fs.has_open_views() {
+            Duration::ZERO
+        } else {
+            FOR_EVER
+        }
+    }
+
+    /// Sends what was found or made in a directory that is seen in `view`.
+    fn reply_entry(&self, reply: ReplyEntry, view: Option<ViewId>, result: Result<Entry>) {
         reply!(reply, result, entry => {
-            let (attr, generation) = self.nodes.attr(&entry.attr);
-            reply.entry_with_ttls(&attr_ttl(&entry), &FOR_EVER, &attr, generation);
+            let (attr, generation) = self.nodes.attr_in(view, &entry.attr);
+            self.nodes.enter(view, &entry.attr, attr.ino);
+            reply.entry_with_ttls(&attr_ttl(&self.fs, &entry), &self.entry_ttl(), &attr, generation);
         });
     }
 
-    fn reply_attr(&self, reply: ReplyAttr, result: Result<Entry>) {
-        reply!(reply, result, entry => reply.attr(&attr_ttl(&entry), &self.nodes.attr(&entry.attr).0));
+    fn reply_attr(&self, reply: ReplyAttr, id: INodeNo, result: Result<Entry>) {
+        reply!(reply, result, entry => {
+            let attr = FileAttr { ino: id, ..self.nodes.attr(&entry.attr).0 };
+            reply.attr(&attr_ttl(&self.fs, &entry), &attr);
+        });
+    }
+
+    /// On the way to the views.
+    fn lookup_special(&self, node: Node, name: &[u8], reply: ReplyEntry) {
+        let to = match (node, name) {
+            (Node::Way | Node::Views, b".") => node,
+            (Node::Way, b"..") => {
+                return self.reply_entry(reply, None, self.fs.lookup(self.nodes.root(), b"."));
+            }
+            (Node::Views, b"..") => Node::Way,
+            (Node::Way, name) if views::is_views(name) => Node::Views,
+            (Node::Views, key) => {
+                let notifier = self.notifier.get();
+                let opened = self.opener.open(&self.fs, &self.nodes, notifier, key);
+                let view = opened.ok().and_then(|dir| dir.view);
+                let found = opened.and_then(|dir| self.fs.lookup(dir, b"."));
+                return self.reply_entry(reply, view, found);
+            }
+            (Node::Anteroom | Node::Way | Node::Inode(_), _) => {
+                return reply.error(errno(Errno::ENOENT));
+            }
+        };
+        reply.entry(&FOR_EVER, &self.nodes.special(to), Generation(1));
+    }
+
+    /// Adds an entry with attributes; a view stays closed until somebody looks it up.
+    fn add_signpost(&self, reply: &mut ReplyDirectoryPlus, entry: &Signpost) -> bool {
+        let name = OsStr::from_bytes(&entry.name);
+        let zero = Duration::ZERO;
+        match entry.to {
+            Target::Dot(node) | Target::Special(node) => {
+                let attr = self.nodes.special(node);
+                !reply.add(attr.ino, entry.next, name, &zero, &attr, Generation(1))
+            }
+            Target::View(view) => {
+                let root = self.nodes.root();
+                let Ok(found) = self.fs.lookup(root, b".") else {
+                    return false;
+                };
+                let (attr, generation) = self.nodes.attr_in(Some(view), &found.attr);
+                if reply.add(attr.ino, entry.next, name, &zero, &attr, generation) {
+                    self.fs.forget(root, 1);
+                    return false;
+                }
+                self.nodes.enter(Some(view), &found.attr, attr.ino);
+                true
+            }
+        }
+    }
+
+    fn lookup_in(&self, dir: Dir, name: &[u8], reply: ReplyEntry) {
+        let view = dir.view;
+        if self.nodes.is_way(dir, name) {
+            return reply.entry(&FOR_EVER, &self.nodes.special(Node::Way), Generation(1));
+        }
+        if name == b".." && dir.ino == self.nodes.root() {
+            // The way up from the tree's root leads out of the tree, from a view's to the other views.
+            return match view {
+                None => self.lookup_in_anteroom(b"..", reply),
+                Some(_) => self.lookup_special(Node::Views, b".", reply),
+            };
+        }
+        match self.fs.lookup(dir, name) {
+            Err(Errno::ENOENT) => self.reply_absent(reply),
+            result => self.reply_entry(reply, view, result),
+        }
     }
 
     /// In the anteroom there is one name to find, and itself.
@@ -83,7 +169,7 @@ impl Adapter {
         match name {
             b"." | b".." => reply.entry(&FOR_EVER, &self.nodes.anteroom(), Generation(0)),
             name if self.nodes.is_entrance(name) => {
-                self.reply_entry(reply, self.fs.lookup(self.nodes.root(), b"."));
+                self.reply_entry(reply, None, self.fs.lookup(self.nodes.root(), b"."));
             }
             _ => reply.error(errno(Errno::ENOENT)),
         }
@@ -95,7 +181,7 @@ impl Adapter {
             ino: INodeNo(0),
             ..self.nodes.anteroom()
         };
-        reply.entry_with_ttls(&Duration::ZERO, &FOR_EVER, &nothing, Generation(0));
+        reply.entry_with_ttls(&Duration::ZERO, &self.entry_ttl(), &nothing, Generation(0));
     }
 
     /// Makes the kernel ask for attributes again: those that it has for ever are true no more.
@@ -155,29 +241,26 @@ impl Filesystem for Adapter {
     }
 
     fn lookup(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        let name = name.as_bytes();
         match self.nodes.node(parent) {
-            Node::Anteroom => self.lookup_in_anteroom(name.as_bytes(), reply),
-            // The way up from the tree's root leads out of the tree.
-            Node::Inode(ino) if name == ".." && ino == self.nodes.root() => {
-                self.lookup_in_anteroom(b"..", reply);
-            }
-            Node::Inode(ino) => match self.fs.lookup(ino, name.as_bytes()) {
-                Err(Errno::ENOENT) => self.reply_absent(reply),
-                result => self.reply_entry(reply, result),
-            },
+            Node::Anteroom => self.lookup_in_anteroom(name, reply),
+            node @ (Node::Way | Node::Views) => self.lookup_special(node, name, reply),
+            Node::Inode(dir) => self.lookup_in(dir, name, reply),
         }
     }
 
     fn forget(&self, _: &Request, id: INodeNo, count: u64) {
-        if let Node::Inode(ino) = self.nodes.node(id) {
+        if let Some(ino) = self.nodes.forget(id, count) {
             self.fs.forget(ino, count);
         }
     }
 
     fn getattr(&self, _: &Request, id: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
         match self.nodes.node(id) {
-            Node::Anteroom => reply.attr(&FOR_EVER, &self.nodes.anteroom()),
-            Node::Inode(ino) => self.reply_attr(reply, self.fs.getattr(ino)),
+            node @ (Node::Anteroom | Node::Way | Node::Views) => {
+                reply.attr(&FOR_EVER, &self.nodes.special(node));
+            }
+            Node::Inode(dir) => self.reply_attr(reply, id, self.fs.getattr(dir)),
         }
     }
 
@@ -215,7 +298,7 @@ impl Filesystem for Adapter {
         };
         let caller = caller(request);
         if size.is_none() {
-            return self.reply_attr(reply, self.fs.setattr(&caller, ino, set));
+            return self.reply_attr(reply, id, self.fs.setattr(&caller, ino, set));
         }
         let freed = self
             .fs
@@ -224,7 +307,7 @@ impl Filesystem for Adapter {
         let (fs, nodes) = (Arc::clone(&self.fs), Arc::clone(&self.nodes));
         run_beside(freed, move || {
             reply!(reply, fs.setattr(&caller, ino, set), entry => {
-                reply.attr(&attr_ttl(&entry), &nodes.attr(&entry.attr).0);
+                reply.attr(&attr_ttl(&fs, &entry), &nodes.attr(&entry.attr).0);
             });
         });
     }
@@ -244,7 +327,7 @@ impl Filesystem for Adapter {
         rdev: u32,
         reply: ReplyEntry,
     ) {
-        let made = self.nodes.inode(parent).and_then(|dir| {
+        let made = self.nodes.dir(parent).and_then(|dir| {
             let node = NewNode {
                 kind: kind_of(mode, rdev)?,
                 mode: mode & 0o7777,
@@ -252,7 +335,7 @@ impl Filesystem for Adapter {
             };
             self.fs.mknod(&caller(request), dir, name.as_bytes(), node)
         });
-        self.reply_entry(reply, made);
+        self.reply_entry(reply, self.nodes.view(parent), made);
     }
 
     fn mkdir(
@@ -264,7 +347,7 @@ impl Filesystem for Adapter {
         umask: u32,
         reply: ReplyEntry,
     ) {
-        let made = self.nodes.inode(parent).and_then(|dir| {
+        let made = self.nodes.dir(parent).and_then(|dir| {
             let node = NewNode {
                 kind: Kind::Directory,
                 mode: mode & 0o7777,
@@ -272,7 +355,7 @@ impl Filesystem for Adapter {
             };
             self.fs.mknod(&caller(request), dir, name.as_bytes(), node)
         });
-        self.reply_entry(reply, made);
+        self.reply_entry(reply, self.nodes.view(parent), made);
     }
 
     fn symlink(
@@ -284,22 +367,22 @@ impl Filesystem for Adapter {
         reply: ReplyEntry,
     ) {
         let target = target.as_os_str().as_bytes();
-        let made = self.nodes.inode(parent);
+        let made = self.nodes.dir(parent);
         let made = made.and_then(|dir| {
             self.fs
                 .symlink(&caller(request), dir, name.as_bytes(), target)
         });
-        self.reply_entry(reply, made);
+        self.reply_entry(reply, self.nodes.view(parent), made);
     }
 
     fn unlink(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        let dir = self.nodes.inode(parent);
+        let dir = self.nodes.dir(parent);
         let gone = dir.and_then(|dir| self.fs.unlink(&caller(request), dir, name.as_bytes()));
         reply!(reply, gone, () => reply.ok());
     }
 
     fn rmdir(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        let dir = self.nodes.inode(parent);
+        let dir = self.nodes.dir(parent);
         let gone = dir.and_then(|dir| self.fs.rmdir(&caller(request), dir, name.as_bytes()));
         reply!(reply, gone, () => reply.ok());
     }
@@ -314,8 +397,8 @@ impl Filesystem for Adapter {
         flags: RenameFlags,
         reply: ReplyEmpty,
     ) {
-        let renamed = self.nodes.inode(parent).and_then(|dir| {
-            let to = (self.nodes.inode(new_parent)?, new_name.as_bytes());
+        let renamed = self.nodes.dir(parent).and_then(|dir| {
+            let to = (self.nodes.dir(new_parent)?, new_name.as_bytes());
             self.fs.rename(
                 &caller(request),
                 (dir, name.as_bytes()),
@@ -328,11 +411,9 @@ impl Filesystem for Adapter {
 
     fn link(&self, _: &Request, id: INodeNo, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         let linked = self.nodes.inode(id);
-        let linked = linked.and_then(|ino| {
-            self.fs
-                .link(ino, self.nodes.inode(parent)?, name.as_bytes())
-        });
-        self.reply_entry(reply, linked);
+        let linked =
+            linked.and_then(|ino| self.fs.link(ino, self.nodes.dir(parent)?, name.as_bytes()));
+        self.reply_entry(reply, self.nodes.view(parent), linked);
     }
 
     fn create(
@@ -345,25 +426,24 @@ impl Filesystem for Adapter {
         flags: i32,
         reply: ReplyCreate,
     ) {
-        let created = self.nodes.inode(parent).and_then(|dir| {
+        let created = self.nodes.dir(parent).and_then(|dir| {
             let node = NewNode {
                 kind: Kind::Regular,
                 mode: mode & 0o7777,
                 umask,
             };
-            self.fs.create(
-                &caller(request),
-                dir,
-                name.as_bytes(),
-                node,
-                flags & libc::O_EXCL != 0,
-            )
+            let (caller, name) = (caller(request), name.as_bytes());
+            if self.fs.has_open_views() {
+                return self.fs.create_or_open(&caller, (dir, name), &node, flags);
+            }
+            let flags = CreateFlags::of(flags);
+            self.fs.create(&caller, dir, name, node, flags)
         });
         reply!(reply, created, (entry, opened) => {
             // Its attributes last for the time being: as long as it is empty no mapping can change it, and
             // what makes it longer is a request.
             let (attr, generation) = self.nodes.attr(&entry.attr);
-            reply_create(reply, &attr, generation, opened);
+            reply_create(reply, &self.entry_ttl(), &attr, generation, opened);
         });
     }
 
@@ -391,7 +471,7 @@ impl Filesystem for Adapter {
         _: bool,
         reply: ReplyEmpty,
     ) {
-        if let Node::Inode(ino) = self.nodes.node(id) {
+        if let Ok(ino) = self.nodes.inode(id) {
             self.fs.release(ino);
         }
         reply.ok();
@@ -509,13 +589,24 @@ impl Filesystem for Adapter {
         offset: u64,
         mut reply: ReplyDirectory,
     ) {
-        let Ok(ino) = self.nodes.inode(id) else {
+        let Ok(dir) = self.nodes.dir(id) else {
+            for entry in views::entries(&self.nodes, self.nodes.node(id), offset) {
+                let id = match entry.to {
+                    Target::Dot(node) | Target::Special(node) => self.nodes.special(node).ino,
+                    Target::View(view) => self.nodes.id_in(Some(view), self.nodes.root(), true),
+                };
+                let name = OsStr::from_bytes(&entry.name);
+                if reply.add(id, entry.next, FileType::Directory, name) {
+                    break;
+                }
+            }
             return reply.ok();
         };
         let listed = self
             .fs
-            .readdir(ino, DirPosition(offset), listing(handle, false), |entry| {
-                let id = self.nodes.id(entry.ino);
+            .readdir(dir, DirPosition(offset), listing(handle, false), |entry| {
+                let is_dir = entry.type_bits == libc::S_IFDIR;
+                let id = self.nodes.id_in(dir.view, entry.ino, is_dir);
                 !reply.add(
                     id,
                     entry.next.0,
@@ -534,16 +625,21 @@ impl Filesystem for Adapter {
         offset: u64,
         mut reply: ReplyDirectoryPlus,
     ) {
-        let Ok(ino) = self.nodes.inode(id) else {
+        let Ok(dir) = self.nodes.dir(id) else {
+            for entry in views::entries(&self.nodes, self.nodes.node(id), offset) {
+                if !self.add_signpost(&mut reply, &entry) {
+                    break;
+                }
+            }
             return reply.ok();
         };
         let listed = self
             .fs
-            .readdir(ino, DirPosition(offset), listing(handle, true), |entry| {
+            .readdir(dir, DirPosition(offset), listing(handle, true), |entry| {
                 let name = OsStr::from_bytes(entry.name);
                 let Some(full) = &entry.entry else {
                     let dot = FileAttr {
-                        ino: self.nodes.id(entry.ino),
+                        ino: self.nodes.id_in(dir.view, entry.ino, true),
                         ..self.nodes.anteroom()
                     };
                     return !reply.add(
@@ -555,16 +651,20 @@ impl Filesystem for Adapter {
                         Generation(0),
                     );
                 };
-                let (attr, generation) = self.nodes.attr(&full.attr);
+                let (attr, generation) = self.nodes.attr_in(dir.view, &full.attr);
                 // One lifetime for name and attributes: a name costs a LOOKUP where attributes may change unseen.
-                !reply.add(
+                let full_up = reply.add(
                     attr.ino,
                     entry.next.0,
                     name,
-                    &attr_ttl(full),
+                    &attr_ttl(&self.fs, full),
                     &attr,
                     generation,
-                )
+                );
+                if !full_up {
+                    self.nodes.enter(dir.view, &full.attr, attr.ino);
+                }
+                !full_up
             });
         reply!(reply, listed, () => reply.ok());
     }
@@ -656,8 +756,8 @@ impl Filesystem for Adapter {
 
     fn getxattr(&self, _: &Request, id: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
         let value = match self.nodes.node(id) {
-            Node::Anteroom => Err(Errno::ENODATA),
-            Node::Inode(ino) => self.fs.getxattr(ino, name.as_bytes()),
+            Node::Anteroom | Node::Way | Node::Views => Err(Errno::ENODATA),
+            Node::Inode(dir) => self.fs.getxattr(dir.ino, name.as_bytes()),
         };
         reply_xattr(reply, value, size);
     }

@@ -2,10 +2,10 @@
 
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
+use std::time::Duration;
 
 use fuser::{FileAttr, FileHandle, FopenFlags, Generation, ReplyCreate, ReplyOpen};
 
-use super::adapter::FOR_EVER;
 use crate::errno::Result;
 use crate::ops::{Backing, Opened};
 use crate::sys::fuse_device::{backing_close, backing_open};
@@ -68,17 +68,18 @@ pub(super) fn reply_open(reply: ReplyOpen, opened: Opened) {
 
 pub(super) fn reply_create(
     reply: ReplyCreate,
-    attr_ttl: &FileAttr,
+    ttl: &Duration,
+    attr: &FileAttr,
     generation: Generation,
     opened: Opened,
 ) {
     let flags = open_flags(opened);
     let Some(id) = opened.backing else {
-        return reply.created(&FOR_EVER, attr_ttl, generation, HANDLE, flags);
+        return reply.created(ttl, attr, generation, HANDLE, flags);
     };
     // SAFETY: as in `reply_open`.
     #[allow(unsafe_code)]
     let backing = unsafe { reply.wrap_backing(id) };
-    reply.created_passthrough(&FOR_EVER, attr_ttl, generation, HANDLE, flags, &backing);
+    reply.created_passthrough(ttl, attr, generation, HANDLE, flags, &backing);
     backing.into_raw();
 }

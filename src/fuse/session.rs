@@ -11,11 +11,12 @@ use parking_lot::Mutex;
 use super::adapter::Adapter;
 use super::nodes::{Layout, Nodes};
 use super::passthrough::Registry;
+use super::views::{self, Opener};
 use crate::data::{DataFiles, KernelClock, PAGE_SIZE};
 use crate::error::{Error, ExitCode, Result};
 use crate::ops::{Config, DataMode, Fs};
 use crate::options::{Limits, Options, Passthrough};
-use crate::types::Ino;
+use crate::types::{Ino, Names};
 
 /// Bytes in one write request: beyond, larger requests gain little, and each thread has a buffer.
 pub(super) const MAX_WRITE: u32 = 1 << 20;
@@ -76,16 +77,26 @@ impl Service {
         let root = fs
             .getattr(fs.root())
             .map_err(|errno| Error::system("cannot make the root", errno))?;
-        let nodes = Arc::new(Nodes::new(layout, &root.attr)?);
+        let namings = views::chosen(options);
+        let keys = namings.iter().map(|naming| naming.key()).collect();
+        let nodes = Arc::new(Nodes::new(layout, &root.attr, keys)?);
         let notifier = Arc::new(OnceLock::new());
+        views::install(&fs, &nodes, &notifier, namings)?;
         let adapter = Adapter {
             fs: Arc::clone(&fs),
             nodes: Arc::clone(&nodes),
             notifier: Arc::clone(&notifier),
             passthrough: options.passthrough != Passthrough::Off,
+            opener: Opener {
+                device: Arc::clone(&device),
+            },
         };
         let session = new_session(adapter, &device)?;
         let _ = notifier.set(session.notifier());
+        let opener = Opener {
+            device: Arc::clone(&device),
+        };
+        opener.prepare(&fs, &nodes)?;
         fs.set_data_mode(choose_mode(&fs, &device, options.passthrough)?);
         let thread = std::thread::Builder::new()
             .name("shmfs-session".into())

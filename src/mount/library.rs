@@ -77,7 +77,7 @@ impl Mount {
         let Some(live) = self.live.take() else {
             return Ok(());
         };
-        let failure = match live.identity.unmount(false) {
+        let failure = match live.unmount(false) {
             Ok(Unmounted::Done) => return wait(live),
             Ok(Unmounted::Busy) => Error::path("unmount", &self.path, rustix::io::Errno::BUSY),
             Ok(Unmounted::Covered) => {

@@ -10,6 +10,8 @@ use rustix::io::Errno;
 use rustix::mount::{UnmountFlags, unmount};
 
 use super::place::Place;
+use super::serve::detach;
+use super::views::{self, Bindings};
 use super::{attach, detached, fusermount, table};
 use crate::error::{Error, ExitCode, Result};
 use crate::fuse::{Layout, Service};
@@ -23,13 +25,15 @@ pub(crate) struct Live {
     pub(crate) service: Service,
     /// What is mounted.
     pub(crate) identity: Identity,
+    /// Views that are bound elsewhere.
+    pub(crate) views: Vec<Identity>,
 }
 
 impl Live {
     /// Mounts on `place`, in the way that the caller's privileges allow.
     pub(crate) fn mount(options: &Options, source: &OsStr, place: &Place) -> Result<Live> {
         match sys::mount::may_mount() {
-            Ok(()) => Live::by_kernel(options, source, place),
+            Ok(()) => Live::by_kernel(options, source, place, &Bindings::resolve(options)?),
             Err(Errno::PERM) => Live::by_fusermount(options, source, place),
             Err(error) => Err(Error::system("cannot mount by fsopen(2)", error)
                 .hint("Linux 5.2 or later is needed, and a sandbox that lets fsopen through.")),
@@ -37,7 +41,12 @@ impl Live {
     }
 
     /// Mounts with the privileges of the caller.
-    pub(crate) fn by_kernel(options: &Options, source: &OsStr, place: &Place) -> Result<Live> {
+    pub(crate) fn by_kernel(
+        options: &Options,
+        source: &OsStr,
+        place: &Place,
+        bindings: &Bindings,
+    ) -> Result<Live> {
         let connection = attach::connect(options, source)?;
         let data = detached::make(options);
         let service = Service::start(connection.device, data, options, Layout::Anteroom)?;
@@ -51,7 +60,13 @@ impl Live {
         if !service.passthrough() {
             lift_dirty_limit(&identity.device);
         }
-        Ok(Live { service, identity })
+        let bound = bindings.bind(tree.as_fd());
+        let views = bound.inspect_err(|_| detach(&identity))?;
+        Ok(Live {
+            service,
+            identity,
+            views,
+        })
     }
 
     /// Mounts with the help of fusermount3.
@@ -59,12 +74,24 @@ impl Live {
         if options.suid || options.dev {
             tracing::warn!("only root can mount with suid or dev: they are left out");
         }
+        views::check_unbound(options, place.path())?;
         let data = detached::make(options);
         let device = fusermount::mount(options, source, place.path())?;
         let identity = Identity::on_top_of(place.path())?;
         let service = Service::start(device, data, options, Layout::Direct)
             .inspect_err(|_| drop(fusermount::unmount(place.path(), true)))?;
-        Ok(Live { service, identity })
+        let views = Vec::new();
+        Ok(Live {
+            service,
+            identity,
+            views,
+        })
+    }
+
+    /// Unmounts, the views at other places first: those only disappear.
+    pub(crate) fn unmount(&self, lazy: bool) -> Result<Unmounted> {
+        self.views.iter().for_each(detach);
+        self.identity.unmount(lazy)
     }
 }
 
@@ -88,7 +115,7 @@ pub(crate) enum Unmounted {
 }
 
 impl Identity {
-    fn of(mount: impl AsFd, path: &Path) -> Result<Identity> {
+    pub(super) fn of(mount: impl AsFd, path: &Path) -> Result<Identity> {
         let find = || -> io::Result<Option<table::Entry>> { table::by_id(table::mount_id(mount)?) };
         let entry = find().map_err(|error| Error::path("find the mount on", path, error))?;
         let entry = entry.ok_or_else(|| lost(path))?;

@@ -11,6 +11,7 @@ pub(crate) mod place;
 pub(crate) mod serve;
 pub mod table;
 mod umount;
+pub(crate) mod views;
 
 pub use self::daemon::{MountArgs, mount};
 pub use self::library::{Builder, Mount};

@@ -115,7 +115,7 @@ fn watch(live: &Arc<Live>) -> Result<OwnedFd> {
 
 /// Unmounts; a busy mount only disappears.
 fn end(live: &Live) {
-    match live.identity.unmount(false) {
+    match live.unmount(false) {
         Ok(Unmounted::Done) => {}
         Ok(Unmounted::Busy) => {
             tracing::warn!(

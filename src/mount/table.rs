@@ -20,6 +20,8 @@ pub struct Entry {
     pub id: u64,
     /// The file system's device number, `major:minor`.
     pub device: String,
+    /// The directory of the file system that it shows.
+    pub root: PathBuf,
     /// Where it is.
     pub mount_point: PathBuf,
     /// Its type, with a subtype behind a dot.
@@ -32,6 +34,15 @@ impl Entry {
     /// Whether it is one of ours.
     pub fn is_shmfs(&self) -> bool {
         self.kind == TYPE
+    }
+
+    /// Whether it is a view that is bound somewhere.
+    pub fn is_view(&self) -> bool {
+        let mut above = self.root.ancestors().skip(1);
+        self.is_shmfs()
+            && above
+                .next()
+                .is_some_and(|views| views.ends_with(".shmfs/views"))
     }
 }
 
@@ -80,6 +91,7 @@ fn parse_line(line: &[u8]) -> Option<Entry> {
     Some(Entry {
         id: std::str::from_utf8(fields.first()?).ok()?.parse().ok()?,
         device: String::from_utf8(text(2)?).ok()?,
+        root: PathBuf::from(OsString::from_vec(text(3)?)),
         mount_point: PathBuf::from(OsString::from_vec(text(4)?)),
         kind: text(separator + 1)?,
         source: OsString::from_vec(text(separator + 2)?),
@@ -123,6 +135,14 @@ mod tests {
         assert_eq!(entry.mount_point, Path::new("/mnt 2"));
         assert_eq!(entry.source, "my\\src");
         assert!(entry.is_shmfs());
+    }
+
+    #[test]
+    fn a_view_is_known_by_what_it_shows() {
+        let views = b"36 35 0:98 /tree-1/.shmfs/views/netbsd /v rw - fuse.shmfs s rw";
+        assert!(parse_line(views).unwrap().is_view());
+        let tree = b"36 35 0:98 /tree-1 /v rw - fuse.shmfs s rw";
+        assert!(!parse_line(tree).unwrap().is_view());
     }
 
     #[test]

@@ -44,6 +44,7 @@ pub fn umount(arguments: &UmountArgs) -> Result<()> {
     } else {
         take_away(&entry, arguments.lazy)?;
     }
+    take_views_away(&entry, arguments.lazy || arguments.force)?;
     match daemon {
         Ok(daemon) if !arguments.lazy => wait(&daemon, &entry),
         Ok(_) | Err(_) => Ok(()),
@@ -68,6 +69,19 @@ fn shmfs_at(dir: &Path) -> Result<Entry> {
 
 fn refused(what: String) -> Error {
     Error::new(ExitCode::Mount, what)
+}
+
+/// The views that were bound go with their tree.
+fn take_views_away(entry: &Entry, lazy: bool) -> Result<()> {
+    let Ok(entries) = table::entries() else {
+        return Ok(());
+    };
+    let ours = |other: &&Entry| other.device == entry.device && other.is_view();
+    let views = entries.iter().filter(ours);
+    if entry.is_view() {
+        return Ok(());
+    }
+    views.rev().try_for_each(|view| take_away(view, lazy))
 }
 
 fn take_away(entry: &Entry, lazy: bool) -> Result<()> {

@@ -4,7 +4,9 @@ use std::cell::OnceCell;
 
 use crate::errno::{Errno, Result};
 use crate::store::State;
-use crate::sys::credentials::{self, CAP_FOWNER, CAP_FSETID, CAP_SYS_ADMIN, Credentials};
+use crate::sys::credentials::{
+    self, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID, CAP_SYS_ADMIN, Credentials,
+};
 
 /// Who makes a request.
 #[derive(Clone, Debug)]
@@ -94,6 +96,47 @@ pub(super) fn may_delete(
         Ok(())
     } else {
         Err(Errno::EPERM)
+    }
+}
+
+/// What mode and ACL grant of `want`, as bits of `rwx` (`acl_permission_check`); a caller who is not known is
+/// anybody.
+fn granted(caller: Option<&Caller>, state: &State, want: u32) -> u32 {
+    let acl = state.acls.as_ref().and_then(|acls| acls.access.as_ref());
+    match (caller, acl) {
+        (None, Some(_)) => 0,
+        (None, None) => state.mode & state.mode >> 3 & state.mode >> 6,
+        (Some(caller), _) if caller.uid == state.uid => state.mode >> 6,
+        (Some(caller), Some(acl)) => {
+            acl.granted(caller.uid, state.gid, want, |gid| caller.is_in_group(gid))
+        }
+        (Some(caller), None) if caller.is_in_group(state.gid) => state.mode >> 3,
+        (Some(_), None) => state.mode,
+    }
+}
+
+fn check_access(caller: Option<&Caller>, state: &State, want: u32) -> Result<()> {
+    let privileged = |caller: &Caller| caller.is_capable_of(state, CAP_DAC_OVERRIDE);
+    if granted(caller, state, want) & want == want || caller.is_some_and(privileged) {
+        Ok(())
+    } else {
+        Err(Errno::EACCES)
+    }
+}
+
+/// Whether names in a directory are the caller's to change.
+pub(super) fn may_write(caller: Option<&Caller>, dir: &State) -> Result<()> {
+    check_access(caller, dir, 0o3)
+}
+
+/// Whether a file that the kernel did not see may be opened for `want`. For another user's file the kernel has
+/// more rules (`may_create_in_sticky`): it must look again.
+pub(super) fn may_open(caller: &Caller, file: &State, want: u32) -> Result<()> {
+    check_access(Some(caller), file, want)?;
+    if caller.uid == file.uid {
+        Ok(())
+    } else {
+        Err(Errno::ESTALE)
     }
 }
 

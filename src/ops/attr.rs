@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::access::{self, Caller};
-use super::{Entry, Fs};
+use super::{Dir, Entry, Fs};
 use crate::data::{self, DataFile};
 use crate::errno::{Errno, Result};
 use crate::store::acl::{Acl, Acls};
@@ -13,6 +13,8 @@ use crate::types::{Attr, Ino, Kind, Timestamp};
 
 /// `BOGO_DIRENT_SIZE` (mm/shmem.c): what a name adds to its directory's size.
 const DIRENT_SIZE: u64 = 20;
+/// `.` and `..`.
+pub(super) const EMPTY_DIRECTORY: u64 = 2 * DIRENT_SIZE;
 
 /// A time to set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,9 +67,20 @@ struct Resize {
 
 impl Fs {
     /// The attributes of an inode.
-    pub fn getattr(&self, ino: Ino) -> Result<Entry> {
+    pub fn getattr(&self, of: impl Into<Dir>) -> Result<Entry> {
+        let of = of.into();
         let tree = self.superblock.tree();
-        self.entry(&tree, tree.inode(ino)?)
+        self.entry_in(&tree, tree.inode(of.ino)?, of)
+    }
+
+    /// The attributes of an inode as one sees it in the view that `dir` is in.
+    pub(super) fn entry_in(&self, tree: &Tree, inode: &Inode, dir: Dir) -> Result<Entry> {
+        let mut entry = self.entry(tree, inode)?;
+        match dir.view {
+            Some(view) if inode.ino == self.root() => self.add_own(tree, view, &mut entry)?,
+            Some(_) | None => {}
+        }
+        Ok(entry)
     }
 
     pub(super) fn entry(&self, tree: &Tree, inode: &Inode) -> Result<Entry> {

@@ -9,6 +9,7 @@ use super::Fs;
 use crate::data::{self, DataFile, DataStat, pages};
 use crate::errno::{Errno, Result};
 use crate::store::{DataState, Inode, State};
+use crate::sys::memory;
 use crate::types::{Ino, Kind, Timestamp};
 
 /// The kernel's side of passthrough.
@@ -41,6 +42,8 @@ pub struct Opened {
 
 /// Registrations kept for files that nobody has open: each holds a file of the kernel's.
 const IDLE_REGISTRATIONS: usize = 65536;
+/// Inodes to be evicted before their memory is given back to the system: some 10 MiB, in some milliseconds.
+const GIVE_BACK_AFTER: usize = 1 << 16;
 /// Data files kept open for their handles; others are opened for each request.
 const HELD_OPEN: usize = 4096;
 
@@ -142,7 +145,7 @@ impl Fs {
     }
 
     /// A data file for an inode that is about to be made and opened.
-    pub(super) fn new_open_file(&self, ino: Ino) -> Result<DataState> {
+    pub(super) fn new_open_file(&self, ino: Ino, writable: bool) -> Result<DataState> {
         let mut data = DataState {
             nopen: 1,
             ..DataState::default()
@@ -150,10 +153,13 @@ impl Fs {
         if self.is_passthrough() {
             let file = self.files.create(ino)?;
             data.present = true;
-            data.exposed = true;
+            data.exposed = writable;
             if let Err(errno) = self.register_file(&file, &mut data) {
                 self.discard(ino, data);
                 return Err(errno);
+            }
+            if take_one(&self.held_open, HELD_OPEN) {
+                data.file = Some(file);
             }
         }
         Ok(data)
@@ -187,6 +193,10 @@ impl Fs {
     /// Frees the data of an evicted inode.
     pub(super) fn free_data(&self, inode: &Inode) {
         self.free(inode.ino, &mut inode.state().data);
+        let evicted = self.evicted.fetch_add(1, Ordering::Relaxed) + 1;
+        if evicted % GIVE_BACK_AFTER == 0 {
+            memory::give_back();
+        }
     }
 
     fn free(&self, ino: Ino, data: &mut DataState) {
@@ -228,8 +238,7 @@ impl Fs {
             return Ok(Arc::clone(file));
         }
         let file = self.files.open(ino)?;
-        let keep = state.data.nopen > 0 && !self.is_passthrough();
-        if keep && take_one(&self.held_open, HELD_OPEN) {
+        if state.data.nopen > 0 && take_one(&self.held_open, HELD_OPEN) {
             state.data.file = Some(Arc::clone(&file));
         }
         Ok(file)
@@ -284,7 +293,10 @@ impl Fs {
                 ctime,
             });
         }
-        let mut stat = self.files.stat(ino)?;
+        let mut stat = match &state.data.file {
+            Some(file) => data::stat(file)?,
+            None => self.files.stat(ino)?,
+        };
         if state.data.unseen_ctime.as_deref() == Some(&stat.ctime) {
             stat.ctime = state.ctime;
         }

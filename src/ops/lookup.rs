@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Entry, Fs, check_name};
+use super::{Dir, Entry, Fs, check_name};
 use crate::errno::{Errno, Result};
 use crate::store::change::TreeChange;
 use crate::store::{Inode, Tree};
@@ -13,20 +13,37 @@ impl Fs {
     ///
     /// `.` of any inode is itself and `..` of a directory the one above: so file handles are opened
     /// (`fuse_get_dentry`, `fuse_get_parent`).
-    pub fn lookup(&self, dir: Ino, name: &[u8]) -> Result<Entry> {
+    pub fn lookup(&self, dir: impl Into<Dir>, name: &[u8]) -> Result<Entry> {
+        let dir = dir.into();
         check_name(name)?;
         let tree = self.superblock.tree();
         let inode = match name {
-            b"." => tree.inode(dir)?,
-            b".." => tree.inode(tree.directory(dir)?.parent)?,
-            _ => tree.find(dir, name)?.ok_or(Errno::ENOENT)?,
+            b"." => tree.inode(dir.ino)?,
+            b".." => tree.inode(tree.authority(tree.directory(dir.ino)?.parent))?,
+            _ => {
+                let at = self.locate(&tree, dir, name)?;
+                if self.unclaimed(&tree, at.place()).is_some() {
+                    drop(tree);
+                    return self.lookup_and_claim(dir, name);
+                }
+                tree.find(at.place().dir, at.place().name)?
+                    .ok_or(Errno::ENOENT)?
+            }
         };
-        self.found(&tree, inode)
+        self.found(&tree, inode, dir)
+    }
+
+    fn lookup_and_claim(&self, dir: Dir, name: &[u8]) -> Result<Entry> {
+        let mut tree = self.superblock.tree_mut();
+        let at = self.locate_mut(&mut tree, dir, name)?;
+        let found = tree.find(at.place().dir, at.place().name)?;
+        let inode = found.ok_or(Errno::ENOENT)?;
+        self.found(&tree, inode, dir)
     }
 
     /// What the kernel learns of an inode, and the reference that it has from then on: none without an answer.
-    pub(super) fn found(&self, tree: &Tree, inode: &Inode) -> Result<Entry> {
-        let entry = self.entry(tree, inode)?;
+    pub(super) fn found(&self, tree: &Tree, inode: &Inode, dir: Dir) -> Result<Entry> {
+        let entry = self.entry_in(tree, inode, dir)?;
         inode.raise_lookups();
         Ok(entry)
     }

@@ -10,11 +10,13 @@ mod access;
 mod attr;
 mod create;
 mod data;
+mod digests;
 mod dir;
 mod io;
 mod lookup;
 mod remove;
 mod rename;
+mod views;
 mod xattr;
 
 use std::sync::OnceLock;
@@ -22,11 +24,13 @@ use std::sync::atomic::AtomicUsize;
 
 pub use self::access::Caller;
 pub use self::attr::{SetAttr, SetTime, Statfs};
-pub use self::create::NewNode;
+pub use self::create::{CreateFlags, NewNode};
 pub use self::data::{Backing, DataMode, Opened};
 pub use self::dir::{DirEntry, DirPosition, Listing};
 pub use self::io::WriteFlags;
 pub use self::rename::RenameMode;
+use self::views::Views;
+pub use self::views::{Dir, Listener, ViewId};
 use crate::data::{DataFiles, PAGE_SIZE, Reservation};
 use crate::errno::{Errno, Result};
 use crate::options::Atime;
@@ -68,6 +72,8 @@ pub struct Fs {
     mode: OnceLock<DataMode>,
     registered: AtomicUsize,
     held_open: AtomicUsize,
+    evicted: AtomicUsize,
+    views: Views,
 }
 
 /// An inode's attributes, and how long they stay true.
@@ -92,6 +98,8 @@ impl Fs {
             mode: OnceLock::new(),
             registered: AtomicUsize::new(0),
             held_open: AtomicUsize::new(0),
+            evicted: AtomicUsize::new(0),
+            views: Views::default(),
         }
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::access::Caller;
 use super::remove::may_remove;
-use super::{Fs, NewNode, check_name};
+use super::{Dir, Fs, NewNode, check_name};
 use crate::errno::{Errno, Result};
 use crate::store::budget::INODE_SPACE;
 use crate::store::change::{Place, TreeChange};
@@ -30,21 +30,18 @@ impl Fs {
     pub fn rename(
         &self,
         caller: &Caller,
-        from: (Ino, &[u8]),
-        to: (Ino, &[u8]),
+        from: (impl Into<Dir>, &[u8]),
+        to: (impl Into<Dir>, &[u8]),
         mode: RenameMode,
     ) -> Result<()> {
-        let from = Place {
-            dir: from.0,
-            name: from.1,
-        };
-        let to = Place {
-            dir: to.0,
-            name: to.1,
-        };
-        check_name(from.name)?;
-        check_name(to.name)?;
+        check_name(from.1)?;
+        check_name(to.1)?;
         let mut tree = self.superblock.tree_mut();
+        let source = self.locate_mut(&mut tree, from.0.into(), from.1)?;
+        let target = self.locate_mut(&mut tree, to.0.into(), to.1)?;
+        self.check_lent(Some(caller), &tree, &source)?;
+        self.check_lent(Some(caller), &tree, &target)?;
+        let (from, to) = (source.place(), target.place());
         let source = tree
             .find(from.dir, from.name)?
             .ok_or(Errno::ENOENT)?
@@ -69,7 +66,7 @@ impl Fs {
             },
         };
         let now = self.clock.now();
-        let replaced = self.superblock.commit(&mut tree, change, now);
+        let replaced = self.commit(&mut tree, change, now);
         let evicted = replaced.and_then(|inode| self.evict(&mut tree, &inode));
         drop(tree);
         if let Some(inode) = evicted {

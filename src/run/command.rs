@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 
 use rustix::process::{Signal, set_parent_process_death_signal};
 
+use super::RunArgs;
 use super::server::Event;
 use super::way::Way;
 use crate::error::{Error, ExitCode};
@@ -26,7 +27,7 @@ pub(super) const ENTERED: &[u8] = &[ExitCode::Success as u8];
 
 /// Becomes the command, once `gate` says that the file system answers.
 pub(super) fn become_command(
-    words: &[OsString],
+    arguments: &RunArgs,
     original: &Original,
     way: &Way,
     gate: &OwnedFd,
@@ -41,15 +42,22 @@ pub(super) fn become_command(
     if !matches!(channel::receive(gate), Ok(message) if !message.bytes.is_empty()) {
         process::exit_now(ExitCode::RunFailed as i32);
     }
-    let error = match restore(original) {
-        Ok(()) => process::exec(words),
-        Err(error) => error,
+    let words = &arguments.command;
+    let error = match way.bind_views(&arguments.options) {
+        Ok(()) => unusable(words, execute(words, original)),
+        Err(error) => error.code(ExitCode::RunFailed),
     };
-    let error = unusable(words, error);
     let code = error.exit_code();
     // The front prints it; where it is gone, nobody is left to read.
     drop(channel::send(front, &Event::Failed(error).encode(), None));
     process::exit_now(code as i32)
+}
+
+fn execute(words: &[OsString], original: &Original) -> std::io::Error {
+    match restore(original) {
+        Ok(()) => process::exec(words),
+        Err(error) => error,
+    }
 }
 
 fn restore(original: &Original) -> std::io::Result<()> {

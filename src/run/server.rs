@@ -105,7 +105,7 @@ impl<'a> Server<'a> {
         // Before there are threads.
         let Some(command) = process::fork().map_err(failed)? else {
             drop(gate);
-            become_command(&arguments.command, original, &way, &theirs, front);
+            become_command(arguments, original, &way, &theirs, front);
         };
         drop(theirs);
         let pidfd = process::pidfd(command).map_err(failed)?;

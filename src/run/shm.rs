@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::mount::place::Place;
 use crate::sys::mount;
 
-const SHM: &str = "/dev/shm";
+pub(super) const SHM: &str = "/dev/shm";
 
 /// Finds the directory to mount on; where there is none, makes one that only this namespace has.
 pub(super) fn place() -> Result<Place> {

@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::fuse::{Layout, Service};
 use crate::mount::live::{Identity, Live};
 use crate::mount::place::Place;
+use crate::mount::views::{Bindings, bind_here};
 use crate::mount::{attach, detached, fusermount};
 use crate::options::Options;
 use crate::sys::mount;
@@ -24,7 +25,7 @@ use crate::sys::namespace::{self, IdMaps};
 #[derive(Debug)]
 pub(super) enum Way {
     /// The server is in the command's namespace, and mounts there.
-    Inside(Place),
+    Inside(Place, Bindings),
     /// fusermount3 has mounted outside; the command enters a namespace, and takes the mount with it.
     Outside(Outside),
 }
@@ -47,13 +48,16 @@ impl Way {
             },
             Err(error) => return Err(no_namespace(error)),
         }
-        shm::place().map(Way::Inside)
+        Ok(Way::Inside(shm::place()?, Bindings::resolve(options)?))
     }
 
     /// The descriptors that it needs later.
     pub(super) fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
         match self {
-            Way::Inside(place) => vec![place.as_fd()],
+            Way::Inside(place, bindings) => {
+                let views = bindings.descriptors();
+                views.chain([place.as_fd()]).collect()
+            }
             Way::Outside(outside) => {
                 let data = outside.data.iter().map(AsFd::as_fd);
                 data.chain([outside.device.as_fd()]).collect()
@@ -64,16 +68,24 @@ impl Way {
     /// What the command's process does, before it waits for the server.
     pub(super) fn enter(&self) -> Result<()> {
         match self {
-            Way::Inside(_) => Ok(()),
+            Way::Inside(..) => Ok(()),
             Way::Outside(outside) => outside.enter(),
+        }
+    }
+
+    /// What the command's process does once the file system answers.
+    pub(super) fn bind_views(&self, options: &Options) -> Result<()> {
+        match self {
+            Way::Inside(..) => Ok(()),
+            Way::Outside(_) => bind_here(options, Path::new(shm::SHM)),
         }
     }
 
     /// Serves, once the command's process has entered.
     pub(super) fn serve(self, options: &Options) -> Result<(Service, Option<Identity>)> {
         match self {
-            Way::Inside(place) => {
-                let live = Live::by_kernel(options, OsStr::new("shmfs"), &place)?;
+            Way::Inside(place, bindings) => {
+                let live = Live::by_kernel(options, OsStr::new("shmfs"), &place, &bindings)?;
                 Ok((live.service, Some(live.identity)))
             }
             Way::Outside(mut outside) => {

@@ -142,6 +142,42 @@ impl Acl {
         (mode, equivalent)
     }
 
+    /// What the list grants to a caller who is not the owner: one entry that speaks of him with all of `want`,
+    /// or what there is (`posix_acl_permission`).
+    pub fn granted(
+        &self,
+        uid: u32,
+        owning_group: u32,
+        want: u32,
+        is_in_group: impl Fn(u32) -> bool,
+    ) -> u32 {
+        let mut mask = PERM_BITS;
+        let (mut other, mut user, mut group) = (0, None, None);
+        for entry in &self.entries {
+            let of_group = match entry.tag {
+                Tag::User(id) if id == uid => {
+                    user = Some(entry.perm);
+                    false
+                }
+                Tag::GroupObj => is_in_group(owning_group),
+                Tag::Group(id) => is_in_group(id),
+                Tag::Mask => {
+                    mask = entry.perm;
+                    false
+                }
+                Tag::Other => {
+                    other = entry.perm;
+                    false
+                }
+                Tag::User(_) | Tag::UserObj => false,
+            };
+            if of_group && group.is_none_or(|before: u32| before & want != want) {
+                group = Some(entry.perm);
+            }
+        }
+        user.or(group).map_or(other, |perm| perm & mask)
+    }
+
     /// The list after chmod(2) to `mode` (`__posix_acl_chmod_masq`).
     pub fn chmod(&self, mode: u32) -> Acl {
         let mut entries = self.entries.clone();

@@ -13,6 +13,9 @@ use super::superblock::{Superblock, Tree};
 use super::xattr;
 use crate::types::{Ino, Timestamp};
 
+/// A table of this size is not worth shrinking.
+const SMALL_TABLE: usize = 4096;
+
 /// A name in a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place<'a> {
@@ -33,6 +36,13 @@ pub enum TreeChange<'a> {
         inode: NewInode,
         /// Its times: where it has a data file already, that file's.
         born: Timestamp,
+    },
+    /// A new directory without a name, for what a view of the directory `above` shows besides.
+    Hide {
+        /// The directory that the view shows.
+        above: Ino,
+        /// The new inode.
+        inode: NewInode,
     },
     /// A new name of an inode.
     Link {
@@ -67,6 +77,33 @@ pub enum TreeChange<'a> {
         /// The inode.
         ino: Ino,
     },
+}
+
+impl<'a> TreeChange<'a> {
+    /// The names that it concerns.
+    pub fn places(&self) -> [Option<Place<'a>>; 2] {
+        match *self {
+            TreeChange::Insert { at, .. }
+            | TreeChange::Link { at, .. }
+            | TreeChange::Remove { at } => [Some(at), None],
+            TreeChange::Rename { from, to, .. } => [Some(from), Some(to)],
+            TreeChange::Exchange { a, b } => [Some(a), Some(b)],
+            TreeChange::Hide { .. } | TreeChange::Evict { .. } => [None, None],
+        }
+    }
+
+    /// Whether one of them may have stood for something that it stands for no more.
+    pub fn takes_names(&self) -> bool {
+        match self {
+            TreeChange::Remove { .. } | TreeChange::Rename { .. } | TreeChange::Exchange { .. } => {
+                true
+            }
+            TreeChange::Insert { .. }
+            | TreeChange::Link { .. }
+            | TreeChange::Hide { .. }
+            | TreeChange::Evict { .. } => false,
+        }
+    }
 }
 
 /// A change of one inode's attributes. Each part that is `None` stays.
@@ -114,6 +151,7 @@ impl Superblock {
     ) -> Option<Arc<Inode>> {
         match change {
             TreeChange::Insert { at, inode, born } => Some(tree.insert(at, inode, born, now)),
+            TreeChange::Hide { above, inode } => Some(tree.hide(above, inode, now)),
             TreeChange::Link { at, ino } => {
                 tree.add_name(at, ino, now);
                 tree.adjust(ino, 1, now)
@@ -190,6 +228,7 @@ impl Superblock {
     fn evict(&self, tree: &mut Tree, ino: Ino) -> Option<Arc<Inode>> {
         let inode = tree.inodes.remove(&ino)?;
         tree.directories.remove(&ino);
+        tree.shrink();
         let space = INODE_SPACE + inode.state().xattr_space();
         self.inodes.give(space);
         Some(inode)
@@ -210,6 +249,14 @@ impl Superblock {
 }
 
 impl Tree {
+    /// Lets the table of inodes go back to the size that it needs.
+    fn shrink(&mut self) {
+        let (len, capacity) = (self.inodes.len(), self.inodes.capacity());
+        if capacity > SMALL_TABLE && len < capacity / 8 {
+            self.inodes.shrink_to(len * 2);
+        }
+    }
+
     fn insert(
         &mut self,
         at: Place<'_>,
@@ -225,6 +272,16 @@ impl Tree {
             self.adjust(at.dir, 1, now);
         }
         self.add_name(at, ino, now);
+        inode
+    }
+
+    fn hide(&mut self, above: Ino, new: NewInode, now: Timestamp) -> Arc<Inode> {
+        let ino = new.ino;
+        let inode = Arc::new(Inode::new(new, now));
+        self.inodes.insert(ino, Arc::clone(&inode));
+        let mut directory = Directory::new(above);
+        directory.hidden = true;
+        self.directories.insert(ino, directory);
         inode
     }
 

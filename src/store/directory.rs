@@ -29,6 +29,9 @@ pub struct Dentry {
     pub ino: Ino,
 }
 
+/// An index of this size is not worth shrinking.
+const SMALL_INDEX: usize = 4096;
+
 #[derive(Clone, Copy, Debug)]
 struct Slot {
     hash: u64,
@@ -40,6 +43,8 @@ struct Slot {
 pub struct Directory {
     /// The directory above; the root's is the root.
     pub parent: Ino,
+    /// It has no name: it holds what a view of the directory above shows besides.
+    pub hidden: bool,
     entries: BTreeMap<Cookie, Dentry>,
     index: HashTable<Slot>,
     next: Cookie,
@@ -49,6 +54,7 @@ impl Directory {
     pub(super) fn new(parent: Ino) -> Directory {
         Directory {
             parent,
+            hidden: false,
             entries: BTreeMap::new(),
             index: HashTable::new(),
             next: Cookie::FIRST,
@@ -58,6 +64,11 @@ impl Directory {
     /// How many names.
     pub fn len(&self) -> usize {
         self.entries.len()
+    }
+
+    /// The name and the inode at a position of a stream.
+    pub fn at(&self, cookie: Cookie) -> Option<&Dentry> {
+        self.entries.get(&cookie)
     }
 
     /// Whether only `.` and `..` are left.
@@ -97,6 +108,9 @@ impl Directory {
         let hash = hasher.hash_one(name);
         if let Ok(slot) = self.index.find_entry(hash, |slot| slot.cookie == cookie) {
             slot.remove();
+        }
+        if self.index.capacity() > SMALL_INDEX && self.index.len() < self.index.capacity() / 8 {
+            self.index.shrink_to(self.index.len() * 2, |slot| slot.hash);
         }
         self.entries.remove(&cookie).map(|dentry| dentry.ino)
     }

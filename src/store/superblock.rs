@@ -8,7 +8,7 @@ use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::acl::Acls;
 use super::budget::{INODE_SPACE, InodeBudget};
-use super::directory::Directory;
+use super::directory::{Cookie, Directory};
 use super::ids::Ids;
 use super::inode::{Inode, NewInode};
 use crate::errno::{Errno, Result};
@@ -138,6 +138,25 @@ impl Tree {
             Some((_, ino)) => self.inode(ino).map(Some),
             None => Ok(None),
         }
+    }
+
+    /// The position of `name` in the directory `dir`, and the inode there.
+    pub fn position(&self, dir: Ino, name: &[u8]) -> Option<(Cookie, Ino)> {
+        self.directories.get(&dir)?.find(&self.hasher, name)
+    }
+
+    /// The directory whose owner, mode and ACLs count for names in `dir`: a hidden one has none of its own.
+    pub fn authority(&self, dir: Ino) -> Ino {
+        match self.directories.get(&dir) {
+            Some(directory) if directory.hidden => directory.parent,
+            Some(_) | None => dir,
+        }
+    }
+
+    /// The inodes of which the kernel has a reference.
+    pub fn referenced(&self) -> Vec<Ino> {
+        let referenced = self.inodes.values().filter(|inode| inode.lookups() > 0);
+        referenced.map(|inode| inode.ino).collect()
     }
 
     /// How many inodes there are.

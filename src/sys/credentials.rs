@@ -3,6 +3,8 @@
 use std::fs;
 use std::sync::OnceLock;
 
+/// `CAP_DAC_OVERRIDE` (include/uapi/linux/capability.h).
+pub const CAP_DAC_OVERRIDE: u32 = 1;
 /// `CAP_FOWNER` (include/uapi/linux/capability.h).
 pub const CAP_FOWNER: u32 = 3;
 /// `CAP_FSETID`.

@@ -21,6 +21,7 @@ mod illumos;
 mod key_name;
 mod mqueue;
 mod musl;
+mod naming;
 mod netbsd;
 mod newlib;
 mod nuttx;
@@ -35,6 +36,7 @@ mod zephyr;
 
 pub use file_system::FileSystem;
 pub use key_name::{FileName, decode as decode_key, encode as encode_key};
+pub use naming::{Naming, NoView};
 pub use scheme::{
     Age, Answer, Directory, Kind, NameOp, NameScheme, Outside, Place, Refusal, Reversal,
     Reversible, Scheme,

@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex};
 
 use shmfs::data::{DataFiles, KernelClock};
 use shmfs::errno::{Errno, Result};
-use shmfs::ops::{Backing, Caller, Config, DataMode, DirPosition, Entry, Fs, NewNode, RenameMode};
+use shmfs::ops::{
+    Backing, Caller, Config, CreateFlags, DataMode, DirPosition, Entry, Fs, NewNode, RenameMode,
+};
 use shmfs::options::Atime;
 use shmfs::sys::credentials::Credentials;
 use shmfs::types::{Clock, Ino, Kind, Timestamp};
@@ -292,9 +294,13 @@ impl Harness {
             mode,
             umask,
         };
+        let flags = CreateFlags {
+            exclusive,
+            writable: true,
+        };
         let ours = self
             .fs
-            .create(&caller(who), self.ino(dir), &at.name, node, exclusive);
+            .create(&caller(who), self.ino(dir), &at.name, node, flags);
         let what = What::File(Contents::default());
         let theirs = self.model.create(who, dir, &at.name, what, mode, umask);
         let theirs = theirs.map_err(|errno| match errno {
