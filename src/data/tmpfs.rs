@@ -13,6 +13,9 @@ use crate::types::Ino;
 /// Data files with more bytes than this are freed by a thread of their own.
 const LARGE: u64 = 256 << 20;
 
+/// Only the daemon opens data files.
+const FILE_MODE: u32 = 0o600;
+
 /// A tmpfs that is mounted nowhere, by the descriptor of its root directory.
 #[derive(Debug)]
 pub struct DetachedTmpfs {
@@ -38,7 +41,8 @@ impl DetachedTmpfs {
 
     fn open_with(&self, ino: Ino, extra: OFlags) -> io::Result<DataFile> {
         let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW | extra;
-        let file = rustix::fs::openat(&self.root, name(ino).as_str(), flags, Mode::from(0o600))?;
+        let file =
+            rustix::fs::openat(&self.root, name(ino).as_str(), flags, Mode::from(FILE_MODE))?;
         Ok(Arc::new(file))
     }
 
@@ -53,6 +57,11 @@ impl DetachedTmpfs {
             times,
             AtFlags::SYMLINK_NOFOLLOW,
         )
+    }
+
+    pub(super) fn touch_ctime(&self, ino: Ino) -> io::Result<()> {
+        let mode = Mode::from(FILE_MODE);
+        rustix::fs::chmodat(&self.root, name(ino).as_str(), mode, AtFlags::empty())
     }
 
     pub(super) fn remove(&self, ino: Ino) -> io::Result<()> {
