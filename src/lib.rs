@@ -2,6 +2,7 @@
 #![warn(missing_debug_implementations)]
 
 pub mod cli;
+pub mod doctor;
 pub mod errno;
 pub mod error;
 pub mod log;

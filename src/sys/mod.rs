@@ -2,6 +2,7 @@
 
 pub mod accounts;
 pub mod channel;
+pub mod libc_version;
 pub mod memory;
 pub mod mount;
 pub mod namespace;
