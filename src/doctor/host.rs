@@ -175,11 +175,10 @@ impl Host {
 
     /// Whether fusermount3 would mount for this user.
     pub fn fusermount_works(&self) -> bool {
-        let privileged = self
-            .fusermount
-            .as_ref()
-            .is_some_and(|found| found.setuid_root);
-        privileged && !self.no_new_privileges && self.device.mode.is_some() && self.knows_fuse
+        let found = self.fusermount.as_ref();
+        let privileged = found.is_some_and(|found| found.setuid_root) && !self.no_new_privileges;
+        // It opens the device with the user's own permissions.
+        privileged && self.device.open.is_ok() && self.knows_fuse
     }
 
     /// How data travels in `run`, and why not inside the kernel.

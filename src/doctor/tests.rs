@@ -145,21 +145,30 @@ fn a_user_without_permission_on_the_device() {
         mount_as_user: refused(Step::Device, libc::EACCES),
         ..user()
     };
-    check(&host, Some(Way::Fusermount));
+    check(&host, None);
     let found = line(&host, "/dev/fuse");
-    assert_eq!(found.state, State::Warn);
+    assert_eq!(found.state, State::Fail);
     assert_eq!(
         found.reason,
         "cannot be opened by user 1000: its mode is 0600, its owner 0:0"
     );
     assert!(found.remedy.unwrap().contains("chmod 666 /dev/fuse"));
+}
+
+#[test]
+fn fusermount_is_needed_where_users_may_not_mount_fuse() {
+    let host = Host {
+        mount_as_user: refused(Step::Type, libc::EPERM),
+        ..user()
+    };
+    check(&host, Some(Way::Fusermount));
+    assert_eq!(line(&host, "FUSE mount").state, State::Warn);
 
     let without = Host {
         fusermount: None,
         ..host.clone()
     };
     check(&without, None);
-    assert_eq!(line(&without, "/dev/fuse").state, State::Fail);
     assert!(remedy(&without, "fusermount3").contains("fuse3"));
 
     let plain = Some(Fusermount {
