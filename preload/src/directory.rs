@@ -15,6 +15,8 @@ use crate::view::{Directory as SchemeDirectory, NameOp, Outside, Place, Refusal,
 const TMPFS: i64 = 0x0102_1994;
 const RAMFS: i64 = 0x8584_58f6;
 const FUSE: i64 = 0x6573_5546;
+/// Where descriptors of our own go during a call, unless the limit is lower.
+const HIGH: i32 = 200;
 /// A walk that renames disturb is begun again so many times (openat2 says EAGAIN).
 const WALKS: u32 = 64;
 
@@ -94,7 +96,11 @@ impl<'c> View<'c> {
     /// The directory itself.
     pub(crate) fn root(&self) -> Result<OwnedFd> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        Ok(rustix::fs::open(self.path, flags, Mode::empty())?)
+        Ok(out_of_the_way(rustix::fs::open(
+            self.path,
+            flags,
+            Mode::empty(),
+        )?))
     }
 
     /// Whether the directory is one that a C library takes for a tmpfs; shmfs plays one.
@@ -234,6 +240,11 @@ impl<'c> View<'c> {
     }
 }
 
+/// The same directory under a high number: shm_open returns the lowest that is free.
+fn out_of_the_way(directory: OwnedFd) -> OwnedFd {
+    rustix::io::fcntl_dupfd_cloexec(&directory, HIGH).unwrap_or(directory)
+}
+
 /// Walks through directories and never out of `root`.
 fn descend(root: BorrowedFd<'_>, path: &[u8]) -> Result<OwnedFd> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -244,9 +255,10 @@ fn descend(root: BorrowedFd<'_>, path: &[u8]) -> Result<OwnedFd> {
             Err(HostErrno::XDEV) => return Err(Errno::EACCES),
             // Before Linux 5.6; `view_path` has already seen that no `..` leads out.
             Err(HostErrno::NOSYS) => {
-                return Ok(rustix::fs::openat(root, path, flags, Mode::empty())?);
+                let walked = rustix::fs::openat(root, path, flags, Mode::empty())?;
+                return Ok(out_of_the_way(walked));
             }
-            walked => return Ok(walked?),
+            walked => return Ok(out_of_the_way(walked?)),
         }
     }
     Err(Errno::EAGAIN)

@@ -87,6 +87,12 @@ enum State {
 
 static STATE: OnceLock<State> = OnceLock::new();
 
+/// Reads the environment, if that was not done yet.
+#[cfg(not(test))]
+pub(crate) fn prepare() {
+    STATE.get_or_init(read);
+}
+
 /// The platform; `None` where the host's functions are wanted.
 ///
 /// Where the environment names a platform that cannot be had, calls fail with ENOSYS: a test must not

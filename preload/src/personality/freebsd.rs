@@ -48,6 +48,7 @@ impl Personality for FreeBsd {
         let view = call.sem()?;
         let spot = view.locate(NameOp::Open, name.bytes()?)?;
         request.only_known_flags()?;
+        request.value_within(i32::MAX as u32)?;
         let flags = libc::O_RDWR | libc::O_CLOEXEC | request.flags;
         let file = view.open(&spot, flags, request.mode)?;
         // O_EXLOCK, which this host's open does not have.

@@ -167,6 +167,8 @@ impl Personality for Linux {
 /// The Hurd: O_TMPFILE in the directory; where the file system has none, a name that is removed.
 fn anonymous(view: &View<'_>, flags: i32, mode: u32) -> Result<OwnedFd> {
     let directory = crate::directory::Spot::beside(".");
+    // Linux refuses O_TMPFILE with O_CREAT.
+    let flags = flags & !(libc::O_CREAT | libc::O_EXCL);
     match view.open(&directory, flags | libc::O_TMPFILE, mode) {
         Err(Errno::EOPNOTSUPP) => view.unnamed(flags, mode),
         opened => opened,

@@ -55,7 +55,7 @@ hosts! {
 }
 
 /// The host's function; the system call where it was not found, or not yet, because somebody else's
-/// constructor runs before ours.
+/// constructor runs before ours. syscall(2) reads whole registers: an int must be made long.
 macro_rules! host {
     ($next:expr, ($($type:ty),*) -> $result:ty, ($($argument:expr),*), $number:ident($($raw:expr),*)) => {{
         type Host = unsafe extern "C-unwind" fn($($type),*) -> $result;
@@ -63,7 +63,7 @@ macro_rules! host {
             // SAFETY: our caller's arguments, or fewer bytes of the same array.
             Some(host) => unsafe { host($($argument),*) },
             // SAFETY: the system call behind the function, with its arguments.
-            None => unsafe { libc::syscall(libc::$number, $($raw),*) as $result },
+            None => unsafe { libc::syscall(libc::$number, $($raw as libc::c_long),*) as $result },
         }
     }};
 }

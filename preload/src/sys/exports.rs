@@ -94,7 +94,7 @@ fn number(file: &OwnedFd) -> String {
 macro_rules! host {
     ($name:literal, $type:ty, $failed:expr, $($argument:expr),*) => {{
         static NEXT: Next = Next::new($name);
-        match function!(NEXT.find(), $type) {
+        match function!(NEXT.found(), $type) {
             // SAFETY: our caller's arguments, passed on as they are.
             Some(host) => unsafe { host($($argument),*) },
             None => {
@@ -405,7 +405,8 @@ pub(crate) unsafe extern "C" fn memfd_create(label: *const c_char, flags: c_uint
 static AT_LOAD: extern "C" fn() = {
     extern "C" fn at_load() {
         super::descriptors::find_hosts();
-        let _ = session::current();
+        super::lock::survive_forks();
+        session::prepare();
     }
     at_load
 };

@@ -1,9 +1,8 @@
 //! A lock that a fork cannot leave locked in the child.
 
 use std::cell::UnsafeCell;
-use std::sync::Once;
 
-/// Guards what is inside; all of them are listed in [`PROTECTED`].
+/// Guards what is inside. Each one must be named in `before` and `after`.
 #[derive(Debug)]
 pub(super) struct Lock<T> {
     mutex: UnsafeCell<libc::pthread_mutex_t>,
@@ -42,13 +41,12 @@ impl<T> Lock<T> {
     }
 }
 
-/// From now on a fork waits for this lock, and both sides of it go on with it open.
-pub(super) fn survive_fork() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        // SAFETY: the three functions only lock and unlock a static mutex.
-        unsafe { libc::pthread_atfork(Some(before), Some(after), Some(after)) };
-    });
+/// From now on a fork waits for the locks, and both sides of it go on with them open. Once, at load:
+/// later, a fork could come between.
+#[cfg(not(test))]
+pub(super) fn survive_forks() {
+    // SAFETY: the three functions only lock and unlock a static mutex.
+    unsafe { libc::pthread_atfork(Some(before), Some(after), Some(after)) };
 }
 
 extern "C" fn before() {

@@ -27,6 +27,16 @@ impl Next {
         address
     }
 
+    /// What was found, or is found now.
+    #[cfg(not(test))]
+    pub(super) fn found(&self) -> *mut libc::c_void {
+        let address = self.address();
+        if address.is_null() {
+            return self.find();
+        }
+        address
+    }
+
     /// What was found; null before, and where there is none. Fit for signal handlers.
     pub(super) fn address(&self) -> *mut libc::c_void {
         self.address.load(Ordering::Acquire)

@@ -3,7 +3,7 @@
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
-use super::lock::{Lock, survive_fork};
+use super::lock::Lock;
 use crate::errno::{Errno, Result};
 
 /// The bytes of the host's semaphore.
@@ -34,7 +34,6 @@ pub(super) static OPEN: Lock<Vec<Mapping>> = Lock::new(Vec::new());
 
 /// The address of the semaphore at the start of the file.
 pub(crate) fn open(file: &OwnedFd) -> Result<*mut libc::sem_t> {
-    survive_fork();
     let stat = rustix::fs::fstat(file.as_fd())?;
     // A shorter file would be SIGBUS at the first sem_wait.
     if stat.st_size < SIZE as i64 {
@@ -62,17 +61,18 @@ pub(crate) fn open(file: &OwnedFd) -> Result<*mut libc::sem_t> {
 fn map(file: &OwnedFd) -> Result<usize> {
     // SAFETY: a new mapping at an address of the kernel's choice; nothing is replaced.
     let address = unsafe {
-        libc::syscall(
-            libc::SYS_mmap,
-            0,
+        let protection = libc::PROT_READ | libc::PROT_WRITE;
+        let file = file.as_raw_fd();
+        libc::mmap(
+            std::ptr::null_mut(),
             SIZE,
-            libc::PROT_READ | libc::PROT_WRITE,
+            protection,
             libc::MAP_SHARED,
-            file.as_raw_fd(),
+            file,
             0,
         )
     };
-    if address == -1 {
+    if address == libc::MAP_FAILED {
         let errno = std::io::Error::last_os_error().raw_os_error();
         return Err(Errno::from_raw(errno.unwrap_or(libc::ENOMEM)));
     }

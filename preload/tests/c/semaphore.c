@@ -43,7 +43,8 @@ int main(int argc, char **argv)
 		printf(" close %d", sem_close(again));
 		printf(" usable %d", sem_post(sem) == 0 && sem_trywait(sem) == 0);
 		printf(" close %d", sem_close(sem));
-		printf(" again %d %s\n", sem_close(sem), errno_name());
+		printf(" again %d", sem_close(sem));
+		printf(" %s\n", errno_name());
 		return 0;
 	}
 	sem_getvalue(sem, &value);

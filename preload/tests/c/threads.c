@@ -1,4 +1,4 @@
-/* threads NAME: cancellation in our read, signals that write, forks while others open and close. */
+/* threads NAME [FORKS]: cancellation in our read, signals that write, forks while others open and close. */
 #include "common.h"
 #include <pthread.h>
 #include <signal.h>
@@ -50,7 +50,7 @@ static void handler(int signal)
 
 int main(int argc, char **argv)
 {
-	(void)argc;
+	int forks = argc > 2 ? atoi(argv[2]) : 40;
 	pthread_t thread, others[3];
 	void *result;
 	name = argv[1];
@@ -63,7 +63,7 @@ int main(int argc, char **argv)
 	printf("cancelled %d cleaned %d\n", result == PTHREAD_CANCELED, cleaned);
 	for (int i = 0; i < 3; i++)
 		pthread_create(&others[i], NULL, open_and_close, NULL);
-	for (int i = 0; i < 40; i++) {
+	for (int i = 0; i < forks; i++) {
 		pid_t child = fork();
 		if (child == 0) {
 			sem_t *sem = sem_open(name, O_CREAT, 0600, 1);
