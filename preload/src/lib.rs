@@ -12,6 +12,9 @@
 // Nothing is exported in a test: the test itself would be under our functions.
 #![cfg_attr(test, allow(dead_code))]
 
+#[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
+compile_error!("the functions and their calling convention are those of 64-bit Linux");
+
 mod directory;
 #[allow(dead_code, unreachable_pub)]
 #[path = "../../src/errno.rs"]

@@ -26,6 +26,19 @@ pub(crate) fn print(bytes: &[u8]) {
     }
 }
 
+/// As some protocols do between tries. No point of cancellation, as the C library's sleep is.
+pub(crate) fn wait_a_second() {
+    let mut left = rustix::thread::Timespec {
+        tv_sec: 1,
+        tv_nsec: 0,
+    };
+    while let rustix::thread::NanosleepRelativeResult::Interrupted(rest) =
+        rustix::thread::nanosleep(&left)
+    {
+        left = rest;
+    }
+}
+
 /// The wall clock, for names that nobody else has chosen.
 pub(crate) fn nanoseconds() -> u64 {
     std::time::SystemTime::now()

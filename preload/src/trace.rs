@@ -5,7 +5,7 @@ use std::fmt::{self, Write};
 
 use crate::errno::Errno;
 use crate::view::portable::{self, Verdict};
-use crate::view::{Kind, Place, Scheme};
+use crate::view::{Kind, NameOp, Place, Scheme};
 
 /// What a call leaves behind for the trace.
 #[derive(Debug, Default)]
@@ -35,7 +35,7 @@ pub(crate) struct Called<'n> {
     /// `shm_open("/foo", O_RDWR|O_CREAT, 0600)`.
     pub(crate) text: String,
     /// What is named, and its name; `None` where nothing is.
-    pub(crate) named: Option<(Kind, &'n [u8])>,
+    pub(crate) named: Option<(NameOp, Kind, &'n [u8])>,
 }
 
 /// One line for the call, one for the other platforms.
@@ -56,16 +56,16 @@ pub(crate) fn report(key: &str, called: &Called<'_>, result: Result<String, Errn
         line.push_str(note);
     }
     line.push('\n');
-    if let Some((kind, name)) = called.named {
-        line.push_str(&others(key, kind, name));
+    if let Some((op, kind, name)) = called.named {
+        line.push_str(&others(key, op, kind, name));
     }
     crate::sys::print(line.as_bytes());
 }
 
-fn others(key: &str, kind: Kind, name: &[u8]) -> String {
+fn others(key: &str, op: NameOp, kind: Kind, name: &[u8]) -> String {
     let mut groups: Vec<(String, Vec<&str>)> = Vec::new();
     for scheme in portable::current(kind).filter(|scheme| scheme.platform != key) {
-        let words = in_words(scheme, name);
+        let words = in_words(scheme, op, name);
         match groups.iter_mut().find(|(group, _)| *group == words) {
             Some((_, keys)) => keys.push(scheme.key),
             None => groups.push((words, vec![scheme.key])),
@@ -78,11 +78,16 @@ fn others(key: &str, kind: Kind, name: &[u8]) -> String {
     format!("    elsewhere {}\n", groups.join("; "))
 }
 
-fn in_words(scheme: &Scheme, name: &[u8]) -> String {
+fn in_words(scheme: &Scheme, op: NameOp, name: &[u8]) -> String {
+    if let (NameOp::Unlink, Err(refusal)) = (op, scheme.translate(op, name)) {
+        return refusal.name().to_owned();
+    }
     match portable::verdict(scheme, name) {
         Verdict::Works => "works".to_owned(),
         Verdict::Another => "an object that is not /name's".to_owned(),
-        Verdict::Semaphore(semaphore) => format!("the semaphore {}", quoted(&semaphore)),
+        Verdict::Semaphore(semaphore) => {
+            format!("works, and is the semaphore {}", quoted(&semaphore))
+        }
         Verdict::Escapes => "leaves its directory".to_owned(),
         Verdict::Refused(refusal) => refusal.name().to_owned(),
     }

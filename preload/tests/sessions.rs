@@ -274,6 +274,9 @@ fn the_trace_tells_name_path_result_and_other_platforms() {
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(errors.contains(" = EINVAL"), "{errors}");
     assert!(errors.contains("EACCES: cygwin"), "{errors}");
+    let output = world.output("unlinker", &["shm", "/a/b"]);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(errors.contains("ENOENT: glibc hurd"), "{errors}");
     let world = World::new("xnu").traced();
     let output = world.output("descriptor", &["/x"]);
     let errors = String::from_utf8_lossy(&output.stderr);

@@ -2,7 +2,6 @@
 //! is still being made.
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::time::Duration;
 
 use rustix::fs::Mode;
 
@@ -15,7 +14,6 @@ use crate::view::NameOp;
 
 const BEING_MADE: u32 = libc::S_IXUSR;
 const OPEN_TRIES: u32 = 10;
-const OPEN_PAUSE: Duration = Duration::from_secs(1);
 const SEM_VALUE_MAX: u32 = 1_147_483_648;
 
 #[derive(Debug)]
@@ -94,7 +92,7 @@ fn open_made(view: &View<'_>, spot: &Spot) -> Result<OwnedFd> {
     let file = view.open(spot, libc::O_RDWR | libc::O_CLOEXEC, 0)?;
     for attempt in 0..OPEN_TRIES {
         if attempt > 0 {
-            std::thread::sleep(OPEN_PAUSE);
+            crate::sys::wait_a_second();
         }
         if rustix::fs::fstat(file.as_fd())?.st_mode & BEING_MADE == 0 {
             return Ok(file);

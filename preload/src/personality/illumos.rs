@@ -2,7 +2,6 @@
 //! a file name is put in directories that are made for it.
 
 use std::os::fd::OwnedFd;
-use std::time::Duration;
 
 use super::{Name, Personality};
 use crate::directory::{Spot, View};
@@ -12,7 +11,6 @@ use crate::session::Call;
 use crate::view::NameOp;
 
 const LOCK_TRIES: u32 = 64;
-const LOCK_PAUSE: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(super) struct Illumos;
@@ -88,7 +86,7 @@ impl<'c> Object<'c> {
         let flags = libc::O_RDWR | libc::O_CREAT | libc::O_EXCL | libc::O_CLOEXEC;
         for attempt in 0..LOCK_TRIES {
             if attempt > 0 {
-                std::thread::sleep(LOCK_PAUSE);
+                crate::sys::wait_a_second();
             }
             match self.view.open(&self.lock, flags, 0o666) {
                 Ok(_) => return Ok(()),

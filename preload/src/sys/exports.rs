@@ -14,7 +14,7 @@ use crate::personality::Name;
 use crate::semaphore::Request;
 use crate::session::{self, Call, Session};
 use crate::trace::{self, Called, Trail, quoted};
-use crate::view::Kind;
+use crate::view::{Kind, NameOp};
 
 type Mode = libc::mode_t;
 type Semaphore = *mut libc::sem_t;
@@ -48,9 +48,9 @@ fn descriptor(result: Result<OwnedFd>) -> c_int {
 }
 
 /// One call: done, traced, and no panic of ours ever leaves it.
-fn traced<T>(
+fn traced<'n, T>(
     session: Result<&'static Session>,
-    called: impl FnOnce() -> Called<'static>,
+    called: impl FnOnce() -> Called<'n>,
     show: impl FnOnce(&T) -> String,
     work: impl FnOnce(&Call) -> Result<T>,
 ) -> Result<T> {
@@ -77,9 +77,9 @@ fn shown(name: Name<'_>) -> String {
     }
 }
 
-fn called<'n>(text: String, kind: Kind, name: Name<'n>) -> Called<'n> {
+fn called<'n>(text: String, op: NameOp, kind: Kind, name: Name<'n>) -> Called<'n> {
     let named = match name {
-        Name::Bytes(bytes) => Some((kind, bytes)),
+        Name::Bytes(bytes) => Some((op, kind, bytes)),
         Name::Null | Name::Anonymous => None,
     };
     Called { text, named }
@@ -123,7 +123,7 @@ pub(crate) unsafe extern "C" fn shm_open(path: *const c_char, flags: c_int, mode
             shown(name),
             trace::flags(flags)
         );
-        called(text, Kind::SharedMemory, name)
+        called(text, NameOp::Open, Kind::SharedMemory, name)
     };
     descriptor(traced(session, text, number, |call| {
         call.session.personality.shm_open(call, name, flags, mode)
@@ -145,6 +145,7 @@ pub(crate) unsafe extern "C" fn shm_unlink(path: *const c_char) -> c_int {
     let text = || {
         called(
             format!("shm_unlink({})", shown(name)),
+            NameOp::Unlink,
             Kind::SharedMemory,
             name,
         )
@@ -195,7 +196,7 @@ pub(crate) unsafe extern "C" fn sem_open(
             false => String::new(),
         };
         let text = format!("sem_open({}, {}{rest})", shown(name), trace::flags(flags));
-        called(text, Kind::Semaphore, name)
+        called(text, NameOp::Open, Kind::Semaphore, name)
     };
     let opened = traced(
         session,
@@ -247,6 +248,7 @@ pub(crate) unsafe extern "C" fn sem_unlink(path: *const c_char) -> c_int {
     let text = || {
         called(
             format!("sem_unlink({})", shown(name)),
+            NameOp::Unlink,
             Kind::Semaphore,
             name,
         )
@@ -310,7 +312,7 @@ pub(crate) unsafe extern "C" fn shm_open2(
             "shm_open2({}, {flags}, {mode:04o}, {shmflags:#x})",
             shown(name)
         );
-        called(text, Kind::SharedMemory, name)
+        called(text, NameOp::Open, Kind::SharedMemory, name)
     };
     descriptor(traced(session, text, number, |call| {
         let platform = call.session.personality;
@@ -337,7 +339,7 @@ pub(crate) unsafe extern "C" fn shm_create_largepage(
     let name = unsafe { name(path) };
     let text = || {
         let text = format!("shm_create_largepage({})", shown(name));
-        called(text, Kind::SharedMemory, name)
+        called(text, NameOp::Open, Kind::SharedMemory, name)
     };
     descriptor(traced(session, text, number, |call| {
         call.session.personality.shm_create_largepage(call)
@@ -361,7 +363,7 @@ pub(crate) unsafe extern "C" fn shm_rename(
     let (from, to) = unsafe { (name(from), name(to)) };
     let text = || {
         let text = format!("shm_rename({}, {}, {flags:#x})", shown(from), shown(to));
-        called(text, Kind::SharedMemory, to)
+        called(text, NameOp::Open, Kind::SharedMemory, to)
     };
     let done = traced(
         session,
