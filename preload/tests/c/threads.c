@@ -27,7 +27,7 @@ static void *block(void *arg)
 
 static void *open_and_close(void *arg)
 {
-	while (!stop) {
+	do {
 		sem_t *sem = sem_open(name, O_CREAT, 0600, 1);
 		if (sem == SEM_FAILED || sem_close(sem) != 0)
 			abort();
@@ -35,7 +35,7 @@ static void *open_and_close(void *arg)
 		if (fd < 0)
 			abort();
 		close(fd);
-	}
+	} while (!stop);
 	return arg;
 }
 
