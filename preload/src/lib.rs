@@ -6,7 +6,7 @@
 //! shared with the file system) → [`directory`] (the view on this host). What a platform's rules say
 //! of a descriptor is in [`object`] and [`sys::descriptors`].
 //!
-//! `errno` and `view` are the main crate's own files. They are included by path, not depended on: the
+//! `errno`, `types` and `view` are the main crate's own files. They are included by path, not depended on: the
 //! library is loaded into other people's programs, and holds nothing of FUSE or of a command line.
 #![warn(missing_debug_implementations)]
 // Nothing is exported in a test: the test itself would be under our functions.
@@ -23,11 +23,11 @@ mod object;
 mod personality;
 mod semaphore;
 mod session;
-#[cfg(test)]
-#[allow(dead_code, unreachable_pub)]
-mod start;
 mod sys;
 mod trace;
+#[allow(dead_code, unreachable_pub)]
+#[path = "../../src/types.rs"]
+mod types;
 #[allow(dead_code, unreachable_pub, unused_imports)]
 #[path = "../../src/view/mod.rs"]
 mod view;

@@ -17,7 +17,7 @@ use crate::directory::View;
 use crate::errno::{Errno, Result};
 use crate::personality::{self, Personality};
 use crate::trace::Trail;
-use crate::view::{self, Directory, Kind, Scheme};
+use crate::view::{Scheme, platform};
 
 /// A platform, and where its objects are.
 #[derive(Debug)]
@@ -125,15 +125,14 @@ fn session(key: &[u8]) -> std::result::Result<Session, String> {
     let shown = String::from_utf8_lossy(key).into_owned();
     let shm = std::str::from_utf8(key)
         .ok()
-        .and_then(shared_memory)
+        .and_then(platform::shared_memory)
         .ok_or_else(|| format!("SHMFS_AS={shown} is no platform with shared memory"))?;
     let personality =
         personality::of(shm.key).ok_or_else(|| format!("SHMFS_AS={shown} has no personality"))?;
     let shm_view = path("SHMFS_VIEW")
         .ok_or_else(|| "SHMFS_VIEW does not name the directory of the view".to_owned())?;
-    let sem = semaphores(shm);
-    let same =
-        sem.is_some_and(|sem| sem.directory == shm.directory && sem.directory != Directory::Kernel);
+    let sem = platform::semaphores(shm);
+    let same = sem.is_some_and(|sem| platform::together(shm, sem));
     let sem_view = path("SHMFS_VIEW_SEM").or_else(|| same.then(|| shm_view.clone()));
     Ok(Session {
         personality,
@@ -143,32 +142,6 @@ fn session(key: &[u8]) -> std::result::Result<Session, String> {
         sem_view,
         lenient: is_set("SHMFS_LENIENT"),
         trace: is_set("SHMFS_TRACE"),
-    })
-}
-
-/// The platform's shared memory, whichever of its schemes is named.
-fn shared_memory(key: &str) -> Option<&'static Scheme> {
-    let platform = view::find(key)?.platform;
-    view::find(platform).filter(|scheme| scheme.kind == Kind::SharedMemory)
-}
-
-/// The platform's semaphores; an older age without rules of its own has those of its successor.
-fn semaphores(shm: &Scheme) -> Option<&'static Scheme> {
-    let key = match shm.key {
-        "xnu-old" => "xnu-sem",
-        "dragonfly-old" => "dragonfly-sem",
-        "illumos-be" => "illumos-sem",
-        _ => match shm.semaphores {
-            Some(key) => key,
-            None => return of_platform(shm.platform),
-        },
-    };
-    view::find(key)
-}
-
-fn of_platform(platform: &str) -> Option<&'static Scheme> {
-    view::SCHEMES.iter().copied().find(|scheme| {
-        scheme.kind == Kind::Semaphore && scheme.platform == platform && scheme.companion.is_none()
     })
 }
 

@@ -1,4 +1,4 @@
-//! How a program is started under a personality: for `shmfs run --as`, which includes this file.
+//! How a program is started under a personality: for `shmfs run --as`.
 //!
 //! Pure: what is in the environment goes in, what must be set comes out; where files are is asked by
 //! the caller.
@@ -8,27 +8,26 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 /// The library's file name.
-pub const LIBRARY: &str = "libshmfs_preload.so";
+pub(super) const LIBRARY: &str = "libshmfs_preload.so";
 
 /// What `--as` was asked for.
 #[derive(Clone, Copy, Debug)]
-pub struct Personality<'a> {
+pub(super) struct Start<'a> {
     /// The key of a scheme of shared memory.
-    pub key: &'a str,
+    pub(super) key: &'a str,
     /// The directory that shows that scheme.
-    pub view: &'a Path,
-    /// The directory that shows the platform's semaphores, unless it is the same
-    /// (`Scheme::semaphores` is set, or both schemes have one `Directory::Path`).
-    pub sem_view: Option<&'a Path>,
+    pub(super) view: &'a Path,
+    /// The directory that shows the platform's semaphores, unless it is the same.
+    pub(super) sem_view: Option<&'a Path>,
     /// `--lenient`.
-    pub lenient: bool,
+    pub(super) lenient: bool,
     /// `--trace`.
-    pub trace: bool,
+    pub(super) trace: bool,
 }
 
 /// Where the library may be, the likeliest first, seen from the program's own path: next to it
 /// (`target/{debug,release}` is such a place), then where an installation puts it.
-pub fn candidates(program: &Path) -> Vec<PathBuf> {
+pub(super) fn candidates(program: &Path) -> Vec<PathBuf> {
     let Some(directory) = program.parent() else {
         return Vec::new();
     };
@@ -43,7 +42,7 @@ pub fn candidates(program: &Path) -> Vec<PathBuf> {
 }
 
 /// Whether ld.so can be told of this path: LD_PRELOAD is divided at spaces and colons.
-pub fn can_be_preloaded(library: &Path) -> bool {
+pub(super) fn can_be_preloaded(library: &Path) -> bool {
     let divides = |byte: &u8| matches!(byte, b' ' | b':' | b'\t' | b'\n');
     library.is_absolute() && !library.as_os_str().as_bytes().iter().any(divides)
 }
@@ -52,19 +51,19 @@ pub fn can_be_preloaded(library: &Path) -> bool {
 ///
 /// `preload` is LD_PRELOAD as it is now. Ours comes first, and an older one of ours is taken out: the
 /// innermost `--as` holds.
-pub fn environment(
-    personality: &Personality<'_>,
+pub(super) fn environment(
+    start: &Start<'_>,
     library: &Path,
     preload: Option<&OsStr>,
 ) -> Vec<(&'static str, Option<OsString>)> {
     let flag = |set: bool| set.then(|| OsString::from("1"));
     vec![
         ("LD_PRELOAD", Some(preload_list(library, preload))),
-        ("SHMFS_AS", Some(personality.key.into())),
-        ("SHMFS_VIEW", Some(personality.view.into())),
-        ("SHMFS_VIEW_SEM", personality.sem_view.map(OsString::from)),
-        ("SHMFS_LENIENT", flag(personality.lenient)),
-        ("SHMFS_TRACE", flag(personality.trace)),
+        ("SHMFS_AS", Some(start.key.into())),
+        ("SHMFS_VIEW", Some(start.view.into())),
+        ("SHMFS_VIEW_SEM", start.sem_view.map(OsString::from)),
+        ("SHMFS_LENIENT", flag(start.lenient)),
+        ("SHMFS_TRACE", flag(start.trace)),
     ]
 }
 
