@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use rustix::process::{Signal, set_parent_process_death_signal};
 
 use super::RunArgs;
+use super::personality::Personality;
 use super::server::Event;
 use super::way::Way;
 use crate::error::{Error, ExitCode};
@@ -43,7 +44,11 @@ pub(super) fn become_command(
         process::exit_now(ExitCode::RunFailed as i32);
     }
     let words = &arguments.command;
-    let error = match way.bind_views(&arguments.options) {
+    let personality = arguments.personality.as_ref();
+    let ready = way
+        .bind_views(&arguments.options)
+        .and_then(|()| personality.map_or(Ok(()), Personality::enter));
+    let error = match ready {
         Ok(()) => unusable(words, execute(words, original)),
         Err(error) => error.code(ExitCode::RunFailed),
     };

@@ -14,12 +14,15 @@
 mod command;
 mod front;
 mod keeper;
+mod personality;
 mod server;
 mod shm;
+mod start;
 mod tree;
 mod way;
 
 pub use self::front::run;
+pub use self::personality::{Personality, Wish};
 
 use std::ffi::OsString;
 
@@ -32,6 +35,8 @@ pub struct RunArgs {
     pub options: Options,
     /// The command and its arguments.
     pub command: Vec<OsString>,
+    /// Another platform's functions for the command.
+    pub personality: Option<Personality>,
     /// Wait for what the command leaves running, instead of ending it.
     pub wait: bool,
 }

@@ -26,6 +26,7 @@ mod netbsd;
 mod newlib;
 mod nuttx;
 mod openbsd;
+pub mod platform;
 pub mod portable;
 mod redox;
 mod rtems;
