@@ -20,6 +20,7 @@
 
 pub mod cli;
 pub mod data;
+pub mod doctor;
 pub mod errno;
 pub mod error;
 pub mod fuse;

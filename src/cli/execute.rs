@@ -9,6 +9,7 @@ use clap::error::ErrorKind;
 use rustix::fs::StatVfsMountFlags;
 
 use super::{Cli, Command, MountCommand, RunCommand, UmountCommand, Verbosity};
+use crate::doctor;
 use crate::error::{Error, ExitCode, Result};
 use crate::log;
 use crate::mount::{self, MountArgs, RemountArgs, UmountArgs};
@@ -67,7 +68,7 @@ impl Command {
             Command::Mount(command) => command.execute().map(|()| 0),
             Command::Umount(command) => command.execute().map(|()| 0),
             Command::Name(command) => super::name::run(command).map(|code| code as i32),
-            Command::Doctor(_) => Err(Error::new(ExitCode::Internal, "doctor is not built in")),
+            Command::Doctor(command) => doctor::doctor(command.json),
         }
     }
 }

@@ -42,6 +42,10 @@ impl Memfds {
         rustix::fs::futimens(self.open(ino)?, times)
     }
 
+    pub(super) fn touch_ctime(&self, ino: Ino) -> io::Result<()> {
+        rustix::fs::fchmod(self.open(ino)?, Mode::from(0o600))
+    }
+
     pub(super) fn remove(&self, ino: Ino) -> io::Result<()> {
         self.files
             .lock()

@@ -121,6 +121,15 @@ impl DataFiles {
         .map_err(lost)
     }
 
+    /// Moves the ctime of the data file of `ino`, and nothing else.
+    pub fn touch_ctime(&self, ino: Ino) -> Result<()> {
+        match self {
+            DataFiles::Tmpfs(tmpfs) => tmpfs.touch_ctime(ino),
+            DataFiles::Memfds(memfds) => memfds.touch_ctime(ino),
+        }
+        .map_err(lost)
+    }
+
     /// Takes the name of the data file of `ino` away: its pages go with the last mapping.
     pub fn remove(&self, ino: Ino) {
         let removed = match self {

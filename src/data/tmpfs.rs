@@ -10,6 +10,12 @@ use rustix::mount::{FsPickFlags, fsconfig_reconfigure, fsconfig_set_string, fspi
 use super::{DataFile, PAGE_SIZE};
 use crate::types::Ino;
 
+/// Data files with more bytes than this are freed by a thread of their own.
+const LARGE: u64 = 256 << 20;
+
+/// Only the daemon opens data files.
+const FILE_MODE: u32 = 0o600;
+
 /// A tmpfs that is mounted nowhere, by the descriptor of its root directory.
 #[derive(Debug)]
 pub struct DetachedTmpfs {
@@ -35,7 +41,8 @@ impl DetachedTmpfs {
 
     fn open_with(&self, ino: Ino, extra: OFlags) -> io::Result<DataFile> {
         let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW | extra;
-        let file = rustix::fs::openat(&self.root, name(ino).as_str(), flags, Mode::from(0o600))?;
+        let file =
+            rustix::fs::openat(&self.root, name(ino).as_str(), flags, Mode::from(FILE_MODE))?;
         Ok(Arc::new(file))
     }
 
@@ -52,8 +59,33 @@ impl DetachedTmpfs {
         )
     }
 
+    pub(super) fn touch_ctime(&self, ino: Ino) -> io::Result<()> {
+        let mode = Mode::from(FILE_MODE);
+        rustix::fs::chmodat(&self.root, name(ino).as_str(), mode, AtFlags::empty())
+    }
+
     pub(super) fn remove(&self, ino: Ino) -> io::Result<()> {
-        rustix::fs::unlinkat(&self.root, name(ino).as_str(), AtFlags::empty())
+        if self.stat(ino)?.st_blocks as u64 * 512 > LARGE {
+            return self.remove_beside(ino);
+        }
+        unlink(&self.root, ino)
+    }
+
+    /// Freeing gigabytes takes a while, in which others want to be served.
+    fn remove_beside(&self, ino: Ino) -> io::Result<()> {
+        let root = rustix::io::fcntl_dupfd_cloexec(&self.root, 0)?;
+        let free = move || {
+            if let Err(error) = unlink(&root, ino) {
+                tracing::error!(?ino, %error, "cannot remove a data file");
+            }
+        };
+        match std::thread::Builder::new()
+            .name("shmfs-free".into())
+            .spawn(free)
+        {
+            Ok(_) => Ok(()),
+            Err(_) => unlink(&self.root, ino),
+        }
     }
 
     /// `None` where there is no limit: then the tmpfs does not count.
@@ -72,6 +104,10 @@ impl DetachedTmpfs {
         )?;
         fsconfig_reconfigure(&context)
     }
+}
+
+fn unlink(root: &OwnedFd, ino: Ino) -> io::Result<()> {
+    rustix::fs::unlinkat(root, name(ino).as_str(), AtFlags::empty())
 }
 
 /// A data file bears the number of its inode.

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
@@ -197,6 +198,26 @@ impl Adapter {
     }
 }
 
+/// How long a request waits for inodes that are about to go: in steps of 0.1 ms, for 5 ms at most.
+const PATIENCE: u32 = 50;
+
+/// Only one request waits at a time: the others' threads are there for what it waits for.
+static WAITING: AtomicBool = AtomicBool::new(false);
+
+/// Gives the kernel time to forget what was unlinked a moment ago.
+fn wait_while(condition: impl Fn() -> bool) {
+    if !condition() || WAITING.swap(true, Ordering::Acquire) {
+        return;
+    }
+    for _ in 0..PATIENCE {
+        std::thread::sleep(Duration::from_micros(100));
+        if !condition() {
+            break;
+        }
+    }
+    WAITING.store(false, Ordering::Release);
+}
+
 /// Runs an operation of `bytes` bytes here, or beside us where it would take long.
 fn run_beside(bytes: u64, operation: impl FnOnce() + Send + 'static) {
     if bytes <= LONG_OPERATION {
@@ -300,6 +321,7 @@ impl Filesystem for Adapter {
         if size.is_none() {
             return self.reply_attr(reply, id, self.fs.setattr(&caller, ino, set));
         }
+        wait_while(|| self.fs.is_short());
         let freed = self
             .fs
             .getattr(ino)
@@ -327,6 +349,7 @@ impl Filesystem for Adapter {
         rdev: u32,
         reply: ReplyEntry,
     ) {
+        wait_while(|| self.fs.is_short());
         let made = self.nodes.dir(parent).and_then(|dir| {
             let node = NewNode {
                 kind: kind_of(mode, rdev)?,
@@ -347,6 +370,7 @@ impl Filesystem for Adapter {
         umask: u32,
         reply: ReplyEntry,
     ) {
+        wait_while(|| self.fs.is_short());
         let made = self.nodes.dir(parent).and_then(|dir| {
             let node = NewNode {
                 kind: Kind::Directory,
@@ -366,6 +390,7 @@ impl Filesystem for Adapter {
         target: &Path,
         reply: ReplyEntry,
     ) {
+        wait_while(|| self.fs.is_short());
         let target = target.as_os_str().as_bytes();
         let made = self.nodes.dir(parent);
         let made = made.and_then(|dir| {
@@ -410,6 +435,7 @@ impl Filesystem for Adapter {
     }
 
     fn link(&self, _: &Request, id: INodeNo, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        wait_while(|| self.fs.is_short());
         let linked = self.nodes.inode(id);
         let linked =
             linked.and_then(|ino| self.fs.link(ino, self.nodes.dir(parent)?, name.as_bytes()));
@@ -426,6 +452,7 @@ impl Filesystem for Adapter {
         flags: i32,
         reply: ReplyCreate,
     ) {
+        wait_while(|| self.fs.is_short());
         let created = self.nodes.dir(parent).and_then(|dir| {
             let node = NewNode {
                 kind: Kind::Regular,
@@ -448,6 +475,7 @@ impl Filesystem for Adapter {
     }
 
     fn open(&self, _: &Request, id: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+        wait_while(|| self.fs.is_short());
         let writable = flags.acc_mode() != OpenAccMode::O_RDONLY;
         let opened = self
             .nodes
@@ -513,6 +541,7 @@ impl Filesystem for Adapter {
         _: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
+        wait_while(|| self.fs.is_short());
         let flags = WriteFlags {
             from_cache: flags.contains(fuser::WriteFlags::FUSE_WRITE_CACHE),
             kill_privileges: flags.contains(fuser::WriteFlags::FUSE_WRITE_KILL_SUIDGID),
@@ -532,6 +561,7 @@ impl Filesystem for Adapter {
         mode: i32,
         reply: ReplyEmpty,
     ) {
+        wait_while(|| self.fs.is_short());
         let (fs, ino) = (Arc::clone(&self.fs), self.nodes.inode(id));
         run_beside(length, move || {
             let done = ino.and_then(|ino| fs.fallocate(ino, mode as u32, offset, length));
@@ -721,6 +751,7 @@ impl Filesystem for Adapter {
     }
 
     fn statfs(&self, _: &Request, _: INodeNo, reply: ReplyStatfs) {
+        wait_while(|| self.fs.is_freeing());
         let statfs = self.fs.statfs();
         let page = PAGE_SIZE as u32;
         let (blocks, free) = (statfs.blocks, statfs.blocks_free);

@@ -96,7 +96,7 @@ impl Service {
         let opener = Opener {
             device: Arc::clone(&device),
         };
-        opener.prepare(&fs, &nodes)?;
+        opener.prepare(&fs, &nodes, options)?;
         fs.set_data_mode(choose_mode(&fs, &device, options.passthrough)?);
         let thread = std::thread::Builder::new()
             .name("shmfs-session".into())

@@ -125,15 +125,25 @@ pub(super) struct Opener {
 }
 
 impl Opener {
-    /// Opens all views at once where the kernel cannot be told later to look names up again.
-    pub(super) fn prepare(&self, fs: &Fs, nodes: &Nodes) -> crate::error::Result<()> {
-        if nodes.keys().is_empty() || increment_epoch(&self.device).is_ok() {
-            return Ok(());
+    /// Opens those views that will be bound, while the kernel has nothing to forget; and all where it cannot
+    /// be told later to look names up again.
+    pub(super) fn prepare(
+        &self,
+        fs: &Fs,
+        nodes: &Nodes,
+        options: &Options,
+    ) -> crate::error::Result<()> {
+        let tells = nodes.keys().is_empty() || increment_epoch(&self.device).is_ok();
+        if !tells {
+            tracing::info!("this kernel keeps names for ever: all views are open from the start");
         }
-        tracing::info!("this kernel keeps names for ever: all views are open from the start");
-        for at in 0..nodes.keys().len() {
-            fs.open_view(ViewId(at))
-                .map_err(|errno| Error::system("cannot open a view", errno))?;
+        let bound = options.views.iter().filter(|view| view.directory.is_some());
+        let bound: Vec<&str> = bound.map(|view| view.naming.key()).collect();
+        for (at, key) in nodes.keys().iter().enumerate() {
+            if !tells || bound.contains(key) {
+                fs.open_view(ViewId(at))
+                    .map_err(|errno| Error::system("cannot open a view", errno))?;
+            }
         }
         Ok(())
     }

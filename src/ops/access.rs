@@ -129,6 +129,16 @@ pub(super) fn may_write(caller: Option<&Caller>, dir: &State) -> Result<()> {
     check_access(caller, dir, 0o3)
 }
 
+/// Whether a request without a field comes from who may write: then it stands for a write. From others it is a
+/// chown(2) of nothing, which only the owner may do to a file with privileges (`notify_change`, `setattr_prepare`).
+pub(super) fn may_drop_privileges(caller: &Caller, file: &State) -> Result<()> {
+    let privileged = file.mode & (libc::S_ISUID | libc::S_ISGID) != 0;
+    if !privileged || caller.owns(file) {
+        return Ok(());
+    }
+    check_access(Some(caller), file, 0o2).map_err(|_| Errno::EPERM)
+}
+
 /// Whether a file that the kernel did not see may be opened for `want`. For another user's file the kernel has
 /// more rules (`may_create_in_sticky`): it must look again.
 pub(super) fn may_open(caller: &Caller, file: &State, want: u32) -> Result<()> {

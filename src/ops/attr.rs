@@ -238,6 +238,11 @@ impl Fs {
     fn set_attributes(&self, caller: &Caller, inode: &Inode, set: SetAttr) -> Result<()> {
         let mut state = inode.state();
         let change = self.attributes(caller, inode, &mut state, set)?;
+        let owner_or_mode = change.mode.is_some() || change.uid.is_some() || change.gid.is_some();
+        if owner_or_mode && state.data.present && self.is_passthrough() {
+            // What the kernel reads next it judges by the data file's ctime (`relatime_need_update`).
+            self.files.touch_ctime(inode.ino)?;
+        }
         self.superblock
             .commit_inode(&mut state, InodeChange::Attributes(change));
         Ok(())
@@ -265,6 +270,9 @@ impl Fs {
             by_handle: false,
             ..set
         } == SetAttr::default();
+        if nothing {
+            access::may_drop_privileges(caller, state)?;
+        }
         let chown = set.uid.is_some() || set.gid.is_some();
         let mode = match set.mode {
             Some(mode) => Some(mode & 0o7777),

@@ -105,6 +105,7 @@ impl Fs {
             state.data.mtime_set = false;
         }
         state.data.nopen += 1;
+        self.leaving.remove(&mut state);
         let newly_exposed = state.data.exposed && !exposed_before;
         Ok(Opened {
             newly_exposed,
@@ -139,7 +140,7 @@ impl Fs {
             }
             state.is_orphan()
         };
-        if orphan && inode.lookups() == 0 {
+        if orphan {
             self.evict_if_unused(&inode);
         }
     }
@@ -192,7 +193,11 @@ impl Fs {
 
     /// Frees the data of an evicted inode.
     pub(super) fn free_data(&self, inode: &Inode) {
-        self.free(inode.ino, &mut inode.state().data);
+        {
+            let mut state = inode.state();
+            self.free(inode.ino, &mut state.data);
+            self.leaving.remove(&mut state);
+        }
         let evicted = self.evicted.fetch_add(1, Ordering::Relaxed) + 1;
         if evicted % GIVE_BACK_AFTER == 0 {
             memory::give_back();

@@ -80,12 +80,15 @@ impl Fs {
 
     /// Takes it out of the table, if it is unused; its data is the caller's to free, without the lock.
     pub(super) fn evict(&self, tree: &mut Tree, inode: &Inode) -> Option<Arc<Inode>> {
-        let unused = {
-            let state = inode.state();
-            state.is_orphan() && state.data.nopen == 0 && inode.lookups() == 0
-        };
-        if !unused {
-            return None;
+        {
+            let mut state = inode.state();
+            if !state.is_orphan() || state.data.nopen > 0 {
+                return None;
+            }
+            self.leaving.add(&mut state);
+            if inode.lookups() > 0 {
+                return None;
+            }
         }
         self.superblock.commit(
             tree,

@@ -13,6 +13,7 @@ mod data;
 mod digests;
 mod dir;
 mod io;
+mod leaving;
 mod lookup;
 mod remove;
 mod rename;
@@ -28,6 +29,7 @@ pub use self::create::{CreateFlags, NewNode};
 pub use self::data::{Backing, DataMode, Opened};
 pub use self::dir::{DirEntry, DirPosition, Listing};
 pub use self::io::WriteFlags;
+use self::leaving::Leaving;
 pub use self::rename::RenameMode;
 use self::views::Views;
 pub use self::views::{Dir, Listener, ViewId};
@@ -73,6 +75,7 @@ pub struct Fs {
     registered: AtomicUsize,
     held_open: AtomicUsize,
     evicted: AtomicUsize,
+    leaving: Leaving,
     views: Views,
 }
 
@@ -99,6 +102,7 @@ impl Fs {
             registered: AtomicUsize::new(0),
             held_open: AtomicUsize::new(0),
             evicted: AtomicUsize::new(0),
+            leaving: Leaving::default(),
             views: Views::default(),
         }
     }

@@ -217,11 +217,12 @@ impl Superblock {
             Some(target) => self.unlink(tree, target, to.dir, now),
             None => None,
         };
-        tree.add_name(to, ino, now);
-        tree.moved(ino, from.dir, to.dir, now);
+        // The whiteout first: the new name is the newer one in a stream.
         if let Some(whiteout) = whiteout {
             tree.insert(from, whiteout, now, now);
         }
+        tree.add_name(to, ino, now);
+        tree.moved(ino, from.dir, to.dir, now);
         replaced
     }
 
@@ -291,8 +292,11 @@ impl Tree {
             return;
         };
         let (at_a, at_b) = (at_a.ino, at_b.ino);
-        self.replace_name(a, at_b, now);
-        self.replace_name(b, at_a, now);
+        // Both get new places in their streams, the second the newer one (`simple_offset_rename_exchange`).
+        self.take_name(a, now);
+        self.take_name(b, now);
+        self.add_name(a, at_b, now);
+        self.add_name(b, at_a, now);
         self.moved(at_a, a.dir, b.dir, now);
         self.moved(at_b, b.dir, a.dir, now);
     }
@@ -321,13 +325,6 @@ impl Tree {
             .remove(&self.hasher, at.name)?;
         self.touch_directory(at.dir, now);
         Some(ino)
-    }
-
-    fn replace_name(&mut self, at: Place<'_>, ino: Ino, now: Timestamp) {
-        if let Some(directory) = self.directories.get_mut(&at.dir) {
-            directory.replace(&self.hasher, at.name, ino);
-        }
-        self.touch_directory(at.dir, now);
     }
 
     fn touch_directory(&self, dir: Ino, now: Timestamp) {

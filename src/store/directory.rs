@@ -115,13 +115,6 @@ impl Directory {
         self.entries.remove(&cookie).map(|dentry| dentry.ino)
     }
 
-    /// Lets a name stand for another inode, in the same place; returns the one before.
-    pub(super) fn replace(&mut self, hasher: &RandomState, name: &[u8], ino: Ino) -> Option<Ino> {
-        let (cookie, _) = self.find(hasher, name)?;
-        let dentry = self.entries.get_mut(&cookie)?;
-        Some(std::mem::replace(&mut dentry.ino, ino))
-    }
-
     /// The entries that follow `after` in a stream; all of them after `None`.
     pub fn stream(&self, after: Option<Cookie>) -> impl Iterator<Item = (Cookie, &Dentry)> {
         let end = after.unwrap_or(Cookie(u64::MAX));
@@ -165,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn finds_replaces_and_removes() {
+    fn finds_and_removes() {
         let hasher = RandomState::new();
         let mut directory = Directory::new(Ino(1));
         for number in 0..1000u64 {
@@ -180,12 +173,8 @@ mod tests {
         assert_eq!(directory.len(), 500);
         assert_eq!(directory.find(&hasher, &2u64.to_le_bytes()), None);
         assert_eq!(
-            directory.replace(&hasher, &3u64.to_le_bytes(), Ino(7)),
-            Some(Ino(3))
-        );
-        assert_eq!(
             directory.find(&hasher, &3u64.to_le_bytes()).unwrap().1,
-            Ino(7)
+            Ino(3)
         );
         assert_eq!(directory.remove(&hasher, b"none"), None);
     }

@@ -59,6 +59,8 @@ pub struct DataState {
     pub exposed: bool,
     /// mtime was set by a program: what the page cache writes back later does not move it.
     pub mtime_set: bool,
+    /// The kernel is about to forget the inode: it has no name and no handle left.
+    pub leaving: bool,
     /// Open handles.
     pub nopen: u32,
     /// The connection's registration of the data file for passthrough; 0 is none.

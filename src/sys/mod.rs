@@ -5,6 +5,7 @@ pub mod channel;
 pub mod credentials;
 pub mod descriptors;
 pub mod fuse_device;
+pub mod libc_version;
 pub mod memory;
 pub mod mount;
 pub mod namespace;

@@ -33,21 +33,29 @@ impl Harness {
             }
             Op::Chown(who, pick, uid, gid) => {
                 let id = self.any(pick);
-                self.model.chown(who, id, uid, gid);
-                self.setattr(
-                    who,
-                    id,
-                    SetAttr {
-                        uid,
-                        gid,
-                        ..nothing
-                    },
-                )
+                let set = SetAttr {
+                    uid,
+                    gid,
+                    ..nothing
+                };
+                match self.setattr(who, id, set) {
+                    // Of nothing, and not from who could write.
+                    Err(Errno::EPERM) if set == nothing && who != Who::Root => return,
+                    done => {
+                        self.model.chown(who, id, uid, gid);
+                        done
+                    }
+                }
             }
             Op::KillPrivileges(who, pick) => {
                 let id = self.any(pick);
-                self.model.chown(who, id, None, None);
-                self.setattr(who, id, nothing)
+                match self.setattr(who, id, nothing) {
+                    Err(Errno::EPERM) if who != Who::Root => return,
+                    done => {
+                        self.model.chown(who, id, None, None);
+                        done
+                    }
+                }
             }
             // With nothing to set the kernel does not ask.
             Op::Utimes(_, _, Time::Omit, Time::Omit) => Ok(()),

@@ -411,6 +411,7 @@ impl Model {
             self.touch_ctime(target);
         }
         self.move_below(&from, &to);
+        let renamed = to.clone();
         self.add_name(to, id);
         for dir in [from_dir, to_dir] {
             self.touch_data(dir);
@@ -418,8 +419,16 @@ impl Model {
         self.touch_ctime(id);
         if whiteout {
             self.make(who, from_dir, from, What::Other(Made::Char, 0), 0, 0);
+            self.renew(&renamed);
         }
         Ok(())
+    }
+
+    /// The name's place in its directory's streams is a new one.
+    fn renew(&mut self, path: &Path) {
+        let seq = self.next_seq;
+        self.next_seq += 1;
+        self.names.get_mut(path).expect("a name").seq = seq;
     }
 
     fn source(&self, dir: Id, name: &[u8], to_name: &[u8]) -> Result<(Path, Id)> {
@@ -461,6 +470,8 @@ impl Model {
         self.move_below(&aside, &path_b);
         self.names.get_mut(&path_a).expect("found above").id = id_b;
         self.names.get_mut(&path_b).expect("found above").id = id_a;
+        self.renew(&path_a);
+        self.renew(&path_b);
         [a.0, b.0].into_iter().for_each(|dir| self.touch_data(dir));
         [id_a, id_b].into_iter().for_each(|id| self.touch_ctime(id));
         Ok(())

@@ -3,6 +3,7 @@
 
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::consts::*;
 use crate::harness::Extra;
@@ -15,6 +16,9 @@ crate::cases!["concurrency";
     root: everything_at_once, everything_at_once_as_users, lookup_during_fallocate, nothing_leaks_when_killed;
     nobody: own_objects_of_many_processes, one_token_many_renamers, link_counts, make_and_remove_one_directory, create_and_open_one_name, one_mapping_many_sizes, excl_create_has_one_winner, readers_of_a_changing_directory, exchange_keeps_both;
 ];
+
+/// What the storm's operations were drawn from, for the message of a failure.
+static SEED: AtomicU64 = AtomicU64::new(0);
 
 const PROCESSES: usize = 8;
 const ROUNDS: usize = 1_500;
@@ -55,7 +59,8 @@ fn race(what: &str, result: R, allowed: &[E]) {
     if let Err(e) = result {
         assert!(
             allowed.contains(&e),
-            "{what}: {e:?}, which no race on tmpfs gives"
+            "{what}: {e:?}, which no race on tmpfs gives (SHMFS_SEED={})",
+            SEED.load(Ordering::Relaxed)
         );
     }
 }
@@ -178,7 +183,7 @@ fn storm(c: &Ctx<'_>, become_someone: impl Fn(usize)) {
     let m = c.mount("size=64m,nr_inodes=2000,mode=777");
     let before = free(&m);
     let seed = crate::rng::seed();
-    println!("concurrency: SHMFS_SEED={seed}");
+    SEED.store(seed, Ordering::Relaxed);
     at_once(|n| {
         become_someone(n);
         sys::umask(0);

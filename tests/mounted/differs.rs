@@ -33,6 +33,12 @@ pub(crate) const DIFFERS: &[Differs] = &[
         expect: "F_GET_SEALS and F_ADD_SEALS fail with EINVAL",
     },
     Differs {
+        case: "misc::ioctl_flags",
+        targets: SHMFS,
+        why: "flags that nobody would enforce are not kept",
+        expect: "FS_IOC_GETFLAGS fails with ENOTTY",
+    },
+    Differs {
         case: "misc::immutable_flag",
         targets: SHMFS,
         why: "the flag of an inode that the kernel would enforce does not travel over FUSE",

@@ -90,7 +90,10 @@ impl Drop for Extra {
             if std::thread::panicking() {
                 let log = daemon.log();
                 if !log.is_empty() {
-                    println!("the daemon of {} wrote:\n{log}", self.dir.display());
+                    proc::say(&format!(
+                        "the daemon of {} wrote:\n{log}",
+                        self.dir.display()
+                    ));
                 }
             }
         }

@@ -28,6 +28,14 @@ pub(crate) fn keep_panics() {
     }));
 }
 
+/// Writes a line to stdout without the lock of `println!`, which a thread of the
+/// runner may have held when this process was forked from it.
+pub(crate) fn say(text: &str) {
+    let line = format!("{text}\n");
+    // SAFETY: `line` is as long as said.
+    unsafe { libc::write(1, line.as_ptr().cast(), line.len()) };
+}
+
 /// A forked child; what it panicked with can be read when it has ended.
 pub(crate) struct Kid {
     /// Its process id.

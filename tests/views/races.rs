@@ -8,7 +8,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use crate::world::{World, eventually, open};
+use crate::world::{MODES, World, eventually, open};
 
 /// Says to a copy of this program which part it plays, in which directories.
 const PART: &str = "SHMFS_TEST_PART";
@@ -145,7 +145,11 @@ fn code(result: std::io::Result<()>) -> Result<(), i32> {
 }
 
 pub(crate) fn after_a_stress_every_view_lists_the_same() {
-    let world = World::new(&CHURNED[1..], "passthrough=auto");
+    MODES.into_iter().for_each(stress);
+}
+
+fn stress(mode: &str) {
+    let world = World::new(&CHURNED[1..], mode);
     let before = world.used();
     let directories: Vec<PathBuf> = CHURNED.iter().map(|key| world.path(key, "")).collect();
     let mut children: Vec<Child> = (1..=4u64)

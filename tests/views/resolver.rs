@@ -3,8 +3,8 @@
 use shmfs::data::{DataFiles, KernelClock};
 use shmfs::errno::{Errno, Result};
 use shmfs::ops::{
-    Caller, Config, DataMode, Dir, DirPosition, Fs, Listener, Listing, NewNode, RenameMode,
-    SetAttr, ViewId,
+    Caller, Config, CreateFlags, DataMode, Dir, DirPosition, Fs, Listener, Listing, NewNode,
+    RenameMode, SetAttr, ViewId,
 };
 use shmfs::options::Atime;
 use shmfs::sys::credentials::Credentials;
@@ -352,7 +352,7 @@ pub(crate) fn what_was_made_meanwhile_is_opened_by_its_owner_alone() {
             openbsd.0,
             openbsd.1,
             node.clone(),
-            shmfs::ops::CreateFlags::of(libc::O_CREAT | libc::O_RDWR),
+            CreateFlags::default(),
         );
         created.map(drop)
     };

@@ -12,7 +12,7 @@ crate::cases!["limits";
     root: statfs_numbers, statfs_by_descriptor, statfs_of_unlimited_inodes, blocks_come_and_go, sparse_takes_no_blocks, inodes_come_and_go, links_take_no_inode, symlinks_take_an_inode, xattrs_cost_inodes, xattr_cost_to_the_byte,
         unlinked_takes_blocks_until_closed, mapped_takes_blocks_until_unmapped, write_enospc, write_is_short_at_the_limit, append_enospc, mkdir_enospc, every_type_enospc, create_after_enospc, fallocate_enospc_takes_nothing, truncate_may_exceed,
         mapped_store_over_limit, enospc_is_for_users_too, rename_and_unlink_at_the_limit, punch_frees, root_directory, mode_uid_gid, read_only, noexec, nodev, nosuid, size_in_percent,
-        nr_blocks_option, overwrite_at_the_limit, truncate_at_the_limit, symlink_page_enospc, rename_whiteout_enospc;
+        nr_blocks_option, overwrite_at_the_limit, truncate_at_the_limit, symlink_page_enospc, rename_whiteout_enospc, unlink_makes_room_at_once;
 ];
 
 type Fs = libc::statfs;
@@ -437,4 +437,15 @@ fn rename_whiteout_enospc(c: &Ctx<'_>) {
     touch(m.p("a"));
     fails(rename2(m.p("a"), m.p("b"), RENAME_WHITEOUT), ENOSPC);
     assert_eq!(ls(&m.dir), ["a"]);
+}
+
+fn unlink_makes_room_at_once(c: &Ctx<'_>) {
+    let m = c.mount("size=4m,nr_inodes=4");
+    let full = vec![1; 4 << 20];
+    for round in 0..50 {
+        let fd = open_mode(m.p("f"), O_RDWR | O_CREAT | O_EXCL, 0o600).unwrap();
+        assert_eq!(pwrite(&fd, &full, 0), Ok(full.len()), "round {round}");
+        drop(fd);
+        unlink(m.p("f")).unwrap();
+    }
 }
