@@ -13,11 +13,17 @@ const TYPES: [&str; 2] = ["shmfs", "fuse.shmfs"];
 
 /// Mount a shmfs, as mount(8)'s helper.
 #[derive(Debug, Parser)]
-#[command(name = "mount.shmfs", version, max_term_width = 100)]
+#[command(
+    name = "mount.shmfs",
+    version,
+    max_term_width = 100,
+    override_usage = "mount.shmfs SOURCE DIR [-sfnv] [-N NAMESPACE] [-o OPTIONS] [-t TYPE]"
+)]
 pub(crate) struct Arguments {
     /// What df(1) shows as the source
     pub(crate) source: OsString,
     /// The directory to mount on
+    #[arg(value_name = "DIR")]
     pub(crate) directory: PathBuf,
     /// Ignore unknown options
     #[arg(short)]

@@ -1,0 +1,137 @@
+//! The helper, called as mount(8) calls it, and by mount(8).
+
+use crate::common::{helper, with_mount8};
+
+#[test]
+fn takes_what_mount_passes() {
+    for words in [
+        &["src", "/nowhere", "-f", "-o", "rw"][..],
+        &["src", "/nowhere", "-f", "-n", "-v", "-o", "rw,size=1m"],
+        &["src", "/nowhere", "-fnv", "-o", "rw"],
+        &[
+            "src",
+            "/nowhere",
+            "-f",
+            "-o",
+            "rw,noexec,nosuid,nodev,size=5m,nofail,_netdev,user",
+        ],
+        &[
+            "src",
+            "/nowhere",
+            "-f",
+            "-o",
+            "rw,size=5m,uid=0,user,exec,suid,dev",
+        ],
+        &["src", "/nowhere", "-f", "-o", "rw", "-t", "fuse.shmfs"],
+        &["src", "/nowhere", "-f", "-o", "rw", "-t", "shmfs"],
+        &["a b", "/nowhere", "-s", "-f", "-o", "rw,zork,zork=1"],
+        &[
+            "src",
+            "/nowhere",
+            "-f",
+            "-o",
+            "rw,relatime,user_id=0,group_id=0,allow_other,remount,size=9m",
+        ],
+        &[
+            "src",
+            "/nowhere",
+            "-f",
+            "-o",
+            "rw",
+            "-N",
+            "/proc/self/ns/mnt",
+        ],
+        &["-f", "-o", "rw", "src", "/nowhere"],
+    ] {
+        let answer = helper(words);
+        assert_eq!(answer.status, 0, "{words:?}: {}", answer.err);
+    }
+}
+
+#[test]
+fn refuses_by_name_with_status_1() {
+    for (words, said) in [
+        (
+            &["src", "/nowhere", "-f", "-o", "zork"][..],
+            "option 'zork': unknown",
+        ),
+        (
+            &["src", "/nowhere", "-s", "-f", "-o", "size=1q"],
+            "option 'size=1q'",
+        ),
+        (&["src", "/nowhere", "-f", "-t", "ext4"], "type 'ext4'"),
+        (
+            &["src", "/nowhere", "-f", "-o", "context=a"],
+            "option 'context=a'",
+        ),
+        (
+            &["src", "/nowhere", "-f", "-o", "user_id=0"],
+            "option 'user_id=0': unknown",
+        ),
+        (&["src"], "<DIR>"),
+        (&["src", "/nowhere", "-z"], "-z"),
+    ] {
+        let answer = helper(words);
+        assert_eq!(answer.status, 1, "{words:?}: {}", answer.err);
+        assert!(answer.err.starts_with("mount.shmfs: "), "{}", answer.err);
+        assert!(answer.err.contains(said), "{words:?}: {}", answer.err);
+    }
+}
+
+#[test]
+fn verbose_tells_what_has_no_effect() {
+    let words = ["src", "/nowhere", "-f", "-v", "-o", "nofail,x-a=b,size=1m"];
+    assert_eq!(
+        helper(&words).err,
+        "mount.shmfs: without effect here: nofail,x-a=b\n"
+    );
+    assert_eq!(helper(&["src", "/nowhere", "-f", "-o", "nofail"]).err, "");
+}
+
+#[test]
+fn a_namespace_that_is_none_is_named() {
+    let answer = helper(&["src", "/nowhere", "-N", "/nowhere/ns"]);
+    assert_eq!(answer.status, 2, "{}", answer.err);
+    assert!(
+        answer
+            .err
+            .contains("cannot enter the namespace /nowhere/ns"),
+        "{}",
+        answer.err
+    );
+}
+
+#[test]
+fn mount_finds_it_for_both_types() {
+    let answer = with_mount8(
+        "for type in shmfs fuse.shmfs; do\n\
+         mount -f -t $type -o size=1m,uid=root,nofail,x-a.b src mnt; echo $type $?\n\
+         mount -f -t $type -o size=1q src mnt; echo $type $?\n\
+         mount -f -s -t $type -o zork src mnt; echo $type $?\n\
+         mount -f -v -n -t $type src mnt; echo $type $?\n\
+         done",
+    );
+    let expected =
+        ["shmfs", "fuse.shmfs"].map(|kind| format!("{kind} 0\n{kind} 1\n{kind} 0\n{kind} 0\n"));
+    assert_eq!(answer.out, expected.concat(), "{}", answer.err);
+    let told = answer.err.matches("mount.shmfs: option 'size=1q'").count();
+    assert_eq!(told, 2, "{}", answer.err);
+}
+
+#[test]
+fn fstab_lines_reach_it() {
+    let answer = with_mount8(
+        "cat >fstab <<END\n\
+         shmfs $1/mnt shmfs defaults,noauto,size=1m,mode=0700,x-systemd.automount,X-a,comment=b,nofail,_netdev 0 0\n\
+         END\n\
+         mount -f -T fstab mnt; echo $?\n\
+         echo \"shmfs $1/mnt fuse.shmfs size=1m,zork 0 0\" >fstab\n\
+         mount -f -T fstab mnt; echo $?",
+    );
+    assert_eq!(answer.out, "0\n1\n", "{}", answer.err);
+    assert!(
+        answer.err.contains("option 'zork': unknown"),
+        "{}",
+        answer.err
+    );
+}
