@@ -45,10 +45,18 @@ fn file(c: &Ctx<'_>) -> OwnedFd {
 }
 
 /// Waits until a process sleeps. It has its file open already, so it sleeps in its lock call.
+/// Waits until a process sleeps in a lock call. It may sleep for a moment in requests before that, and which
+/// call it is in only root can see: so it must be found asleep many times in a row.
 fn until_asleep(kid: &Kid) {
-    eventually("the other process sleeps", || {
+    let asleep = || {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", kid.pid)).unwrap();
         stat.rsplit(')').next().unwrap().trim_start().starts_with('S')
+    };
+    eventually("the other process sleeps", || {
+        (0..50).all(|_| {
+            std::thread::sleep(Duration::from_millis(2));
+            asleep()
+        })
     });
 }
 
