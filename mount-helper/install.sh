@@ -62,15 +62,17 @@ done
 
 bin=$destdir$prefix/bin
 sbin=$destdir$sbindir
+library=$destdir$prefix/lib/shmfs/libshmfs_preload.so
 man=$destdir$prefix/share/man
 examples=$destdir$prefix/share/doc/shmfs/examples
 
 remove() {
-    rm -f -- "$bin/shmfs" "$sbin/mount.shmfs" "$sbin/mount.fuse.shmfs" \
-        "$man/man1/shmfs.1" "$man/man8/mount.shmfs.8" "$man/man8/mount.fuse.shmfs.8"
+    rm -f -- "$bin/shmfs" "$library" "$sbin/mount.shmfs" "$sbin/mount.fuse.shmfs" \
+        "$man/man1/shmfs.1" "$man/man1/shmfs-name.1" "$man/man8/mount.shmfs.8" "$man/man8/mount.fuse.shmfs.8"
     for example in "$here"/systemd/*; do
         rm -f -- "$examples/$(basename -- "$example")"
     done
+    rmdir -- "${library%/*}" 2>/dev/null || true
     rmdir -- "$examples" "${examples%/examples}" 2>/dev/null || true
 }
 
@@ -91,16 +93,19 @@ if [ "$uninstall" = yes ]; then
     exit 0
 fi
 
-for program in shmfs mount-shmfs; do
+for program in shmfs mount-shmfs libshmfs_preload.so; do
     [ -f "$from/$program" ] || fail "$from/$program is not there; build first: cargo build --release"
 done
 
 put 755 "$from/shmfs" "$bin/shmfs"
+# For `shmfs run --as`.
+put 644 "$from/libshmfs_preload.so" "$library"
 put 755 "$from/mount-shmfs" "$sbin/mount.shmfs"
 # For `mount -t fuse.shmfs`, and for a remount: mountinfo shows that type.
 ln -sf mount.shmfs "$sbin/mount.fuse.shmfs"
 printf '%s\n' "$sbin/mount.fuse.shmfs"
 put 644 "$root/docs/shmfs.1" "$man/man1/shmfs.1"
+put 644 "$root/docs/shmfs-name.1" "$man/man1/shmfs-name.1"
 put 644 "$root/docs/mount.shmfs.8" "$man/man8/mount.shmfs.8"
 ln -sf mount.shmfs.8 "$man/man8/mount.fuse.shmfs.8"
 printf '%s\n' "$man/man8/mount.fuse.shmfs.8"

@@ -75,6 +75,12 @@ impl Timestamp {
     }
 }
 
+/// Tells the time; tests have one of their own.
+pub trait Clock: Send + Sync + std::fmt::Debug {
+    /// Later than, or the same as, every time told before.
+    fn now(&self) -> Timestamp;
+}
+
 /// What stat(2) shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attr {
@@ -105,3 +111,33 @@ pub struct Attr {
     /// Device number of a device file, as the kernel encodes it in 32 bits.
     pub rdev: u32,
 }
+
+/// What a path below a view's directory stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Meaning {
+    /// The entry of this name in the root of the tree.
+    Entry(Vec<u8>),
+    /// A digest: only the name that it is made of tells which entry.
+    Digest,
+    /// No object that the tree could hold: a file of the view's own.
+    Own,
+}
+
+/// A view's names for what is in the root of the tree.
+pub trait Names: Send + Sync + std::fmt::Debug {
+    /// How the view is called.
+    fn key(&self) -> &'static str;
+    /// What a path below the view's directory stands for.
+    fn meaning(&self, path: &[u8]) -> Meaning;
+    /// The path that shows the entry; `None` where the view has no name for it.
+    fn path(&self, entry: &[u8]) -> Option<Vec<u8>>;
+    /// Every path that stands for the entry.
+    fn paths(&self, entry: &[u8]) -> Vec<Vec<u8>>;
+    /// Whether there are paths that are digests.
+    fn has_digests(&self) -> bool;
+    /// Whether some entries are two directories below the view's.
+    fn nests(&self) -> bool;
+}
+
+/// A name in the root of the tree that only the mount's owner goes through, and no object can have.
+pub const RESERVED: &[u8] = b".shmfs";

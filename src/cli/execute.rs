@@ -14,7 +14,7 @@ use crate::error::{Error, ExitCode, Result};
 use crate::log;
 use crate::mount::{self, MountArgs, RemountArgs, UmountArgs};
 use crate::options::{Atime, Environment, Given, Options, Unknown};
-use crate::run::{self, RunArgs};
+use crate::run::{self, Personality, RunArgs, Wish};
 
 /// Does what the command line `words` says, the program's name first; returns the exit status.
 pub fn execute(words: impl IntoIterator<Item = OsString>) -> Result<i32> {
@@ -67,6 +67,7 @@ impl Command {
             Command::Run(command) => command.execute(),
             Command::Mount(command) => command.execute().map(|()| 0),
             Command::Umount(command) => command.execute().map(|()| 0),
+            Command::Name(command) => super::name::run(command).map(|code| code as i32),
             Command::Doctor(command) => doctor::doctor(command.json),
         }
     }
@@ -103,8 +104,21 @@ impl RunCommand {
     fn execute(self) -> Result<i32> {
         let environment = Environment::of_host();
         let given = Given::parse(&self.lists.options, &environment, Unknown::Refuse)?;
+        let mut options = given.new_mount(Options::new(&environment))?;
+        let personality = match self.personality.key {
+            Some(key) => {
+                let wish = Wish {
+                    key,
+                    lenient: self.personality.lenient,
+                    trace: self.personality.trace,
+                };
+                Some(Personality::prepare(&wish, &mut options)?)
+            }
+            None => None,
+        };
         run::run(&RunArgs {
-            options: given.new_mount(Options::new(&environment))?,
+            options,
+            personality,
             command: self.command,
             wait: self.wait,
         })

@@ -1,6 +1,7 @@
 //! The command line of `shmfs`: names, headings, help; what is done with it is in `execute`.
 
 mod execute;
+pub mod name;
 mod words;
 
 use std::ffi::OsString;
@@ -56,6 +57,9 @@ enum Command {
     Mount(MountCommand),
     Umount(UmountCommand),
     Doctor(DoctorCommand),
+    /// Names of shared memory on every platform
+    #[command(subcommand)]
+    Name(name::NameCommand),
 }
 
 /// Run a command with a private shmfs at /dev/shm
@@ -64,19 +68,40 @@ enum Command {
 /// them or for the host. The exit status is the command's, or 128+n when signal n ended it.
 #[derive(Args, Debug)]
 #[command(
-    override_usage = "shmfs run [-o OPTIONS] [--wait] [--] COMMAND [ARGUMENT]...",
+    override_usage = "shmfs run [-o OPTIONS] [--as KEY [--lenient] [--trace]] [--wait] [--] COMMAND [ARGUMENT]...",
     after_help = words::exit_status_of_run(),
     after_long_help = words::help(words::exit_status_of_run()),
 )]
 struct RunCommand {
     #[command(flatten)]
     lists: Lists,
+    #[command(flatten)]
+    personality: PersonalityArgs,
     /// Wait for what COMMAND leaves running, instead of ending it
     #[arg(long, help_heading = "Running")]
     wait: bool,
     /// The command and its arguments
     #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
     command: Vec<OsString>,
+}
+
+/// The functions of another platform.
+#[derive(Args, Debug)]
+struct PersonalityArgs {
+    /// Give COMMAND the shm_open and sem_open of the platform KEY (see `shmfs name list`)
+    #[arg(
+        long = "as",
+        id = "as",
+        value_name = "KEY",
+        help_heading = "Another platform"
+    )]
+    key: Option<String>,
+    /// Leave out that platform's rules for descriptors and for the directory's file system
+    #[arg(long, requires = "as", help_heading = "Another platform")]
+    lenient: bool,
+    /// Print each of those calls on standard error, and what other platforms say of the name
+    #[arg(long, requires = "as", help_heading = "Another platform")]
+    trace: bool,
 }
 
 /// Mount a shmfs on a directory

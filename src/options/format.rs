@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::{Atime, Huge, Options, Passthrough};
+use crate::types::Names;
 
 impl fmt::Display for Options {
     /// The canonical list: parsed again, over whatever defaults, it gives the same options.
@@ -49,6 +50,14 @@ impl Options {
         if self.passthrough != Passthrough::Auto {
             write!(f, ",passthrough={}", self.passthrough.word())?;
         }
+        for view in &self.views {
+            write!(f, ",view={}", view.naming.key())?;
+            if let Some(directory) = &view.directory {
+                let directory = directory.to_string_lossy();
+                let escaped = directory.replace('\\', "\\\\").replace(',', "\\,");
+                write!(f, ":{}", escaped.replace('"', "\\\""))?;
+            }
+        }
         Ok(())
     }
 }
@@ -59,8 +68,9 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::super::Environment;
+    use super::super::{Environment, ViewOption};
     use super::*;
+    use crate::view::Naming;
 
     const HOST: Environment = Environment::with_ram(1 << 30);
 
@@ -70,6 +80,22 @@ mod tests {
             Options::new(&HOST).to_string(),
             "rw,nosuid,nodev,exec,relatime,size=524288k,nr_inodes=131072,mode=1777"
         );
+    }
+
+    fn views(one: bool, other: bool) -> Vec<ViewOption> {
+        let naming = |key| Naming::of(key).unwrap();
+        let alone = ViewOption {
+            naming: naming("netbsd"),
+            directory: None,
+        };
+        let bound = ViewOption {
+            naming: naming("openbsd"),
+            directory: Some("/a \\\"b,c".into()),
+        };
+        let views = [(one, alone), (other, bound)].into_iter();
+        views
+            .filter_map(|(wanted, view)| wanted.then_some(view))
+            .collect()
     }
 
     fn options() -> impl Strategy<Value = Options> {
@@ -106,6 +132,7 @@ mod tests {
                 exec: b[5],
                 symfollow: b[6],
                 allow_other: b[7],
+                views: views(b[0], b[1]),
             },
         )
     }

@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 
 use super::split::{Item, split};
+use super::view::ViewOption;
 use super::words::{Flag, Meaning, Takes, Word, find, show};
 use super::{Atime, Environment, Huge, Options, Passthrough, number};
 use crate::error::{Error, Result};
@@ -102,6 +103,8 @@ pub struct Given {
     pub reserve: Option<bool>,
     /// `allow_other`.
     pub allow_other: bool,
+    /// `view`, each time that it stands there.
+    pub views: Vec<ViewOption>,
     /// `remount`.
     pub remount: bool,
     /// The words without effect, for `-v`.
@@ -158,6 +161,7 @@ impl Given {
             exec: flags.exec.unwrap_or(base.exec),
             symfollow: flags.symfollow.unwrap_or(base.symfollow),
             allow_other: self.allow_other || base.allow_other,
+            views: [base.views, self.views.clone()].concat(),
         }
     }
 
@@ -215,6 +219,7 @@ impl Given {
             }
             Meaning::Reserve(reserve) => self.reserve = Some(reserve),
             Meaning::AllowOther => self.allow_other = true,
+            Meaning::View => self.views.push(ViewOption::parse(value)?),
             Meaning::Set(flag, set) => self.flags.set(flag, set),
             // `user=NAME` only records who mounted; see mnt_optstr_get_flags() in libmount.
             Meaning::Secure if item.value.is_some() => {}

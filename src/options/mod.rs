@@ -10,6 +10,7 @@ mod format;
 mod given;
 mod number;
 mod split;
+mod view;
 mod words;
 
 use std::ffi::OsStr;
@@ -18,6 +19,7 @@ use crate::error::{Error, Result};
 use crate::sys::{accounts, memory};
 
 pub use given::{Flags, Given, Limits, Unknown};
+pub use view::ViewOption;
 pub use words::{Group, Takes, WORDS, Word};
 
 /// How large pages are used for data, as in tmpfs(5).
@@ -93,6 +95,8 @@ pub struct Options {
     pub symfollow: bool,
     /// Other users than the mounting one may use a mount made by fusermount3.
     pub allow_other: bool,
+    /// Views under `.shmfs/views`, in the order in which they were asked for.
+    pub views: Vec<ViewOption>,
 }
 
 /// What the meaning of an option list depends on beside the list.
@@ -164,6 +168,7 @@ impl Options {
             exec: true,
             symfollow: true,
             allow_other: false,
+            views: Vec::new(),
         }
     }
 

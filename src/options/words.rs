@@ -70,6 +70,7 @@ pub(super) enum Meaning {
     Passthrough,
     Reserve(bool),
     AllowOther,
+    View,
     Set(Flag, bool),
     /// `user` and its like: noexec, nosuid, nodev, until a later word says otherwise.
     Secure,
@@ -214,6 +215,14 @@ pub static WORDS: &[Word] = &[
         Takes::Nothing,
         Meaning::AllowOther,
         "other users may use a mount made by fusermount3",
+    ),
+    word(
+        "view",
+        Takes::Value(
+            "a platform from `shmfs name list`, which may be followed by : and a directory",
+        ),
+        Group::Shmfs,
+        Meaning::View,
     ),
     flag("ro", Flag::ReadOnly, true),
     flag("rw", Flag::ReadOnly, false),

@@ -1,8 +1,31 @@
 //! `shmfs run`: a command that sees a private shmfs at /dev/shm.
+//!
+//! Four processes, each the parent of the next:
+//!
+//! - the **front**, which the user started: it waits, and passes signals on;
+//! - the **keeper**, which does nothing but outlive the others, under a name of its own;
+//! - the **server**, in a mount namespace of its own, which mounts and serves;
+//! - the **command**, in that namespace too, but in the front's process group, so that the terminal
+//!   treats both as one job.
+//!
+//! Each of the first three is a subreaper (PR_SET_CHILD_SUBREAPER): whichever of them is killed, one
+//! that is left finds all that the command started among its own descendants, and ends it.
+
+mod command;
+mod front;
+mod keeper;
+mod personality;
+mod server;
+mod shm;
+mod start;
+mod tree;
+mod way;
+
+pub use self::front::run;
+pub use self::personality::{Personality, Wish};
 
 use std::ffi::OsString;
 
-use crate::error::{Error, ExitCode, Result};
 use crate::options::Options;
 
 /// What `shmfs run` was asked for.
@@ -12,11 +35,8 @@ pub struct RunArgs {
     pub options: Options,
     /// The command and its arguments.
     pub command: Vec<OsString>,
+    /// Another platform's functions for the command.
+    pub personality: Option<Personality>,
     /// Wait for what the command leaves running, instead of ending it.
     pub wait: bool,
-}
-
-/// Runs the command; returns its exit status.
-pub fn run(_arguments: &RunArgs) -> Result<i32> {
-    Err(Error::new(ExitCode::RunFailed, "run is not built in"))
 }

@@ -2,9 +2,13 @@
 
 pub mod accounts;
 pub mod channel;
+pub mod credentials;
+pub mod descriptors;
+pub mod fuse_device;
 pub mod libc_version;
 pub mod memory;
 pub mod mount;
 pub mod namespace;
 pub mod process;
+pub mod signal;
 pub mod syslog;

@@ -75,6 +75,7 @@ pub fn attributes(options: &Options) -> MountAttrFlags {
     attributes.set(MountAttrFlags::MOUNT_ATTR_NOSUID, !options.suid);
     attributes.set(MountAttrFlags::MOUNT_ATTR_NODEV, !options.dev);
     attributes.set(MountAttrFlags::MOUNT_ATTR_NOEXEC, !options.exec);
+    attributes.set(MountAttrFlags::MOUNT_ATTR_NOSYMFOLLOW, !options.symfollow);
     attributes
 }
 

@@ -37,6 +37,25 @@ pub fn exit_now(status: i32) -> ! {
     unsafe { libc::_exit(status) }
 }
 
+/// Sets variables of this process's environment, or removes them.
+pub fn set_environment(variables: &[(&str, Option<OsString>)]) -> io::Result<()> {
+    if thread_count()? != 1 {
+        return Err(io::Error::other(
+            "a process with several threads cannot change its environment",
+        ));
+    }
+    for (name, value) in variables {
+        // SAFETY: nobody reads the environment meanwhile, as this is the process's only thread.
+        unsafe {
+            match value {
+                Some(value) => std::env::set_var(name, value),
+                None => std::env::remove_var(name),
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Becomes `command`, searched in `PATH`; returns only why that failed.
 pub fn exec(command: &[OsString]) -> io::Error {
     let words: Result<Vec<CString>, _> = command

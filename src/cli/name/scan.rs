@@ -1,0 +1,477 @@
+//! The names in source text: string literals that are passed to shm_open and its like, and constants
+//! of the same file that hold such a literal.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use super::lex::{Language, Token, TokenKind, tokens};
+use super::literals::{constants, literals};
+use crate::view::Kind;
+
+/// A call that takes a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Call {
+    pub(super) function: String,
+    pub(super) kind: Kind,
+    pub(super) line: usize,
+    /// The names; none if they are not in the text.
+    pub(super) names: Vec<Vec<u8>>,
+}
+
+/// All calls in a file.
+pub(super) fn calls(language: Language, source: &[u8]) -> Vec<Call> {
+    let tokens = tokens(language, source);
+    let file = File {
+        language,
+        constants: constants(language, &tokens),
+        tokens: &tokens,
+    };
+    (0..tokens.len()).flat_map(|at| file.calls_at(at)).collect()
+}
+
+struct File<'a> {
+    language: Language,
+    tokens: &'a [Token],
+    constants: HashMap<&'a str, Vec<Vec<u8>>>,
+}
+
+/// Where a function takes its name.
+struct Signature {
+    kind: Kind,
+    /// The arguments that are names.
+    positions: &'static [usize],
+    /// Python's keyword for it.
+    keyword: Option<&'static str>,
+    /// Whether a slash is put before it, as multiprocessing.shared_memory does.
+    slash: bool,
+    /// Whether the name may be left out.
+    optional: bool,
+}
+
+const fn signature(kind: Kind, positions: &'static [usize]) -> Signature {
+    Signature {
+        kind,
+        positions,
+        keyword: None,
+        slash: false,
+        optional: false,
+    }
+}
+
+impl File<'_> {
+    fn word(&self, at: usize) -> Option<&str> {
+        match &self.tokens.get(at)?.kind {
+            TokenKind::Word(word) => Some(word),
+            TokenKind::Text(_) | TokenKind::Mark(_) => None,
+        }
+    }
+
+    fn is_mark(&self, at: usize, mark: u8) -> bool {
+        self.tokens
+            .get(at)
+            .is_some_and(|token| token.kind == TokenKind::Mark(mark))
+    }
+
+    fn has_word(&self, word: &str) -> bool {
+        (0..self.tokens.len()).any(|at| self.word(at) == Some(word))
+    }
+
+    /// The word before `.` or `::` and this one.
+    fn qualifier(&self, at: usize) -> Option<&str> {
+        let before = at.checked_sub(2)?;
+        if self.is_mark(at - 1, b'.') {
+            return self.word(before);
+        }
+        let is_path = self.is_mark(at - 1, b':') && self.is_mark(before, b':');
+        if is_path {
+            self.word(before.checked_sub(1)?)
+        } else {
+            None
+        }
+    }
+
+    fn signature(&self, at: usize) -> Option<Signature> {
+        let word = self.word(at)?;
+        match word {
+            "shm_open" | "shm_unlink" | "shm_open2" | "shm_mkstemp" | "shm_create_largepage" => {
+                Some(signature(Kind::SharedMemory, &[0]))
+            }
+            "shm_rename" => Some(signature(Kind::SharedMemory, &[0, 1])),
+            "sem_open" | "sem_unlink" => Some(signature(Kind::Semaphore, &[0])),
+            "mq_open" | "mq_unlink" => Some(signature(Kind::MessageQueue, &[0])),
+            _ => match self.language {
+                Language::C => None,
+                Language::Rust => self.rust_signature(at, word),
+                Language::Python => self.python_signature(at, word),
+                Language::Go => self.go_signature(at, word),
+            },
+        }
+    }
+
+    fn rust_signature(&self, at: usize, word: &str) -> Option<Signature> {
+        match word {
+            // rustix::shm
+            "open" | "unlink" if self.qualifier(at) == Some("shm") => {
+                Some(signature(Kind::SharedMemory, &[0]))
+            }
+            // the crate shared_memory
+            "os_id" => Some(signature(Kind::SharedMemory, &[0])),
+            _ => None,
+        }
+    }
+
+    fn python_signature(&self, at: usize, word: &str) -> Option<Signature> {
+        let posix_ipc = self.qualifier(at) == Some("posix_ipc")
+            || self.has_word("posix_ipc")
+                && !self.has_word("multiprocessing")
+                && !self.has_word("threading");
+        let by_name = |kind, position: &'static [usize], slash: bool| {
+            Some(Signature {
+                kind,
+                positions: position,
+                keyword: Some("name"),
+                slash,
+                optional: true,
+            })
+        };
+        match word {
+            "SharedMemory" => by_name(Kind::SharedMemory, &[0], !posix_ipc),
+            "ShareableList" => by_name(Kind::SharedMemory, &[1], true),
+            "unlink_shared_memory" => by_name(Kind::SharedMemory, &[0], false),
+            "Semaphore" | "unlink_semaphore" if posix_ipc => by_name(Kind::Semaphore, &[0], false),
+            "MessageQueue" | "unlink_message_queue" if posix_ipc => {
+                by_name(Kind::MessageQueue, &[0], false)
+            }
+            _ => None,
+        }
+    }
+
+    fn go_signature(&self, at: usize, word: &str) -> Option<Signature> {
+        match word {
+            "ShmOpen" | "ShmUnlink" => Some(signature(Kind::SharedMemory, &[0])),
+            "SemOpen" | "SemUnlink" => Some(signature(Kind::Semaphore, &[0])),
+            "MqOpen" | "MqUnlink" => Some(signature(Kind::MessageQueue, &[0])),
+            "Open" | "Unlink" if self.qualifier(at) == Some("shm") => {
+                Some(signature(Kind::SharedMemory, &[0]))
+            }
+            _ => None,
+        }
+    }
+
+    fn calls_at(&self, at: usize) -> Vec<Call> {
+        if !self.is_mark(at + 1, b'(') || self.is_definition(at) {
+            return Vec::new();
+        }
+        let (Some(function), Some(signature)) = (self.word(at), self.signature(at)) else {
+            return Vec::new();
+        };
+        let arguments = self.arguments(at + 1);
+        let named: Vec<Range<usize>> = match signature
+            .keyword
+            .and_then(|word| self.keyword(&arguments, word))
+        {
+            Some(argument) => vec![argument],
+            None => signature
+                .positions
+                .iter()
+                .filter_map(|&position| arguments.get(position).cloned())
+                .collect(),
+        };
+        let named = named
+            .into_iter()
+            .filter(|argument| !self.is_declaration(argument));
+        let call = |argument: Range<usize>| {
+            let mut names = self.names(argument.clone());
+            if names.is_empty() && signature.optional && self.is_left_out(&argument) {
+                return None;
+            }
+            for name in &mut names {
+                finish(name, signature.slash);
+            }
+            Some(Call {
+                function: function.to_owned(),
+                kind: signature.kind,
+                line: self.tokens[at].line,
+                names,
+            })
+        };
+        named.filter_map(call).collect()
+    }
+
+    /// Whether the function is being declared here.
+    fn is_definition(&self, at: usize) -> bool {
+        at.checked_sub(1)
+            .and_then(|before| self.word(before))
+            .is_some_and(|word| matches!(word, "fn" | "def" | "func" | "class"))
+    }
+
+    /// Whether the argument is C's declaration of a parameter: two words in a row are no expression.
+    fn is_declaration(&self, argument: &Range<usize>) -> bool {
+        let is_word = |at: usize| self.word(at).is_some();
+        argument.clone().any(|at| {
+            at + 1 < argument.end && is_word(at) && is_word(at + 1) && self.language == Language::C
+        }) || argument
+            .clone()
+            .any(|at| self.language == Language::C && self.word(at) == Some("const"))
+    }
+
+    /// A keyword argument other than the name, or `None`.
+    fn is_left_out(&self, argument: &Range<usize>) -> bool {
+        let is_keyword =
+            self.is_mark(argument.start + 1, b'=') && !self.is_mark(argument.start + 2, b'=');
+        is_keyword || argument.len() == 1 && self.word(argument.start) == Some("None")
+    }
+
+    /// The arguments between this parenthesis and its partner.
+    fn arguments(&self, open: usize) -> Vec<Range<usize>> {
+        let mut arguments = Vec::new();
+        let mut depth = 0;
+        let mut start = open + 1;
+        for at in open..self.tokens.len() {
+            let TokenKind::Mark(mark) = self.tokens[at].kind else {
+                continue;
+            };
+            match mark {
+                b'(' | b'[' | b'{' => depth += 1,
+                b')' | b']' | b'}' => depth -= 1,
+                b',' if depth == 1 => {
+                    arguments.push(start..at);
+                    start = at + 1;
+                }
+                _ => {}
+            }
+            if depth == 0 {
+                arguments.push(start..at);
+                break;
+            }
+        }
+        arguments.retain(|argument| !argument.is_empty());
+        arguments
+    }
+
+    fn keyword(&self, arguments: &[Range<usize>], keyword: &str) -> Option<Range<usize>> {
+        let found = arguments.iter().find(|argument| {
+            self.word(argument.start) == Some(keyword) && self.is_mark(argument.start + 1, b'=')
+        })?;
+        Some(found.start + 2..found.end)
+    }
+
+    /// The names that an argument can be; none if that depends on more than the text.
+    fn names(&self, argument: Range<usize>) -> Vec<Vec<u8>> {
+        if argument
+            .clone()
+            .any(|at| self.is_dynamic(at, argument.start))
+        {
+            return Vec::new();
+        }
+        let literals = literals(&self.tokens[argument.clone()]);
+        if !literals.is_empty() {
+            return literals
+                .into_iter()
+                .collect::<Option<_>>()
+                .unwrap_or_default();
+        }
+        let mut known = argument.filter_map(|at| self.constants.get(self.word(at)?));
+        match (known.next(), known.next()) {
+            (Some(values), None) => values.clone(),
+            (Some(_), Some(_)) | (None, _) => Vec::new(),
+        }
+    }
+
+    /// Whether a token makes the value depend on more than literals: `+`, `%`, or a call that is
+    /// not known to pass its argument on.
+    fn is_dynamic(&self, at: usize, start: usize) -> bool {
+        const PASSING: &[&str] = &[
+            "CString",
+            "CStr",
+            "new",
+            "from",
+            "string",
+            "String",
+            "str",
+            "c_str",
+            "as_ptr",
+            "cast",
+            "unwrap",
+            "expect",
+            "from_bytes_with_nul",
+            "from_bytes_with_nul_unchecked",
+            "from_bytes_until_nul",
+            "from_ptr",
+            "encode",
+            "bytes",
+            "fsencode",
+            "c_char_p",
+            "create_string_buffer",
+            "BytePtrFromString",
+            "as_bytes",
+            "as_c_str",
+            "to_owned",
+            "to_string",
+            "into",
+            "as_ref",
+            "CharPtr",
+            "Pointer",
+            "data",
+            "into_raw",
+            "as_str",
+        ];
+        match &self.tokens[at].kind {
+            TokenKind::Mark(b'+' | b'%') => true,
+            TokenKind::Mark(b'*') => self.language == Language::Python,
+            TokenKind::Mark(b'!') => at > start && self.word(at - 1).is_some(),
+            TokenKind::Mark(b'(') if at > start => self
+                .word(at - 1)
+                .is_some_and(|callee| !PASSING.contains(&callee)),
+            TokenKind::Text(_) => {
+                let next_is_word = self
+                    .word(at + 1)
+                    .is_some_and(|word| !matches!(word, "if" | "else" | "as" | "or" | "and"));
+                let after_word = at > start
+                    && self
+                        .word(at - 1)
+                        .is_some_and(|word| !matches!(word, "else" | "return" | "or" | "and"));
+                next_is_word || after_word
+            }
+            TokenKind::Mark(_) | TokenKind::Word(_) => false,
+        }
+    }
+}
+
+/// What C makes of a literal: it ends at its first NUL.
+fn finish(name: &mut Vec<u8>, slash: bool) {
+    if let Some(nul) = name.iter().position(|&byte| byte == 0) {
+        name.truncate(nul);
+    }
+    if slash {
+        name.insert(0, b'/');
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each call as `line function name|name`, `?` where the name is not in the text.
+    fn found(language: Language, source: &str) -> Vec<String> {
+        let text = |name: &Vec<u8>| String::from_utf8_lossy(name).into_owned();
+        let line = |call: Call| {
+            let names: Vec<String> = call.names.iter().map(text).collect();
+            format!(
+                "{} {} {}",
+                call.line,
+                call.function,
+                if names.is_empty() {
+                    "?".into()
+                } else {
+                    names.join("|")
+                }
+            )
+        };
+        calls(language, source.as_bytes())
+            .into_iter()
+            .map(line)
+            .collect()
+    }
+
+    #[test]
+    fn c() {
+        let source = r##"#define NAME "/defined"
+            static const char array[] = "/array";
+            int shm_open(const char *name, int flags, mode_t mode);
+            /* shm_open("/comment", 0, 0); */
+            shm_open("/my" "shm", O_RDWR | O_CREAT, 0600);
+            shm_open(NAME, 0, 0); shm_unlink(array);
+            shm_open(argv[1], 0, 0);
+            shm_open(PREFIX "/x", 0, 0);
+            shm_open(getenv("NAME"), 0, 0);
+            shm_open(many ? "/one" : "/two", 0, 0);
+            shm_open("/foo\0bar", 0, 0);
+            sem_open(std::string("/str").c_str(), 0);
+            shm_rename("/from", "/to", 0);"##;
+        let expected = [
+            "5 shm_open /myshm",
+            "6 shm_open /defined",
+            "6 shm_unlink /array",
+            "7 shm_open ?",
+            "8 shm_open ?",
+            "9 shm_open ?",
+            "10 shm_open /one|/two",
+            "11 shm_open /foo",
+            "12 sem_open /str",
+            "13 shm_rename /from",
+            "13 shm_rename /to",
+        ];
+        assert_eq!(found(Language::C, source), expected);
+    }
+
+    #[test]
+    fn rust() {
+        let source = r#"const NAME: &CStr = c"/const";
+            fn shm_open(name: *const c_char) {}
+            libc::shm_open(c"/c".as_ptr(), 0, 0); libc::shm_unlink(b"/b\0".as_ptr().cast());
+            rustix::shm::open("/rustix", flags, mode); File::open("/no");
+            shm_open(&*format!("/x-{}", 1), 0, 0);
+            shm_unlink(NAME.as_ptr());
+            sem_open(CString::new("/cstring").unwrap().as_ptr(), 0);"#;
+        let expected = [
+            "3 shm_open /c",
+            "3 shm_unlink /b",
+            "4 open /rustix",
+            "5 shm_open ?",
+            "6 shm_unlink /const",
+            "7 sem_open /cstring",
+        ];
+        assert_eq!(found(Language::Rust, source), expected);
+    }
+
+    /// multiprocessing puts a slash before every name.
+    #[test]
+    fn python() {
+        let source = r#"from multiprocessing.shared_memory import SharedMemory, ShareableList
+            N = "const"
+            SharedMemory(name="one", create=True, size=10)
+            SharedMemory(create=True, size=10); SharedMemory(None, True, 4)
+            SharedMemory("two"); SharedMemory(name=N)
+            SharedMemory(name=f"psm_{os.getpid()}"); SharedMemory("a" * 3)
+            ShareableList([1, 2], name="list")
+            _posixshmem.shm_open("/raw", os.O_RDWR, mode=0o600)
+            threading.Semaphore("no")"#;
+        let expected = [
+            "3 SharedMemory /one",
+            "5 SharedMemory /two",
+            "5 SharedMemory /const",
+            "6 SharedMemory ?",
+            "6 SharedMemory ?",
+            "7 ShareableList /list",
+            "8 shm_open /raw",
+        ];
+        assert_eq!(found(Language::Python, source), expected);
+    }
+
+    #[test]
+    fn python_posix_ipc() {
+        let source = "import posix_ipc\nposix_ipc.SharedMemory('/m', 0)\nposix_ipc.Semaphore('/s')";
+        assert_eq!(
+            found(Language::Python, source),
+            ["2 SharedMemory /m", "3 Semaphore /s"]
+        );
+    }
+
+    #[test]
+    fn go() {
+        let source = r#"const n = "/const"
+            C.shm_open(C.CString("/c"), 0, 0); C.sem_open(C.CString(n), 0)
+            shm.Open(`raw`, 10)
+            C.shm_open(C.CString(fmt.Sprintf("/x%d", 1)), 0, 0)"#;
+        assert_eq!(
+            found(Language::Go, source),
+            [
+                "2 shm_open /c",
+                "2 sem_open /const",
+                "3 Open raw",
+                "4 shm_open ?"
+            ]
+        );
+    }
+}

@@ -1,0 +1,168 @@
+//! The node ids of directories in views: each view has its own for each directory, since the kernel moves a
+//! directory that turns up twice.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
+use fuser::INodeNo;
+use parking_lot::RwLock;
+
+use crate::error::{Error, Result};
+use crate::ops::Dir;
+
+/// Inodes' own numbers are below: no alias is one of them.
+const ALIAS: u64 = 1 << 62;
+/// From here on aliases that the kernel does not know are looked for and dropped.
+const MANY: usize = 1024;
+
+/// The table, in both directions.
+#[derive(Debug, Default)]
+pub(super) struct Aliases {
+    table: RwLock<Table>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    by_id: HashMap<u64, Alias>,
+    by_dir: HashMap<Dir, u64>,
+    clean_at: usize,
+}
+
+#[derive(Debug)]
+struct Alias {
+    dir: Dir,
+    lookups: u64,
+}
+
+impl Aliases {
+    /// The directory behind an id; `None` where the id is an inode's own.
+    pub(super) fn get(&self, id: INodeNo) -> Option<Dir> {
+        if id.0 & ALIAS == 0 {
+            return None;
+        }
+        self.table.read().by_id.get(&id.0).map(|alias| alias.dir)
+    }
+
+    /// The id that there is.
+    pub(super) fn find(&self, dir: Dir) -> Option<INodeNo> {
+        self.table.read().by_dir.get(&dir).copied().map(INodeNo)
+    }
+
+    /// The id, made where there is none.
+    pub(super) fn id(&self, dir: Dir) -> INodeNo {
+        if let Some(id) = self.find(dir) {
+            return id;
+        }
+        let mut table = self.table.write();
+        if let Some(&id) = table.by_dir.get(&dir) {
+            return INodeNo(id);
+        }
+        if table.by_id.len() >= table.clean_at.max(MANY) {
+            table.clean();
+        }
+        loop {
+            // Without random numbers the mount would not have been made.
+            let Ok(INodeNo(id)) = random_id() else {
+                continue;
+            };
+            if let Entry::Vacant(free) = table.by_id.entry(id) {
+                free.insert(Alias { dir, lookups: 0 });
+                table.by_dir.insert(dir, id);
+                return INodeNo(id);
+            }
+        }
+    }
+
+    /// Counts a reference of the kernel's; the id may have been forgotten since it was asked for.
+    pub(super) fn raise(&self, id: INodeNo, dir: Dir) {
+        let mut table = self.table.write();
+        let alias = table.by_id.entry(id.0);
+        alias.or_insert(Alias { dir, lookups: 0 }).lookups += 1;
+        table.by_dir.entry(dir).or_insert(id.0);
+    }
+
+    /// Takes references back; without any the id is forgotten.
+    pub(super) fn lower(&self, id: INodeNo, count: u64) {
+        let mut table = self.table.write();
+        let Some(alias) = table.by_id.get_mut(&id.0) else {
+            return;
+        };
+        debug_assert!(alias.lookups >= count, "forgot more than was looked up");
+        alias.lookups = alias.lookups.saturating_sub(count);
+        if alias.lookups == 0 {
+            let dir = alias.dir;
+            table.by_id.remove(&id.0);
+            if table.by_dir.get(&dir) == Some(&id.0) {
+                table.by_dir.remove(&dir);
+            }
+        }
+    }
+}
+
+impl Table {
+    /// Drops the ids that were only listed.
+    fn clean(&mut self) {
+        self.by_id.retain(|_, alias| alias.lookups > 0);
+        let by_id = &self.by_id;
+        self.by_dir.retain(|_, id| by_id.contains_key(id));
+        self.clean_at = self.by_id.len() * 2;
+    }
+}
+
+/// A node id that no inode has.
+pub(super) fn random_id() -> Result<INodeNo> {
+    let mut bytes = [0; 8];
+    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
+        .map_err(|errno| Error::system("cannot get random numbers", errno))?;
+    Ok(INodeNo(u64::from_ne_bytes(bytes) & (ALIAS - 1) | ALIAS))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::ViewId;
+    use crate::types::Ino;
+
+    fn dir(view: usize, ino: u64) -> Dir {
+        Dir {
+            ino: Ino(ino),
+            view: Some(ViewId(view)),
+        }
+    }
+
+    #[test]
+    fn each_view_has_its_own_id() {
+        let aliases = Aliases::default();
+        let (one, other) = (aliases.id(dir(0, 7)), aliases.id(dir(1, 7)));
+        assert_ne!(one, other);
+        assert_eq!(aliases.id(dir(0, 7)), one);
+        assert_eq!(aliases.get(one), Some(dir(0, 7)));
+        assert_eq!(aliases.get(INodeNo(7)), None);
+    }
+
+    #[test]
+    fn what_the_kernel_forgot_is_gone() {
+        let aliases = Aliases::default();
+        let id = aliases.id(dir(0, 7));
+        aliases.raise(id, dir(0, 7));
+        aliases.raise(id, dir(0, 7));
+        aliases.lower(id, 1);
+        assert_eq!(aliases.find(dir(0, 7)), Some(id));
+        aliases.lower(id, 1);
+        assert_eq!(aliases.find(dir(0, 7)), None);
+        assert_ne!(aliases.id(dir(0, 7)), id);
+    }
+
+    #[test]
+    fn what_was_only_listed_does_not_stay() {
+        let aliases = Aliases::default();
+        let kept = aliases.id(dir(0, 1));
+        aliases.raise(kept, dir(0, 1));
+        for ino in 2..5000 {
+            aliases.id(dir(0, ino));
+        }
+        assert_eq!(aliases.find(dir(0, 1)), Some(kept));
+        assert!(aliases.table.read().by_id.len() <= MANY);
+        assert!(aliases.table.read().by_dir.len() <= MANY);
+    }
+}

@@ -1,0 +1,247 @@
+//! A live connection: what is asked of the kernel, the threads that serve, the end.
+
+use std::ffi::CStr;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::sync::{Arc, OnceLock};
+use std::thread::JoinHandle;
+
+use fuser::{InitFlags, Session, SessionACL};
+use parking_lot::Mutex;
+
+use super::adapter::Adapter;
+use super::nodes::{Layout, Nodes};
+use super::passthrough::Registry;
+use super::views::{self, Opener};
+use crate::data::{DataFiles, KernelClock, PAGE_SIZE};
+use crate::error::{Error, ExitCode, Result};
+use crate::ops::{Config, DataMode, Fs};
+use crate::options::{Limits, Options, Passthrough};
+use crate::types::{Ino, Names};
+
+/// Bytes in one write request: beyond, larger requests gain little, and each thread has a buffer.
+pub(super) const MAX_WRITE: u32 = 1 << 20;
+/// Threads that read requests, at least.
+const MIN_THREADS: usize = 4;
+/// And at most: they share one descriptor.
+const MAX_THREADS: usize = 16;
+/// A data file for a moment.
+const PROBE: Ino = Ino(1);
+
+/// What is asked of the kernel at INIT, as far as it has it.
+///
+/// Not asked for, and why: `WRITEBACK_CACHE` (excludes passthrough), `ATOMIC_O_TRUNC` (hides a truncation in
+/// OPEN, where one of a read-only open is missed), `DIRECT_IO_ALLOW_MMAP` (silently incoherent),
+/// `POSIX_LOCKS` and `FLOCK_LOCKS` (the kernel's own can be interrupted, and outlive us), `SETXATTR_EXT` and
+/// `ALLOW_IDMAP` (fuser 0.18 does not understand them), `CACHE_SYMLINKS` (readlink(2) moves atime).
+pub(super) fn request_capabilities(passthrough: bool) -> InitFlags {
+    let wanted = InitFlags::FUSE_ASYNC_READ
+        | InitFlags::FUSE_BIG_WRITES
+        | InitFlags::FUSE_MAX_PAGES
+        | InitFlags::FUSE_PARALLEL_DIROPS
+        | InitFlags::FUSE_POSIX_ACL
+        | InitFlags::FUSE_DONT_MASK
+        | InitFlags::FUSE_HANDLE_KILLPRIV_V2
+        | InitFlags::FUSE_EXPORT_SUPPORT
+        | InitFlags::FUSE_DO_READDIRPLUS
+        | InitFlags::FUSE_READDIRPLUS_AUTO
+        | InitFlags::FUSE_HAS_RESEND;
+    if passthrough {
+        wanted | InitFlags::FUSE_PASSTHROUGH
+    } else {
+        wanted
+    }
+}
+
+/// A file system that is being served.
+#[derive(Debug)]
+pub struct Service {
+    fs: Arc<Fs>,
+    nodes: Arc<Nodes>,
+    device: Arc<OwnedFd>,
+    thread: Mutex<Option<JoinHandle<std::io::Result<()>>>>,
+}
+
+impl Service {
+    /// Serves a new file system on `device`, an open `/dev/fuse` that is the connection of a mount.
+    ///
+    /// `data` is the root of a detached tmpfs; without it each object is a memfd. On return the kernel's INIT
+    /// has been answered and requests are served.
+    pub fn start(
+        device: OwnedFd,
+        data: Option<OwnedFd>,
+        options: &Options,
+        layout: Layout,
+    ) -> Result<Service> {
+        let device = Arc::new(device);
+        let fs = Arc::new(new_fs(data, options)?);
+        let root = fs
+            .getattr(fs.root())
+            .map_err(|errno| Error::system("cannot make the root", errno))?;
+        let namings = views::chosen(options);
+        let keys = namings.iter().map(|naming| naming.key()).collect();
+        let nodes = Arc::new(Nodes::new(layout, &root.attr, keys)?);
+        let notifier = Arc::new(OnceLock::new());
+        views::install(&fs, &nodes, &notifier, namings)?;
+        let adapter = Adapter {
+            fs: Arc::clone(&fs),
+            nodes: Arc::clone(&nodes),
+            notifier: Arc::clone(&notifier),
+            passthrough: options.passthrough != Passthrough::Off,
+            opener: Opener {
+                device: Arc::clone(&device),
+            },
+        };
+        let session = new_session(adapter, &device)?;
+        let _ = notifier.set(session.notifier());
+        let opener = Opener {
+            device: Arc::clone(&device),
+        };
+        opener.prepare(&fs, &nodes, options)?;
+        fs.set_data_mode(choose_mode(&fs, &device, options.passthrough)?);
+        let thread = std::thread::Builder::new()
+            .name("shmfs-session".into())
+            .spawn(move || session.run())
+            .map_err(|error| Error::system("cannot start a thread", error))?;
+        Ok(Service {
+            fs,
+            nodes,
+            device,
+            thread: Mutex::new(Some(thread)),
+        })
+    }
+
+    /// The file system.
+    pub fn fs(&self) -> &Arc<Fs> {
+        &self.fs
+    }
+
+    /// The name of the tree in the anteroom.
+    pub fn entrance(&self) -> Option<&CStr> {
+        self.nodes.entrance()
+    }
+
+    /// Whether data goes by passthrough.
+    pub fn passthrough(&self) -> bool {
+        self.fs.is_passthrough()
+    }
+
+    /// Changes the limits of the live file system.
+    pub fn remount(&self, limits: &Limits) -> crate::errno::Result<()> {
+        self.fs.set_limits(limits.size, limits.nr_inodes)
+    }
+
+    /// What is known of it, as JSON.
+    pub fn status(&self) -> String {
+        let statfs = self.fs.statfs();
+        let mode = if self.passthrough() {
+            "passthrough"
+        } else {
+            "page-cache"
+        };
+        format!(
+            "{{\"version\":\"{}\",\"data\":\"{mode}\",\"page_size\":{PAGE_SIZE},\"blocks\":{},\"blocks_free\":{},\
+             \"files\":{},\"files_free\":{},\"inodes\":{}}}",
+            env!("CARGO_PKG_VERSION"),
+            statfs.blocks,
+            statfs.blocks_free,
+            statfs.files,
+            statfs.files_free,
+            self.fs.inode_count(),
+        )
+    }
+
+    /// Ends the connection at once: programs that use it get ENOTCONN. Says whether the kernel let us;
+    /// otherwise only the end of this process does it.
+    pub fn abort(&self) -> bool {
+        let info = format!("/proc/self/fdinfo/{}", self.device.as_raw_fd());
+        let info = std::fs::read_to_string(info).unwrap_or_default();
+        let connection = info
+            .lines()
+            .find_map(|line| line.strip_prefix("fuse_connection:"));
+        let Some(connection) = connection.map(str::trim) else {
+            return false;
+        };
+        std::fs::write(format!("/sys/fs/fuse/connections/{connection}/abort"), "1").is_ok()
+    }
+
+    /// Returns when the connection has ended: unmounted everywhere, or aborted.
+    pub fn wait(&self) -> Result<()> {
+        let Some(thread) = self.thread.lock().take() else {
+            return Ok(());
+        };
+        match thread.join() {
+            // ECONNABORTED is what an abort looks like from here.
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) if error.raw_os_error() == Some(libc::ECONNABORTED) => Ok(()),
+            Ok(Err(error)) => Err(Error::system("the FUSE connection broke", error)),
+            Err(_) => Err(Error::new(
+                ExitCode::Internal,
+                "a thread that served requests panicked",
+            )),
+        }
+    }
+}
+
+fn new_fs(data: Option<OwnedFd>, options: &Options) -> Result<Fs> {
+    let files = match data {
+        Some(root) => DataFiles::on_tmpfs(root),
+        None => DataFiles::memfds(),
+    };
+    let clock =
+        KernelClock::of(&files).map_err(|errno| Error::system("cannot make a data file", errno))?;
+    let config = Config {
+        size: options.size,
+        nr_inodes: options.nr_inodes,
+        mode: options.mode,
+        uid: options
+            .uid
+            .unwrap_or_else(|| rustix::process::geteuid().as_raw()),
+        gid: options
+            .gid
+            .unwrap_or_else(|| rustix::process::getegid().as_raw()),
+        reserve: options.reserve || !files.counts_itself(),
+        atime: options.atime,
+        nodiratime: options.nodiratime,
+    };
+    Ok(Fs::new(config, files, Box::new(clock)))
+}
+
+fn new_session(adapter: Adapter, device: &Arc<OwnedFd>) -> Result<Session<Adapter>> {
+    let mut config = fuser::Config::default();
+    let processors = std::thread::available_parallelism().map_or(MIN_THREADS, usize::from);
+    config.n_threads = Some(processors.clamp(MIN_THREADS, MAX_THREADS));
+    // One descriptor for all: a clone would take its unanswered requests with it when we die.
+    config.clone_fd = false;
+    let own = device
+        .try_clone()
+        .map_err(|error| Error::system("cannot duplicate a descriptor", error))?;
+    Session::from_fd(adapter, own, SessionACL::All, config).map_err(|error| {
+        Error::system(
+            "the kernel and shmfs do not agree on a FUSE connection",
+            error,
+        )
+    })
+}
+
+/// Chooses passthrough where it works: only a registration tells.
+fn choose_mode(fs: &Fs, device: &Arc<OwnedFd>, wish: Passthrough) -> Result<DataMode> {
+    if wish == Passthrough::Off {
+        tracing::info!("data goes through the page cache: passthrough=off");
+        return Ok(DataMode::PageCache);
+    }
+    let registry = Registry::new(Arc::clone(device));
+    let probed = fs.with_scratch_file(PROBE, |file| registry.probe(file.as_fd()));
+    match probed {
+        Ok(Ok(())) => {
+            tracing::info!("data goes by passthrough");
+            Ok(DataMode::Passthrough(Box::new(registry)))
+        }
+        Ok(Err(error)) if wish == Passthrough::On => Err(Error::system("passthrough=on, but the kernel refuses it", error)
+            .hint("It needs Linux 6.9 and root outside of any user namespace; passthrough=auto does without.")),
+        Ok(Err(error)) => {
+            tracing::info!(%error, "data goes through the page cache: the kernel refuses passthrough");
+            Ok(DataMode::PageCache)
+        }
+        Err(errno) => Err(Error::system("cannot make a data file", errno)),
+    }
+}

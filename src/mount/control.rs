@@ -1,0 +1,272 @@
+//! The control socket of a daemon: one line of request, one of answer.
+//!
+//! | request | answer |
+//! |---|---|
+//! | `status` | `ok` and what the daemon knows, as JSON |
+//! | `remount size=BYTES,nr_inodes=N` | `ok`; either part may be missing |
+//! | `umount`, `umount force` | `ok` at once: as SIGTERM, as SIGQUIT |
+//! | `wait` | `ok`; the connection closes when the daemon has ended |
+//!
+//! A failure is answered by `error` and a text. The socket bears the device number of the file
+//! system as its name, and answers root and the user who mounted.
+
+use std::fs;
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+
+use rustix::net::sockopt::socket_peercred;
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+use super::live::Live;
+use super::serve;
+use crate::errno::Errno;
+use crate::options::Limits;
+
+/// A request is no longer than this.
+const LONGEST: u64 = 4096;
+
+/// The daemon's end; dropped, it takes the socket's name away.
+#[derive(Debug)]
+pub(crate) struct Control {
+    path: PathBuf,
+}
+
+impl Control {
+    /// Answers requests about `live` from now on.
+    pub(crate) fn listen(live: &Arc<Live>) -> io::Result<Control> {
+        let directory = directory();
+        make_private(&directory)?;
+        remove_stale(&directory);
+        let path = directory.join(&live.identity.device);
+        let listener = UnixListener::bind(&path)?;
+        let live = Arc::clone(live);
+        thread::Builder::new()
+            .name("control".to_owned())
+            .spawn(move || accept(&listener, &live))?;
+        Ok(Control { path })
+    }
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_file(&self.path) {
+            tracing::warn!(%error, path = %self.path.display(), "cannot remove the control socket");
+        }
+    }
+}
+
+/// Where sockets are.
+fn directory() -> PathBuf {
+    let uid = rustix::process::geteuid();
+    // Root of a user namespace is not who /run belongs to.
+    let owns_run = || fs::metadata("/run").is_ok_and(|run| run.uid() == uid.as_raw());
+    if uid.is_root() && owns_run() {
+        return PathBuf::from("/run/shmfs");
+    }
+    match std::env::var_os("XDG_RUNTIME_DIR") {
+        Some(runtime) => Path::new(&runtime).join("shmfs"),
+        None => PathBuf::from(format!("/tmp/shmfs-{}", uid.as_raw())),
+    }
+}
+
+/// Makes `directory`, or checks that nobody else has made it.
+fn make_private(directory: &Path) -> io::Result<()> {
+    match fs::DirBuilder::new().mode(0o700).create(directory) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let found = fs::symlink_metadata(directory)?;
+    let ours = found.is_dir()
+        && found.uid() == rustix::process::geteuid().as_raw()
+        && found.mode() & 0o077 == 0;
+    if ours {
+        Ok(())
+    } else {
+        Err(io::Error::other(format!(
+            "{} is not private",
+            directory.display()
+        )))
+    }
+}
+
+/// Removes what daemons that were killed have left.
+fn remove_stale(directory: &Path) {
+    let Ok(entries) = fs::read_dir(directory) else {
+        return;
+    };
+    for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
+        let dead = UnixStream::connect(&path)
+            .is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused);
+        if dead && fs::remove_file(&path).is_ok() {
+            tracing::info!(path = %path.display(), "removed the socket of a daemon that is gone");
+        }
+    }
+}
+
+fn accept(listener: &UnixListener, live: &Arc<Live>) {
+    for connection in listener.incoming() {
+        let live = Arc::clone(live);
+        let answer = move || {
+            let answered = connection.and_then(|connection| converse(&connection, &live));
+            if let Err(error) = answered {
+                tracing::debug!(%error, "a control connection failed");
+            }
+        };
+        if let Err(error) = thread::Builder::new()
+            .name("control".to_owned())
+            .spawn(answer)
+        {
+            tracing::warn!(%error, "cannot answer on the control socket");
+        }
+    }
+}
+
+fn converse(mut connection: &UnixStream, live: &Live) -> io::Result<()> {
+    let peer = socket_peercred(connection)?.uid;
+    if !peer.is_root() && peer != rustix::process::geteuid() {
+        return connection.write_all(b"error only root and the owner may ask\n");
+    }
+    let mut line = String::new();
+    BufReader::new(connection.take(LONGEST)).read_line(&mut line)?;
+    let (verb, rest) = line
+        .trim_end()
+        .split_once(' ')
+        .unwrap_or((line.trim_end(), ""));
+    let answer = match verb {
+        "status" => Ok(live.service.status()),
+        "remount" => remount(live, rest),
+        "umount" => {
+            serve::ask(rest == "force");
+            Ok(String::new())
+        }
+        "wait" => Ok(String::new()),
+        _ => Err("unknown request".to_owned()),
+    };
+    let text = match answer {
+        Ok(text) => format!("ok {text}\n"),
+        Err(text) => format!("error {text}\n"),
+    };
+    connection.write_all(text.as_bytes())?;
+    if verb == "wait" {
+        // Until the other side has enough, or this process ends.
+        io::copy(&mut connection, &mut io::sink())?;
+    }
+    Ok(())
+}
+
+fn remount(live: &Live, words: &str) -> Result<String, String> {
+    let limits = decode(words).ok_or("size=BYTES and nr_inodes=N can be changed")?;
+    live.service
+        .remount(&limits)
+        .map(|()| String::new())
+        .map_err(|errno| match errno {
+            Errno::EINVAL => "more than that is in use".to_owned(),
+            other => other.to_string(),
+        })
+}
+
+fn encode(limits: &Limits) -> String {
+    let size = limits.size.map(|size| format!("size={size}"));
+    let nr_inodes = limits.nr_inodes.map(|count| format!("nr_inodes={count}"));
+    let words: Vec<String> = size.into_iter().chain(nr_inodes).collect();
+    words.join(",")
+}
+
+fn decode(words: &str) -> Option<Limits> {
+    let mut limits = Limits::default();
+    for word in words.split(',').filter(|word| !word.is_empty()) {
+        let (key, value) = word.split_once('=')?;
+        let value = Some(value.parse().ok()?);
+        match key {
+            "size" => limits.size = value,
+            "nr_inodes" => limits.nr_inodes = value,
+            _ => return None,
+        }
+    }
+    Some(limits)
+}
+
+/// A connection to the daemon of a mount.
+#[derive(Debug)]
+pub(crate) struct Daemon {
+    socket: UnixStream,
+}
+
+impl Daemon {
+    /// Connects to the daemon that serves the file system `device`.
+    pub(crate) fn connect(device: &str) -> io::Result<Daemon> {
+        Ok(Daemon {
+            socket: UnixStream::connect(directory().join(device))?,
+        })
+    }
+
+    /// Its process; `None` where it is in another namespace.
+    pub(crate) fn process(&self) -> Option<std::os::fd::OwnedFd> {
+        let peer = socket_peercred(self.socket.as_fd()).ok()?;
+        // The kernel shows a process that is not to be seen from here as 0.
+        let pid = Pid::from_raw(peer.pid.as_raw_nonzero().get())?;
+        pidfd_open(pid, PidfdFlags::empty()).ok()
+    }
+
+    /// Asks for `request`; returns the answer's text.
+    pub(crate) fn ask(&self, request: &str) -> io::Result<String> {
+        (&self.socket).write_all(format!("{request}\n").as_bytes())?;
+        let mut answer = String::new();
+        BufReader::new(&self.socket).read_line(&mut answer)?;
+        let (verdict, text) = answer
+            .trim_end()
+            .split_once(' ')
+            .unwrap_or((answer.trim_end(), ""));
+        match verdict {
+            "ok" => Ok(text.to_owned()),
+            "error" => Err(io::Error::other(text.to_owned())),
+            _ => Err(io::Error::other("the daemon ended before it answered")),
+        }
+    }
+
+    /// Asks for new limits.
+    pub(crate) fn remount(&self, limits: &Limits) -> io::Result<()> {
+        self.ask(&format!("remount {}", encode(limits))).map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_travel() {
+        for limits in [
+            Limits::default(),
+            Limits {
+                size: Some(0),
+                nr_inodes: None,
+            },
+            Limits {
+                size: Some(u64::MAX),
+                nr_inodes: Some(7),
+            },
+        ] {
+            assert_eq!(decode(&encode(&limits)), Some(limits));
+        }
+    }
+
+    #[test]
+    fn what_is_no_limit_is_refused() {
+        for words in [
+            "size",
+            "size=",
+            "size=-1",
+            "size=1k",
+            "mode=700",
+            "size=99999999999999999999",
+        ] {
+            assert_eq!(decode(words), None, "{words}");
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! `shmfs mount`: the process in the background that serves, and the one that waits until it does.
+
+use std::ffi::OsString;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, setrlimit};
+
+use super::control::Control;
+use super::live::Live;
+use super::place::Place;
+use super::serve::{self, Requests};
+use crate::error::{Error, ExitCode, Result};
+use crate::log;
+use crate::options::Options;
+use crate::sys::{channel, descriptors, process, signal};
+
+/// What `shmfs mount` was asked for.
+#[derive(Clone, Debug)]
+pub struct MountArgs {
+    /// The file system's options.
+    pub options: Options,
+    /// What df(1) and mountinfo show as its source.
+    pub source: OsString,
+    /// The mount point.
+    pub target: PathBuf,
+    /// Serve in this process.
+    pub foreground: bool,
+}
+
+/// What the daemon says when the mount answers: no exit code of a failure.
+const READY: &[u8] = &[ExitCode::Success as u8];
+
+/// Mounts. In the background it returns when the mount answers; in the foreground when it is gone.
+///
+/// Only for a process with one thread: the daemon is a child without exec(2).
+pub fn mount(arguments: &MountArgs) -> Result<()> {
+    if arguments.foreground {
+        return serve(arguments, None);
+    }
+    let failed = |error| Error::system("cannot start the daemon", error);
+    let (ours, theirs) = channel::pair().map_err(failed)?;
+    let Some(daemon) = process::fork().map_err(failed)? else {
+        drop(ours);
+        process::exit_now(background(arguments, &theirs));
+    };
+    drop(theirs);
+    let report = channel::receive(&ours).map_err(failed)?;
+    if report.bytes == READY {
+        return check(&arguments.target);
+    }
+    Err(decode(&report.bytes).unwrap_or_else(|| ended_early(daemon)))
+}
+
+fn ended_early(daemon: Pid) -> Error {
+    let ended = process::wait_for(daemon).map(process::shell_status);
+    let status = ended.map_or_else(
+        |error| error.to_string(),
+        |status| format!("status {status}"),
+    );
+    Error::new(
+        ExitCode::Internal,
+        format!("the daemon ended before the mount was ready: {status}"),
+    )
+}
+
+/// Asks the mount something: only now does the caller learn that all is well.
+fn check(target: &Path) -> Result<()> {
+    let answer = rustix::fs::stat(target);
+    answer
+        .map(drop)
+        .map_err(|error| Error::path("use the mount on", target, error).code(ExitCode::Mount))
+}
+
+/// The daemon's life; returns its exit status.
+fn background(arguments: &MountArgs, starter: &OwnedFd) -> i32 {
+    let served = rustix::process::setsid()
+        .map_err(|error| Error::system("cannot start a session", error))
+        .and_then(|_| serve(arguments, Some(starter)));
+    match served {
+        Ok(()) => 0,
+        Err(error) => {
+            if channel::send(starter, &encode(&error), None).is_err() {
+                // The mount was ready, or who started it is gone.
+                tracing::error!(%error, "ended");
+            }
+            error.exit_code() as i32
+        }
+    }
+}
+
+fn serve(arguments: &MountArgs, starter: Option<&OwnedFd>) -> Result<()> {
+    let requests = Requests::listen(starter.is_none())?;
+    prepare(starter.is_some());
+    let place = Place::resolve(&arguments.target)?;
+    let live = Arc::new(Live::mount(&arguments.options, &arguments.source, &place)?);
+    drop(place);
+    let control = Control::listen(&live);
+    if let Err(error) = &control {
+        tracing::warn!(%error, "no control socket: the mount's limits cannot be changed");
+    }
+    if let Some(starter) = starter {
+        leave(starter)?;
+    }
+    serve::notify_ready();
+    serve::serve(&live, &requests)
+}
+
+/// Limits and signals that a program may have been started with and a server must not have.
+pub(crate) fn prepare(background: bool) {
+    rustix::process::umask(rustix::fs::Mode::empty());
+    raise_limit(Resource::Nofile);
+    // The data files are as long as the objects, whatever the limit of who mounted.
+    raise_limit(Resource::Fsize);
+    signal::set_ignored(libc::SIGXFSZ, true);
+    signal::set_ignored(libc::SIGPIPE, true);
+    if background {
+        signal::set_ignored(libc::SIGHUP, true);
+    }
+}
+
+fn raise_limit(resource: Resource) {
+    let limit = getrlimit(resource);
+    if let Err(error) = setrlimit(
+        resource,
+        Rlimit {
+            current: limit.maximum,
+            maximum: limit.maximum,
+        },
+    ) {
+        tracing::debug!(%error, ?resource, "cannot raise a limit");
+    }
+}
+
+/// Leaves what the daemon was started from: its directory, its terminal, the one who waits.
+fn leave(starter: &OwnedFd) -> Result<()> {
+    let failed = |error| Error::system("cannot go to the background", error);
+    rustix::process::chdir("/").map_err(|error| failed(error.into()))?;
+    log::to_syslog();
+    descriptors::leave_terminal(true).map_err(failed)?;
+    // That the one who waits is gone does not concern the mount.
+    drop(channel::send(starter.as_fd(), READY, None));
+    Ok(())
+}
+
+/// A failure as a message to another process: the exit code, and the text.
+pub(crate) fn encode(error: &Error) -> Vec<u8> {
+    let mut bytes = vec![error.exit_code() as u8];
+    bytes.extend_from_slice(error.to_string().as_bytes());
+    bytes.truncate(8192);
+    bytes
+}
+
+/// Reads such a message; `None` where there is none.
+pub(crate) fn decode(bytes: &[u8]) -> Option<Error> {
+    let (&code, text) = bytes.split_first()?;
+    let codes = [
+        ExitCode::Usage,
+        ExitCode::System,
+        ExitCode::Interrupted,
+        ExitCode::Mount,
+        ExitCode::RunFailed,
+        ExitCode::CannotExecute,
+        ExitCode::NotFound,
+    ];
+    let code = codes
+        .into_iter()
+        .find(|&known| known as u8 == code)
+        .unwrap_or(ExitCode::Internal);
+    Some(Error::new(code, String::from_utf8_lossy(text)))
+}

@@ -1,0 +1,166 @@
+//! Serving a mount until it is gone: signals, the control socket, the last user.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::thread;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::live::{Identity, Live, Unmounted};
+use crate::error::{Error, Result};
+use crate::sys::process;
+use crate::sys::signal::{Set, Signals};
+
+/// Asks the daemon to end; the second time, at once.
+const END: [i32; 2] = [libc::SIGTERM, libc::SIGINT];
+
+/// Asks the daemon to end at once.
+const ABORT: i32 = libc::SIGQUIT;
+
+/// How long an aborted connection may take to end; the end of the process ends it in any case.
+const ABORTED: Timespec = Timespec {
+    tv_sec: 1,
+    tv_nsec: 0,
+};
+
+/// What asks the daemon to end.
+#[derive(Debug)]
+pub(crate) struct Requests {
+    signals: Signals,
+}
+
+impl Requests {
+    /// From here on the signals that end a daemon wait to be read.
+    ///
+    /// To be called before any thread is made: the mask is inherited.
+    pub(crate) fn listen(with_hangup: bool) -> Result<Requests> {
+        let mut all = END.to_vec();
+        all.push(ABORT);
+        if with_hangup {
+            all.push(libc::SIGHUP);
+        }
+        let set = Set::of(&all);
+        let signals = set.block().and_then(|_| set.descriptor());
+        Ok(Requests {
+            signals: signals.map_err(|error| Error::system("cannot receive signals", error))?,
+        })
+    }
+}
+
+/// Asks this process to end, as a signal from outside does.
+pub(crate) fn ask(at_once: bool) {
+    let signal = if at_once { ABORT } else { libc::SIGTERM };
+    process::kill(std::process::id() as i32, signal);
+}
+
+/// Serves until nobody uses the file system any more.
+pub(crate) fn serve(live: &Arc<Live>, requests: &Requests) -> Result<()> {
+    let ended = watch(live)?;
+    let (mut asked, mut aborted) = (false, false);
+    loop {
+        let mut waiting = [
+            PollFd::new(&requests.signals, PollFlags::IN),
+            PollFd::new(&ended, PollFlags::IN),
+        ];
+        match poll(&mut waiting, aborted.then_some(&ABORTED)) {
+            Ok(0) => break,
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(Error::system("cannot wait for signals", error)),
+        }
+        if !waiting[1].revents().is_empty() {
+            break;
+        }
+        while let Some(signal) = requests.signals.next() {
+            tracing::info!(signal = signal.number, "asked to end");
+            if asked || signal.number == ABORT {
+                aborted = true;
+                abort(live);
+            } else {
+                asked = true;
+                end(live);
+            }
+        }
+    }
+    clear(live);
+    Ok(())
+}
+
+/// Ends the connection, whoever uses the mount.
+fn abort(live: &Live) {
+    detach(&live.identity);
+    tracing::warn!("ending the connection at once");
+    if !live.service.abort() {
+        tracing::info!("the kernel gives no way to do that: the end of this process does it");
+    }
+}
+
+/// A descriptor that becomes readable at the end of the connection.
+fn watch(live: &Arc<Live>) -> Result<OwnedFd> {
+    let failed = |error| Error::system("cannot watch the connection", error);
+    let (ended, tell) =
+        rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(|e| failed(e.into()))?;
+    let live = Arc::clone(live);
+    let wait = move || {
+        if let Err(error) = live.service.wait() {
+            tracing::error!(%error, "the connection ended with an error");
+        }
+        drop(tell);
+    };
+    thread::Builder::new()
+        .name("watch".to_owned())
+        .spawn(wait)
+        .map_err(failed)?;
+    Ok(ended)
+}
+
+/// Unmounts; a busy mount only disappears.
+fn end(live: &Live) {
+    match live.unmount(false) {
+        Ok(Unmounted::Done) => {}
+        Ok(Unmounted::Busy) => {
+            tracing::warn!(
+                "the mount is busy: it is detached, and served until its last user leaves"
+            );
+            detach(&live.identity);
+        }
+        Ok(Unmounted::Covered) => {
+            tracing::warn!(
+                "something else is mounted on top of the mount: unmount that first, or signal again to abort"
+            );
+        }
+        Err(error) => tracing::error!(%error, "cannot unmount"),
+    }
+}
+
+/// Makes the mount disappear.
+pub(crate) fn detach(identity: &Identity) {
+    if let Err(error) = identity.unmount(true) {
+        tracing::error!(%error, "cannot detach the mount");
+    }
+}
+
+/// A connection that was aborted from outside leaves a dead mount: takes it away.
+fn clear(live: &Live) {
+    if matches!(live.identity.entry(), Ok(Some(_))) {
+        detach(&live.identity);
+    }
+}
+
+/// Reports to systemd, or whoever set `NOTIFY_SOCKET`, that the mount answers (sd_notify(3)).
+pub(crate) fn notify_ready() {
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::ffi::OsStrExt;
+    use std::os::unix::net::{SocketAddr, UnixDatagram};
+
+    let Some(name) = std::env::var_os("NOTIFY_SOCKET") else {
+        return;
+    };
+    let address = match name.as_bytes().strip_prefix(b"@") {
+        Some(abstract_name) => SocketAddr::from_abstract_name(abstract_name),
+        None => SocketAddr::from_pathname(&name),
+    };
+    let send = || UnixDatagram::unbound()?.send_to_addr(b"READY=1", &address?);
+    if let Err(error) = send() {
+        tracing::warn!(%error, "cannot tell the service manager that the mount is ready");
+    }
+}

@@ -1,0 +1,246 @@
+//! `shmfs umount`, and the change of a live mount's options.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::mount::{MountFlags, UnmountFlags, mount_remount, unmount};
+
+use super::control::Daemon;
+use super::place::dead_mount_hint;
+use super::table::Entry;
+use super::{fusermount, table};
+use crate::error::{Error, ExitCode, Result};
+use crate::options::{Atime, Limits, Options};
+
+/// How long the daemon may take to end once nobody can see its mount any more.
+const DAEMON_ENDS: Timespec = Timespec {
+    tv_sec: 10,
+    tv_nsec: 0,
+};
+
+/// What `shmfs umount` was asked for.
+#[derive(Clone, Debug)]
+pub struct UmountArgs {
+    /// The mount point.
+    pub dir: PathBuf,
+    /// It disappears now, and ends with its last user.
+    pub lazy: bool,
+    /// It ends now, whoever uses it.
+    pub force: bool,
+}
+
+/// Unmounts, and waits until the daemon has ended.
+pub fn umount(arguments: &UmountArgs) -> Result<()> {
+    let entry = shmfs_at(&arguments.dir)?;
+    let daemon = Daemon::connect(&entry.device);
+    if let Err(error) = &daemon {
+        tracing::debug!(%error, "no daemon to wait for");
+    }
+    if arguments.force {
+        force(&entry, daemon.as_ref().ok())?;
+    } else {
+        take_away(&entry, arguments.lazy)?;
+    }
+    take_views_away(&entry, arguments.lazy || arguments.force)?;
+    match daemon {
+        Ok(daemon) if !arguments.lazy => wait(&daemon, &entry),
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+/// The shmfs whose root directory `dir` is.
+fn shmfs_at(dir: &Path) -> Result<Entry> {
+    let found =
+        table::at(dir).map_err(|error| Error::path("unmount", dir, error).code(ExitCode::Mount))?;
+    let entry = found.ok_or_else(|| refused(format!("{} is not a mount point", dir.display())))?;
+    if entry.is_shmfs() {
+        return Ok(entry);
+    }
+    let kind = String::from_utf8_lossy(&entry.kind);
+    Err(refused(format!(
+        "{} is a mount of the type {kind}, not an shmfs",
+        dir.display()
+    ))
+    .hint(format!("Use: umount {}", dir.display())))
+}
+
+fn refused(what: String) -> Error {
+    Error::new(ExitCode::Mount, what)
+}
+
+/// The views that were bound go with their tree.
+fn take_views_away(entry: &Entry, lazy: bool) -> Result<()> {
+    let Ok(entries) = table::entries() else {
+        return Ok(());
+    };
+    let ours = |other: &&Entry| other.device == entry.device && other.is_view();
+    let views = entries.iter().filter(ours);
+    if entry.is_view() {
+        return Ok(());
+    }
+    views.rev().try_for_each(|view| take_away(view, lazy))
+}
+
+fn take_away(entry: &Entry, lazy: bool) -> Result<()> {
+    let path = entry.mount_point.as_path();
+    let flags = if lazy {
+        UnmountFlags::DETACH
+    } else {
+        UnmountFlags::empty()
+    };
+    match unmount(path, flags | UnmountFlags::NOFOLLOW) {
+        Ok(()) => Ok(()),
+        Err(Errno::BUSY) => Err(busy(path)),
+        Err(Errno::PERM) => match fusermount::unmount(path, lazy) {
+            Err(error) if error.to_string().contains("busy") => Err(busy(path)),
+            other => other,
+        },
+        Err(error) => Err(Error::path("unmount", path, error).code(ExitCode::Mount)),
+    }
+}
+
+/// Ends the connection first: whoever uses the mount gets errors from then on.
+fn force(entry: &Entry, daemon: Option<&Daemon>) -> Result<()> {
+    let path = entry.mount_point.as_path();
+    // For FUSE, MNT_FORCE aborts the connection (fuse_umount_begin), also where EBUSY follows.
+    match unmount(path, UnmountFlags::FORCE | UnmountFlags::NOFOLLOW) {
+        Ok(()) => return Ok(()),
+        Err(Errno::PERM) => {
+            if let Some(Err(error)) = daemon.map(|daemon| daemon.ask("umount force")) {
+                tracing::debug!(%error, "the daemon was asked to abort");
+            }
+        }
+        Err(Errno::BUSY) => {}
+        Err(error) => return Err(Error::path("unmount", path, error).code(ExitCode::Mount)),
+    }
+    match table::by_id(entry.id) {
+        Ok(Some(left)) if left == *entry => {
+            take_away(entry, true).or_else(|error| gone(entry, error))
+        }
+        Ok(Some(_) | None) => Ok(()),
+        Err(error) => Err(Error::path("unmount", path, error).code(ExitCode::Mount)),
+    }
+}
+
+/// The daemon may have taken the mount away first.
+fn gone(entry: &Entry, error: Error) -> Result<()> {
+    match table::by_id(entry.id) {
+        Ok(None) => Ok(()),
+        Ok(Some(_)) | Err(_) => Err(error),
+    }
+}
+
+fn busy(path: &Path) -> Error {
+    let mut users = users(path).join(", ");
+    if users.is_empty() {
+        users.push_str("a process that cannot be seen from here");
+    }
+    Error::path("unmount", path, Errno::BUSY).code(ExitCode::Mount).hint(format!(
+        "It is in use by {users}. With --lazy it disappears now and ends with its last user; with --force it ends now."
+    ))
+}
+
+/// Some processes that use the mount on `path`, as far as the caller may see.
+fn users(path: &Path) -> Vec<String> {
+    let Ok(entries) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    let processes = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    let processes = processes.filter(|process| uses(process, path).unwrap_or(false));
+    let described = processes.filter_map(|process| {
+        let name = fs::read_to_string(process.join("comm")).ok()?;
+        Some(format!(
+            "process {} ({})",
+            process.file_name()?.to_str()?,
+            name.trim_end()
+        ))
+    });
+    described.take(5).collect()
+}
+
+fn uses(process: &Path, path: &Path) -> io::Result<bool> {
+    let within = |link: PathBuf| fs::read_link(link).is_ok_and(|target| target.starts_with(path));
+    if within(process.join("cwd")) || within(process.join("root")) || within(process.join("exe")) {
+        return Ok(true);
+    }
+    let in_files = fs::read_dir(process.join("fd"))?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .any(within);
+    Ok(in_files
+        || fs::read_dir(process.join("map_files"))?
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .any(within))
+}
+
+/// Waits until the daemon has ended; where others hold the file system it does not.
+fn wait(daemon: &Daemon, entry: &Entry) -> Result<()> {
+    let Some(process) = daemon.process() else {
+        return Ok(());
+    };
+    let elsewhere = |other: &Entry| other.device == entry.device && other.id != entry.id;
+    if table::entries().is_ok_and(|entries| entries.iter().any(elsewhere)) {
+        return Ok(());
+    }
+    let ended = poll(
+        &mut [PollFd::new(&process, PollFlags::IN)],
+        Some(&DAEMON_ENDS),
+    );
+    if !matches!(ended, Ok(1)) {
+        tracing::warn!(
+            "unmounted; the daemon goes on, since the mount is in use elsewhere, as in another namespace"
+        );
+    }
+    Ok(())
+}
+
+/// What `mount -o remount` asked for.
+#[derive(Clone, Debug)]
+pub struct RemountArgs {
+    /// The mount point.
+    pub dir: PathBuf,
+    /// Limits to change.
+    pub limits: Limits,
+    /// The generic options, such as `ro`, that the mount shall have; `None` leaves them.
+    pub flags: Option<Options>,
+}
+
+/// Changes the options of a live mount.
+pub fn remount(arguments: &RemountArgs) -> Result<()> {
+    let entry = shmfs_at(&arguments.dir)?;
+    let path = entry.mount_point.as_path();
+    let failed = |error: io::Error| Error::path("remount", path, error).code(ExitCode::Mount);
+    if arguments.limits != Limits::default() {
+        let daemon = Daemon::connect(&entry.device)
+            .map_err(|error| failed(error).hint(unreachable_hint(path)))?;
+        daemon.remount(&arguments.limits).map_err(failed)?;
+    }
+    let Some(options) = &arguments.flags else {
+        return Ok(());
+    };
+    mount_remount(path, flags(options), c"").map_err(|error| failed(error.into()))
+}
+
+fn unreachable_hint(path: &Path) -> String {
+    match rustix::fs::stat(path) {
+        Err(Errno::NOTCONN | Errno::CONNABORTED) => dead_mount_hint(path),
+        Ok(_) | Err(_) => "Its daemon answers only root and the user who mounted it.".to_owned(),
+    }
+}
+
+fn flags(options: &Options) -> MountFlags {
+    let mut flags = match options.atime {
+        Atime::Relative => MountFlags::RELATIME,
+        Atime::Strict => MountFlags::STRICTATIME,
+        Atime::Never => MountFlags::NOATIME,
+    };
+    flags.set(MountFlags::NODIRATIME, options.nodiratime);
+    flags.set(MountFlags::RDONLY, options.read_only);
+    flags.set(MountFlags::NOSUID, !options.suid);
+    flags.set(MountFlags::NODEV, !options.dev);
+    flags.set(MountFlags::NOEXEC, !options.exec);
+    flags.set(MountFlags::NOSYMFOLLOW, !options.symfollow);
+    flags
+}

@@ -1,0 +1,88 @@
+//! Views that are bound at a directory: `view=KEY:DIR`.
+
+use std::ffi::CString;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
+
+use rustix::fs::{Mode, OFlags};
+
+use super::attach;
+use super::live::Identity;
+use super::place::Place;
+use super::serve::detach;
+use crate::error::{Error, ExitCode, Result};
+use crate::options::Options;
+use crate::sys::mount;
+use crate::types::{Names, RESERVED};
+
+/// Views and the directories to bind them at, which are looked up once and for good.
+#[derive(Debug, Default)]
+pub(crate) struct Bindings(Vec<(&'static str, Place)>);
+
+impl Bindings {
+    /// Looks up the directories that `options` name.
+    pub(crate) fn resolve(options: &Options) -> Result<Bindings> {
+        let mut bindings = Vec::new();
+        for view in &options.views {
+            if let Some(directory) = &view.directory {
+                bindings.push((view.naming.key(), Place::resolve(directory)?));
+            }
+        }
+        Ok(Bindings(bindings))
+    }
+
+    /// The descriptors of the directories.
+    pub(crate) fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.0.iter().map(|(_, place)| place.as_fd())
+    }
+
+    /// Binds all of them, or none. `tree` is the root of the mounted file system, which answers.
+    pub(crate) fn bind(&self, tree: BorrowedFd<'_>) -> Result<Vec<Identity>> {
+        let mut bound = Vec::new();
+        for (key, place) in &self.0 {
+            match bind(tree, key, place) {
+                Ok(identity) => bound.push(identity),
+                Err(error) => {
+                    bound.iter().for_each(detach);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(bound)
+    }
+}
+
+fn bind(tree: BorrowedFd<'_>, key: &str, place: &Place) -> Result<Identity> {
+    let failed = |error| Error::path("bind a view at", place.path(), error).code(ExitCode::Mount);
+    let path = format!("{}/views/{key}", String::from_utf8_lossy(RESERVED));
+    let path = CString::new(path).map_err(|_| Error::usage("a zero byte in a view's name"))?;
+    let view = mount::clone_tree(tree, &path).map_err(failed)?;
+    attach::attach(&view, place)?;
+    Identity::of(&view, place.path())
+}
+
+/// Refuses what only a mount of our own can do.
+pub(crate) fn check_unbound(options: &Options, target: &Path) -> Result<()> {
+    let Some(view) = options.views.iter().find(|view| view.directory.is_some()) else {
+        return Ok(());
+    };
+    let key = view.naming.key();
+    let what =
+        format!("cannot bind the view {key}: a mount by fusermount3 cannot be bound elsewhere");
+    let hint = format!(
+        "Use view={key} without a directory: it is at {}/.shmfs/views/{key}. In `shmfs run` it can be bound.",
+        target.display()
+    );
+    Err(Error::new(ExitCode::Mount, what).hint(hint))
+}
+
+/// Binds the views in the namespace of this process, where the file system is mounted on `target`.
+pub(crate) fn bind_here(options: &Options, target: &Path) -> Result<()> {
+    let bindings = Bindings::resolve(options)?;
+    if bindings.0.is_empty() {
+        return Ok(());
+    }
+    let tree = rustix::fs::open(target, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
+        .map_err(|error| Error::path("open", target, error))?;
+    bindings.bind(tree.as_fd()).map(drop)
+}

@@ -1,0 +1,315 @@
+//! New names: mknod, mkdir, symlink, create, link.
+
+use super::access::{Caller, may_open, may_write};
+use super::views::Located;
+use super::{Dir, Entry, Fs, Opened, SetAttr, check_name};
+use crate::errno::{Errno, Result};
+use crate::store::acl::{self, Acls};
+use crate::store::budget::INODE_SPACE;
+use crate::store::change::{Place, TreeChange};
+use crate::store::inode::NewInode;
+use crate::store::{DataState, Tree};
+use crate::types::{Ino, Kind, Timestamp};
+
+/// What is to be made.
+#[derive(Clone, Debug)]
+pub struct NewNode {
+    /// Its type.
+    pub kind: Kind,
+    /// Permissions, before umask and default ACL.
+    pub mode: u32,
+    /// The caller's umask.
+    pub umask: u32,
+}
+
+/// How a new file is opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CreateFlags {
+    /// `O_EXCL`.
+    pub exclusive: bool,
+    /// For writing.
+    pub writable: bool,
+}
+impl CreateFlags {
+    /// As open(2) says.
+    pub fn of(flags: i32) -> CreateFlags {
+        CreateFlags {
+            exclusive: flags & libc::O_EXCL != 0,
+            writable: flags & libc::O_ACCMODE != libc::O_RDONLY,
+        }
+    }
+}
+
+/// How often a name may come and go between looking and making.
+const RACES: usize = 100;
+
+/// `SHORT_SYMLINK_LEN` (mm/shmem.c): a longer target, its final NUL counted, takes a page.
+const SHORT_SYMLINK: usize = 128;
+
+impl Fs {
+    /// Makes a node of any type but a symlink's; mkdir(2) is one of a directory.
+    pub fn mknod(
+        &self,
+        caller: &Caller,
+        dir: impl Into<Dir>,
+        name: &[u8],
+        node: NewNode,
+    ) -> Result<Entry> {
+        let (ino, generation) = self.superblock.fresh_ids();
+        self.create_in(
+            caller,
+            (dir.into(), name),
+            ino,
+            generation,
+            node,
+            DataState::default(),
+        )
+    }
+
+    /// Makes a symbolic link.
+    pub fn symlink(
+        &self,
+        caller: &Caller,
+        dir: impl Into<Dir>,
+        name: &[u8],
+        target: &[u8],
+    ) -> Result<Entry> {
+        check_name(name)?;
+        let (ino, generation) = self.superblock.fresh_ids();
+        let data = if target.len() + 1 > SHORT_SYMLINK {
+            self.new_page(ino, target)?
+        } else {
+            DataState::default()
+        };
+        let node = NewNode {
+            kind: Kind::Symlink(target.into()),
+            mode: 0o777,
+            umask: 0,
+        };
+        self.create_in(caller, (dir.into(), name), ino, generation, node, data)
+    }
+
+    /// Makes a regular file and opens it (`open` with `O_CREAT`).
+    ///
+    /// Where the name is there already, the kernel did not know of it when it checked permissions: only
+    /// `ESTALE` makes it look again. Anything else would open a file unchecked.
+    pub fn create(
+        &self,
+        caller: &Caller,
+        dir: impl Into<Dir>,
+        name: &[u8],
+        node: NewNode,
+        flags: CreateFlags,
+    ) -> Result<(Entry, Opened)> {
+        check_name(name)?;
+        let (ino, generation) = self.superblock.fresh_ids();
+        let data = self.new_open_file(ino, flags.writable)?;
+        let opened = self.opened(&data);
+        match self.create_in(caller, (dir.into(), name), ino, generation, node, data) {
+            Ok(entry) => Ok((entry, opened)),
+            Err(Errno::EEXIST) if !flags.exclusive => Err(Errno::ESTALE),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// As [`Fs::create`], where another directory of this tree may have made the name since the kernel looked:
+    /// the kernel looks again once only, so what can be decided here is.
+    ///
+    /// The kernel takes what it gets for new: permission and `O_TRUNC` are ours.
+    pub fn create_or_open(
+        &self,
+        caller: &Caller,
+        (dir, name): (Dir, &[u8]),
+        node: &NewNode,
+        flags: i32,
+    ) -> Result<(Entry, Opened)> {
+        let create = CreateFlags::of(flags);
+        // Made and unlinked, made and unlinked: as often as somebody does that just between.
+        for _ in 0..RACES {
+            match self.create(caller, dir, name, node.clone(), create) {
+                Err(Errno::ESTALE) => {}
+                other => return other,
+            }
+            match self.open_made(caller, dir, name, flags) {
+                Err(Errno::ENOENT) => {}
+                other => return other,
+            }
+        }
+        Err(Errno::ESTALE)
+    }
+
+    fn open_made(
+        &self,
+        caller: &Caller,
+        dir: Dir,
+        name: &[u8],
+        flags: i32,
+    ) -> Result<(Entry, Opened)> {
+        let truncate = flags & libc::O_TRUNC != 0;
+        let read = flags & libc::O_ACCMODE != libc::O_WRONLY;
+        let write = flags & libc::O_ACCMODE != libc::O_RDONLY;
+        let want = u32::from(read) << 2 | u32::from(write || truncate) << 1;
+        let inode = {
+            let tree = self.superblock.tree();
+            let at = self.locate(&tree, dir, name)?;
+            let found = tree.find(at.place().dir, at.place().name)?;
+            let inode = found.ok_or(Errno::ENOENT)?.clone();
+            if inode.kind != Kind::Regular {
+                return Err(Errno::ESTALE);
+            }
+            may_open(caller, &inode.state(), want)?;
+            inode.raise_lookups();
+            inode
+        };
+        let opened = self.open(inode.ino, write).and_then(|opened| {
+            if truncate {
+                let empty = SetAttr {
+                    size: Some(0),
+                    ..SetAttr::default()
+                };
+                let truncated = self.setattr(caller, inode.ino, empty);
+                truncated.inspect_err(|_| self.release(inode.ino))?;
+            }
+            Ok((self.getattr(inode.ino)?, opened))
+        });
+        opened.inspect_err(|_| self.forget(inode.ino, 1))
+    }
+
+    /// The one skeleton of creation; the order of the checks is what a program can see.
+    fn create_in(
+        &self,
+        caller: &Caller,
+        (dir, name): (Dir, &[u8]),
+        ino: Ino,
+        generation: u32,
+        node: NewNode,
+        data: DataState,
+    ) -> Result<Entry> {
+        let born = self.birth_time(ino, &data);
+        let now = self.clock.now();
+        let mut tree = self.superblock.tree_mut();
+        let checked = self.locate_mut(&mut tree, dir, name).and_then(|at| {
+            check_new_name(&tree, at.place())?;
+            self.check_lent(Some(caller), &tree, &at)?;
+            self.superblock.inodes.take(INODE_SPACE)?;
+            Ok(at)
+        });
+        let located = match checked {
+            Ok(located) => located,
+            Err(errno) => {
+                drop(tree);
+                self.discard(ino, data);
+                return Err(errno);
+            }
+        };
+        let at = located.place();
+        let inode = self.new_inode(caller, &tree, at.dir, ino, generation, node)?;
+        let change = TreeChange::Insert {
+            at,
+            inode,
+            born: born.unwrap_or(now),
+        };
+        let inode = self.commit(&mut tree, change, now).ok_or(Errno::EIO)?;
+        inode.state().data = data;
+        self.found(&tree, &inode, dir)
+    }
+
+    /// The kernel has checked the directory of the request: an entry that the root lends to it is the root's
+    /// (`may_create`).
+    pub(super) fn check_lent(
+        &self,
+        caller: Option<&Caller>,
+        tree: &Tree,
+        at: &Located<'_>,
+    ) -> Result<()> {
+        if !at.lent {
+            return Ok(());
+        }
+        may_write(caller, &tree.inode(self.root())?.state())
+    }
+
+    /// Owner, group, mode and ACLs of a new inode (`inode_init_owner`, `posix_acl_create`).
+    pub(super) fn new_inode(
+        &self,
+        caller: &Caller,
+        tree: &Tree,
+        dir: Ino,
+        ino: Ino,
+        generation: u32,
+        node: NewNode,
+    ) -> Result<NewInode> {
+        let parent = tree.inode(tree.authority(dir))?.state();
+        let NewNode {
+            kind,
+            mut mode,
+            umask,
+        } = node;
+        let inherits_group = parent.mode & libc::S_ISGID != 0;
+        if inherits_group && kind.is_dir() {
+            mode |= libc::S_ISGID;
+        }
+        let (mode, acls) = match kind {
+            Kind::Symlink(_) => (mode, Acls::default()),
+            _ => {
+                let default = parent.acls.as_ref().and_then(|acls| acls.default.as_ref());
+                acl::of_new_inode(default, mode, umask, kind.is_dir())
+            }
+        };
+        let gid = if inherits_group {
+            parent.gid
+        } else {
+            caller.gid
+        };
+        Ok(NewInode {
+            ino,
+            generation,
+            kind,
+            mode,
+            uid: caller.uid,
+            gid,
+            acls,
+        })
+    }
+
+    /// When an inode with a data file was born: the kernel stamped the file.
+    fn birth_time(&self, ino: Ino, data: &DataState) -> Option<Timestamp> {
+        if !data.present {
+            return None;
+        }
+        self.files.stat(ino).ok().map(|stat| stat.ctime)
+    }
+
+    /// Gives the inode `ino` another name.
+    pub fn link(&self, ino: Ino, dir: impl Into<Dir>, name: &[u8]) -> Result<Entry> {
+        check_name(name)?;
+        let mut tree = self.superblock.tree_mut();
+        let inode = tree.inode(ino)?.clone();
+        if inode.kind.is_dir() {
+            return Err(Errno::EPERM);
+        }
+        let dir = dir.into();
+        let located = self.locate_mut(&mut tree, dir, name)?;
+        let at = located.place();
+        check_new_name(&tree, at)?;
+        self.check_lent(None, &tree, &located)?;
+        if inode.state().is_orphan() {
+            return Err(Errno::ENOENT);
+        }
+        self.superblock.inodes.take(INODE_SPACE)?;
+        let now = self.clock.now();
+        self.commit(&mut tree, TreeChange::Link { at, ino }, now);
+        self.found(&tree, &inode, dir)
+    }
+}
+
+/// Whether `at` can become a name: `ENAMETOOLONG`, `ENOTDIR`, `ENOENT` in a directory that was removed, `EEXIST`.
+pub(super) fn check_new_name(tree: &Tree, at: Place<'_>) -> Result<()> {
+    check_name(at.name)?;
+    if tree.find(at.dir, at.name)?.is_some() || matches!(at.name, b"." | b"..") {
+        return Err(Errno::EEXIST);
+    }
+    if tree.inode(at.dir)?.state().is_orphan() {
+        return Err(Errno::ENOENT);
+    }
+    Ok(())
+}

@@ -1,0 +1,286 @@
+//! read, write, fallocate, lseek, copy_file_range, readlink.
+
+use rustix::fs::{FallocateFlags, SeekFrom};
+
+use super::Fs;
+use super::access::{self, Caller};
+use crate::data::{self, DataFile};
+use crate::errno::{Errno, Result};
+use crate::options::Atime;
+use crate::store::change::{Attributes, InodeChange};
+use crate::store::xattr::Xattrs;
+use crate::store::{Inode, State};
+use crate::types::{Ino, Kind, Timestamp};
+
+/// What a write request says of itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WriteFlags {
+    /// It comes from the page cache, some time after the store.
+    pub from_cache: bool,
+    /// Set-user-ID and set-group-ID must go.
+    pub kill_privileges: bool,
+}
+
+/// `XATTR_NAME_CAPS`.
+const CAPABILITY: &[u8] = b"security.capability";
+
+/// Room that was taken for a file to grow into.
+struct Growth {
+    file: DataFile,
+    /// How far.
+    end: u64,
+    reserved_before: u64,
+}
+
+/// copy_file_range(2) may copy less than asked; a request of this size is done soon.
+const COPY_STEP: u64 = 64 << 20;
+
+impl Fs {
+    /// Reads from `offset` into `buffer`; returns how much there was. With `noatime` that moves no atime.
+    pub fn read(&self, ino: Ino, offset: u64, buffer: &mut [u8], noatime: bool) -> Result<usize> {
+        let inode = self.regular(ino)?;
+        let file = {
+            let mut state = inode.state();
+            if !state.data.present {
+                return Ok(0);
+            }
+            if noatime {
+                self.files.open_noatime(ino)?
+            } else {
+                self.file(ino, &mut state)?
+            }
+        };
+        data::read(&file, buffer, offset)
+    }
+
+    /// Writes `bytes` at `offset`; returns how many found room.
+    pub fn write(
+        &self,
+        caller: &Caller,
+        ino: Ino,
+        offset: u64,
+        bytes: &[u8],
+        flags: WriteFlags,
+    ) -> Result<usize> {
+        let inode = self.regular(ino)?;
+        if bytes.is_empty() {
+            return Ok(0);
+        }
+        let growth = self.prepare_write(&inode, offset, bytes.len() as u64, flags)?;
+        let fits = &bytes[..(growth.end - offset) as usize];
+        let written = data::write(&growth.file, fits, offset);
+        let mut state = inode.state();
+        // Set by a program before or while this write came from the cache: it is the later change.
+        if state.data.mtime_set {
+            self.files.set_times(ino, None, Some(state.mtime))?;
+        }
+        if written != Ok(fits.len()) {
+            self.settle(ino, &mut state, growth.reserved_before)?;
+        }
+        if flags.kill_privileges {
+            self.kill_privileges(caller, &mut state);
+        }
+        if !flags.from_cache && written.is_ok() {
+            self.kill_capability(&mut state);
+        }
+        written
+    }
+
+    fn prepare_write(
+        &self,
+        inode: &Inode,
+        offset: u64,
+        len: u64,
+        flags: WriteFlags,
+    ) -> Result<Growth> {
+        let end = offset.checked_add(len).ok_or(Errno::EFBIG)?;
+        let mut state = inode.state();
+        let growth = self.grow(inode.ino, &mut state, offset, end)?;
+        state.data.mtime_set &= flags.from_cache;
+        Ok(growth)
+    }
+
+    /// Takes room for as much of `start..end` as there is.
+    fn grow(&self, ino: Ino, state: &mut State, start: u64, end: u64) -> Result<Growth> {
+        self.make_present(ino, state)?;
+        let file = self.file(ino, state)?;
+        let reserved_before = state.data.reserved;
+        let end = self.reserve_some(state, start, end)?;
+        Ok(Growth {
+            file,
+            end,
+            reserved_before,
+        })
+    }
+
+    fn kill_privileges(&self, caller: &Caller, state: &mut State) {
+        let mode = access::without_privileges(caller, state);
+        if mode != state.mode {
+            let ctime = Some(self.clock.now());
+            let change = Attributes {
+                mode: Some(mode),
+                ctime,
+                ..Attributes::default()
+            };
+            self.superblock
+                .commit_inode(state, InodeChange::Attributes(change));
+        }
+    }
+
+    /// File capabilities go with the contents, whoever writes (`cap_inode_killpriv`): the kernel does that itself
+    /// but for direct I/O, which it leaves to `FUSE_HANDLE_KILLPRIV_V2`.
+    fn kill_capability(&self, state: &mut State) {
+        let has_one = |xattrs: &Xattrs| xattrs.get(CAPABILITY).is_some();
+        if state.xattrs.as_deref().is_some_and(has_one) {
+            let change = InodeChange::Xattr {
+                name: CAPABILITY,
+                value: None,
+                now: self.clock.now(),
+            };
+            self.superblock.commit_inode(state, change);
+        }
+    }
+
+    /// Allocates or frees room (`shmem_fallocate`, which the data file's kernel carries out).
+    pub fn fallocate(&self, ino: Ino, mode: u32, offset: u64, len: u64) -> Result<()> {
+        let inode = self.regular(ino)?;
+        if len == 0 {
+            return Err(Errno::EINVAL);
+        }
+        let flags = FallocateFlags::from_bits_retain(mode);
+        let punches = flags == FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        if !(punches || flags.is_empty() || flags == FallocateFlags::KEEP_SIZE) {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        let end = offset.checked_add(len).ok_or(Errno::EFBIG)?;
+        let (file, reserved_before) = {
+            let mut state = inode.state();
+            self.make_present(ino, &mut state)?;
+            let file = self.file(ino, &mut state)?;
+            let reserved_before = state.data.reserved;
+            if !punches {
+                self.reserve(&mut state, end)?;
+            }
+            state.data.mtime_set = false;
+            (file, reserved_before)
+        };
+        let done = data::fallocate(&file, flags, offset, len);
+        let mut state = inode.state();
+        let floor = match done {
+            Ok(()) => state.data.reserved,
+            Err(_) => reserved_before,
+        };
+        self.settle(ino, &mut state, floor)?;
+        done
+    }
+
+    /// Finds data or a hole (`SEEK_DATA`, `SEEK_HOLE`).
+    pub fn lseek(&self, ino: Ino, offset: i64, whence: i32) -> Result<u64> {
+        let inode = self.regular(ino)?;
+        let offset = u64::try_from(offset).map_err(|_| Errno::ENXIO)?;
+        let target = match whence {
+            libc::SEEK_DATA => SeekFrom::Data(offset),
+            libc::SEEK_HOLE => SeekFrom::Hole(offset),
+            _ => return Err(Errno::EINVAL),
+        };
+        let file = {
+            let mut state = inode.state();
+            if !state.data.present {
+                return Err(Errno::ENXIO);
+            }
+            self.file(ino, &mut state)?
+        };
+        Ok(rustix::fs::seek(&file, target)?)
+    }
+
+    /// Copies between files, as much as is done soon.
+    pub fn copy_file_range(&self, from: (Ino, u64), to: (Ino, u64), len: u64) -> Result<usize> {
+        let (source, target) = (self.regular(from.0)?, self.regular(to.0)?);
+        let (source_file, size) = {
+            let mut state = source.state();
+            if !state.data.present {
+                return Ok(0);
+            }
+            (
+                self.file(from.0, &mut state)?,
+                self.files.stat(from.0)?.size,
+            )
+        };
+        let len = len.min(COPY_STEP).min(size.saturating_sub(from.1));
+        if len == 0 {
+            return Ok(0);
+        }
+        let end = to.1.checked_add(len).ok_or(Errno::EFBIG)?;
+        let growth = {
+            let mut state = target.state();
+            let growth = self.grow(to.0, &mut state, to.1, end)?;
+            state.data.mtime_set = false;
+            growth
+        };
+        let len = (growth.end - to.1) as usize;
+        let (mut at, mut into) = (from.1, to.1);
+        let copied = rustix::fs::copy_file_range(
+            &source_file,
+            Some(&mut at),
+            &growth.file,
+            Some(&mut into),
+            len,
+        );
+        if copied != Ok(len) {
+            self.settle(to.0, &mut target.state(), growth.reserved_before)?;
+        }
+        Ok(copied?)
+    }
+
+    /// The target of a symbolic link.
+    pub fn readlink(&self, ino: Ino) -> Result<Vec<u8>> {
+        let inode = self.superblock.inode(ino)?;
+        let Kind::Symlink(target) = &inode.kind else {
+            return Err(Errno::EINVAL);
+        };
+        self.touch_atime(&mut inode.state(), false);
+        Ok(target.to_vec())
+    }
+
+    /// A directory or symlink was read (`touch_atime`, `relatime_need_update`).
+    pub(super) fn touch_atime(&self, state: &mut State, directory: bool) {
+        let policy = if directory && self.config.nodiratime {
+            Atime::Never
+        } else {
+            self.config.atime
+        };
+        if policy == Atime::Never {
+            return;
+        }
+        let now = self.clock.now();
+        if policy == Atime::Relative && !is_stale(state, now) {
+            return;
+        }
+        let change = Attributes {
+            atime: Some(now),
+            ..Attributes::default()
+        };
+        self.superblock
+            .commit_inode(state, InodeChange::Attributes(change));
+    }
+
+    fn regular(&self, ino: Ino) -> Result<std::sync::Arc<Inode>> {
+        let inode = self.superblock.inode(ino)?;
+        match inode.kind {
+            Kind::Regular => Ok(inode),
+            Kind::Directory => Err(Errno::EISDIR),
+            Kind::Symlink(_)
+            | Kind::Fifo
+            | Kind::Socket
+            | Kind::CharDevice(_)
+            | Kind::BlockDevice(_) => Err(Errno::EINVAL),
+        }
+    }
+}
+
+const DAY: i64 = 24 * 60 * 60;
+
+/// Whether an access time is worth moving: not later than the last change, or a day old.
+fn is_stale(state: &State, now: Timestamp) -> bool {
+    state.atime <= state.mtime || state.atime <= state.ctime || now.sec - state.atime.sec >= DAY
+}

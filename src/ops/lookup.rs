@@ -1,0 +1,99 @@
+//! lookup and forget: the references that the kernel holds.
+
+use std::sync::Arc;
+
+use super::{Dir, Entry, Fs, check_name};
+use crate::errno::{Errno, Result};
+use crate::store::change::TreeChange;
+use crate::store::{Inode, Tree};
+use crate::types::Ino;
+
+impl Fs {
+    /// Finds `name` in the directory `dir` and counts a reference to it.
+    ///
+    /// `.` of any inode is itself and `..` of a directory the one above: so file handles are opened
+    /// (`fuse_get_dentry`, `fuse_get_parent`).
+    pub fn lookup(&self, dir: impl Into<Dir>, name: &[u8]) -> Result<Entry> {
+        let dir = dir.into();
+        check_name(name)?;
+        let tree = self.superblock.tree();
+        let inode = match name {
+            b"." => tree.inode(dir.ino)?,
+            b".." => tree.inode(tree.authority(tree.directory(dir.ino)?.parent))?,
+            _ => {
+                let at = self.locate(&tree, dir, name)?;
+                if self.unclaimed(&tree, at.place()).is_some() {
+                    drop(tree);
+                    return self.lookup_and_claim(dir, name);
+                }
+                tree.find(at.place().dir, at.place().name)?
+                    .ok_or(Errno::ENOENT)?
+            }
+        };
+        self.found(&tree, inode, dir)
+    }
+
+    fn lookup_and_claim(&self, dir: Dir, name: &[u8]) -> Result<Entry> {
+        let mut tree = self.superblock.tree_mut();
+        let at = self.locate_mut(&mut tree, dir, name)?;
+        let found = tree.find(at.place().dir, at.place().name)?;
+        let inode = found.ok_or(Errno::ENOENT)?;
+        self.found(&tree, inode, dir)
+    }
+
+    /// What the kernel learns of an inode, and the reference that it has from then on: none without an answer.
+    pub(super) fn found(&self, tree: &Tree, inode: &Inode, dir: Dir) -> Result<Entry> {
+        let entry = self.entry_in(tree, inode, dir)?;
+        inode.raise_lookups();
+        Ok(entry)
+    }
+
+    /// Gives `count` references to `ino` back.
+    pub fn forget(&self, ino: Ino, count: u64) {
+        let Ok(inode) = self.superblock.inode(ino) else {
+            tracing::error!(?ino, "the kernel forgets an inode that is not there");
+            return;
+        };
+        if inode.lower_lookups(count) != 0 {
+            return;
+        }
+        let orphan = {
+            let mut state = inode.state();
+            // A lookup may have come in between, and an open that exposes it: that one locks the state later.
+            state.data.exposed &= inode.lookups() != 0;
+            state.is_orphan()
+        };
+        if orphan {
+            self.evict_if_unused(&inode);
+        }
+    }
+
+    /// Frees an inode that nothing leads to any more.
+    pub(super) fn evict_if_unused(&self, inode: &Arc<Inode>) {
+        let mut tree = self.superblock.tree_mut();
+        let evicted = self.evict(&mut tree, inode);
+        drop(tree);
+        if let Some(inode) = evicted {
+            self.free_data(&inode);
+        }
+    }
+
+    /// Takes it out of the table, if it is unused; its data is the caller's to free, without the lock.
+    pub(super) fn evict(&self, tree: &mut Tree, inode: &Inode) -> Option<Arc<Inode>> {
+        {
+            let mut state = inode.state();
+            if !state.is_orphan() || state.data.nopen > 0 {
+                return None;
+            }
+            self.leaving.add(&mut state);
+            if inode.lookups() > 0 {
+                return None;
+            }
+        }
+        self.superblock.commit(
+            tree,
+            TreeChange::Evict { ino: inode.ino },
+            Default::default(),
+        )
+    }
+}

@@ -1,0 +1,152 @@
+//! What each operation means on tmpfs: checks in their order, times, limits, inheritance.
+//!
+//! [`Fs`] runs with no mount, no thread and, in tests, no real clock: every rule can be seen by calling a
+//! method. Methods bear the names of the system calls or FUSE operations that they carry out. The kernel has
+//! looked up names, followed links and checked permissions (`default_permissions`) before a request arrives;
+//! what it checked under a lock that another directory of the same tree does not share is checked again
+//! here.
+
+mod access;
+mod attr;
+mod create;
+mod data;
+mod digests;
+mod dir;
+mod io;
+mod leaving;
+mod lookup;
+mod remove;
+mod rename;
+mod views;
+mod xattr;
+
+use std::sync::OnceLock;
+use std::sync::atomic::AtomicUsize;
+
+pub use self::access::Caller;
+pub use self::attr::{SetAttr, SetTime, Statfs};
+pub use self::create::{CreateFlags, NewNode};
+pub use self::data::{Backing, DataMode, Opened};
+pub use self::dir::{DirEntry, DirPosition, Listing};
+pub use self::io::WriteFlags;
+use self::leaving::Leaving;
+pub use self::rename::RenameMode;
+use self::views::Views;
+pub use self::views::{Dir, Listener, ViewId};
+use crate::data::{DataFiles, PAGE_SIZE, Reservation};
+use crate::errno::{Errno, Result};
+use crate::options::Atime;
+use crate::store::Superblock;
+use crate::types::{Attr, Clock, Ino};
+
+/// `NAME_MAX`: FUSE itself lets longer names through.
+pub const NAME_MAX: usize = 255;
+
+/// What a file system is made with.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Bytes of data; 0 is no limit.
+    pub size: u64,
+    /// Inodes; 0 is no limit.
+    pub nr_inodes: u64,
+    /// Permissions of the root.
+    pub mode: u32,
+    /// Owner of the root.
+    pub uid: u32,
+    /// Group of the root.
+    pub gid: u32,
+    /// Growing objects take their logical size at once.
+    pub reserve: bool,
+    /// When reading moves access times.
+    pub atime: Atime,
+    /// Access times of directories never move.
+    pub nodiratime: bool,
+}
+
+/// One file system and all that can be done to it.
+#[derive(Debug)]
+pub struct Fs {
+    superblock: Superblock,
+    files: DataFiles,
+    room: Reservation,
+    clock: Box<dyn Clock>,
+    config: Config,
+    mode: OnceLock<DataMode>,
+    registered: AtomicUsize,
+    held_open: AtomicUsize,
+    evicted: AtomicUsize,
+    leaving: Leaving,
+    views: Views,
+}
+
+/// An inode's attributes, and how long they stay true.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The attributes.
+    pub attr: Attr,
+    /// They change by requests only.
+    pub lasting: bool,
+}
+
+impl Fs {
+    /// An empty file system whose data goes to `files`.
+    pub fn new(config: Config, files: DataFiles, clock: Box<dyn Clock>) -> Fs {
+        let now = clock.now();
+        Fs {
+            superblock: Superblock::new(config.nr_inodes, config.mode, config.uid, config.gid, now),
+            room: Reservation::new(config.size / PAGE_SIZE),
+            files,
+            clock,
+            config,
+            mode: OnceLock::new(),
+            registered: AtomicUsize::new(0),
+            held_open: AtomicUsize::new(0),
+            evicted: AtomicUsize::new(0),
+            leaving: Leaving::default(),
+            views: Views::default(),
+        }
+    }
+
+    /// The root directory.
+    pub fn root(&self) -> Ino {
+        self.superblock.root()
+    }
+
+    /// How many inodes there are, those without a name included.
+    pub fn inode_count(&self) -> usize {
+        self.superblock.tree().count()
+    }
+
+    /// Changes the limits of a live file system; `None` leaves one alone (`shmem_reconfigure`).
+    pub fn set_limits(&self, size: Option<u64>, nr_inodes: Option<u64>) -> Result<()> {
+        if let Some(size) = size {
+            self.check_size(size)?;
+        }
+        if let Some(nr_inodes) = nr_inodes {
+            self.superblock.inodes.set_limit(nr_inodes)?;
+        }
+        if let Some(size) = size {
+            self.files.set_size(size)?;
+            self.room.set_limit(size / PAGE_SIZE);
+        }
+        Ok(())
+    }
+
+    /// A size below what is in use is refused, and a limit where there was none.
+    fn check_size(&self, size: u64) -> Result<()> {
+        let unlimited_before = self.room.limit() == 0;
+        if size != 0 && (unlimited_before || size / PAGE_SIZE < self.used_pages()) {
+            return Err(Errno::EINVAL);
+        }
+        Ok(())
+    }
+}
+
+/// The length of a new or sought name (`ENAMETOOLONG`).
+fn check_name(name: &[u8]) -> Result<()> {
+    if name.len() > NAME_MAX {
+        Err(Errno::ENAMETOOLONG)
+    } else {
+        Ok(())
+    }
+}

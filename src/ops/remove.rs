@@ -1,0 +1,72 @@
+//! unlink and rmdir.
+
+use super::access::{Caller, may_delete};
+use super::{Dir, Fs, check_name};
+use crate::errno::{Errno, Result};
+use crate::store::Tree;
+use crate::store::change::TreeChange;
+use crate::types::Ino;
+
+impl Fs {
+    /// Takes a name of a file away.
+    pub fn unlink(&self, caller: &Caller, dir: impl Into<Dir>, name: &[u8]) -> Result<()> {
+        self.remove(caller, dir.into(), name, |_, kind_is_dir, _| {
+            if kind_is_dir {
+                Err(Errno::EISDIR)
+            } else {
+                Ok(())
+            }
+        })
+    }
+
+    /// Removes an empty directory.
+    pub fn rmdir(&self, caller: &Caller, dir: impl Into<Dir>, name: &[u8]) -> Result<()> {
+        let dir = dir.into();
+        self.remove(caller, dir, name, |tree, kind_is_dir, ino| {
+            if !kind_is_dir {
+                return Err(Errno::ENOTDIR);
+            }
+            let view = dir.view;
+            if self.is_empty(tree, Dir { ino, view })? {
+                Ok(())
+            } else {
+                Err(Errno::ENOTEMPTY)
+            }
+        })
+    }
+
+    fn remove(
+        &self,
+        caller: &Caller,
+        dir: Dir,
+        name: &[u8],
+        check: impl FnOnce(&Tree, bool, Ino) -> Result<()>,
+    ) -> Result<()> {
+        check_name(name)?;
+        let mut tree = self.superblock.tree_mut();
+        let located = self.locate_mut(&mut tree, dir, name)?;
+        self.check_lent(Some(caller), &tree, &located)?;
+        let at = located.place();
+        let inode = tree.find(at.dir, at.name)?.ok_or(Errno::ENOENT)?.clone();
+        may_remove(caller, &tree, at.dir, inode.ino)?;
+        check(&tree, inode.kind.is_dir(), inode.ino)?;
+        let now = self.clock.now();
+        self.commit(&mut tree, TreeChange::Remove { at }, now);
+        let evicted = self.evict(&mut tree, &inode);
+        drop(tree);
+        if let Some(inode) = evicted {
+            self.free_data(&inode);
+        }
+        Ok(())
+    }
+}
+
+/// The sticky bit, checked again under the tree's lock: the kernel's check held a lock on one directory only.
+pub(super) fn may_remove(caller: &Caller, tree: &Tree, dir: Ino, ino: Ino) -> Result<()> {
+    // Two states are never locked at once: what the rule needs of the directory is taken first.
+    let (mode, uid) = {
+        let dir = tree.inode(tree.authority(dir))?.state();
+        (dir.mode, dir.uid)
+    };
+    may_delete(caller, mode, uid, &tree.inode(ino)?.state())
+}

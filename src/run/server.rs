@@ -1,0 +1,214 @@
+//! The process that mounts and serves.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use rustix::process::{Pid, WaitOptions, getpid, set_child_subreaper};
+
+use super::command::{ENTERED, Original, become_command};
+use super::tree::{Ending, Grace};
+use super::way::Way;
+use super::{RunArgs, keeper};
+use crate::error::{Error, ExitCode, Result};
+use crate::fuse::Service;
+use crate::mount::live::Identity;
+use crate::mount::{daemon, serve};
+use crate::sys::channel::{self, Message};
+use crate::sys::signal::{Set, Signals};
+use crate::sys::{descriptors, process};
+
+/// What the server, or the command before it runs, tells the front.
+#[derive(Debug)]
+pub(super) enum Event {
+    /// The command is about to run: this descriptor stands for it.
+    Started(OwnedFd),
+    /// The command has ended, with this status as a shell shows it.
+    Ended(i32),
+    /// The command cannot run.
+    Failed(Error),
+}
+
+const STARTED: u8 = b's';
+const ENDED: u8 = b'e';
+const FAILED: u8 = b'f';
+
+impl Event {
+    /// The event as a message, without its descriptor.
+    pub(super) fn encode(&self) -> Vec<u8> {
+        match self {
+            Event::Started(_) => vec![STARTED],
+            Event::Ended(status) => [&[ENDED][..], &status.to_ne_bytes()].concat(),
+            Event::Failed(error) => [&[FAILED][..], &daemon::encode(error)].concat(),
+        }
+    }
+
+    /// Reads a message; `None` at the end of the channel.
+    pub(super) fn decode(message: Message) -> Option<Event> {
+        let (&kind, rest) = message.bytes.split_first()?;
+        match kind {
+            STARTED => message.descriptor.map(Event::Started),
+            ENDED => rest
+                .try_into()
+                .ok()
+                .map(i32::from_ne_bytes)
+                .map(Event::Ended),
+            _ => daemon::decode(rest).map(Event::Failed),
+        }
+    }
+}
+
+/// Serves until the command, and what it started, has ended; returns the exit status.
+pub(super) fn serve(arguments: &RunArgs, front: OwnedFd, original: &Original) -> i32 {
+    let served = Server::start(arguments, &front, original).and_then(|server| {
+        let served = server.run(arguments.wait);
+        // Somebody outside may hold a file of ours: the end of the process ends the connection, and
+        // nobody waits for that somebody.
+        std::mem::forget(server);
+        served
+    });
+    let Err(error) = served else {
+        return 0;
+    };
+    let code = match error.exit_code() {
+        kept @ (ExitCode::CannotExecute | ExitCode::NotFound) => kept,
+        _ => ExitCode::RunFailed,
+    };
+    // Where the front is gone nobody is left to read it.
+    drop(channel::send(
+        &front,
+        &Event::Failed(error.code(code)).encode(),
+        None,
+    ));
+    code as i32
+}
+
+struct Server<'a> {
+    front: &'a OwnedFd,
+    signals: Signals,
+    command: Pid,
+    service: Service,
+    /// What this process can unmount itself.
+    identity: Option<Identity>,
+}
+
+impl<'a> Server<'a> {
+    fn start(arguments: &RunArgs, front: &'a OwnedFd, original: &Original) -> Result<Server<'a>> {
+        let failed = |error: io::Error| Error::system("cannot start the server", error);
+        set_child_subreaper(Some(getpid())).map_err(|error| failed(error.into()))?;
+        let signals = Set::of(&[libc::SIGCHLD, libc::SIGTERM]);
+        signals.block().map_err(failed)?;
+        let signals = signals.descriptor().map_err(failed)?;
+        let way = Way::prepare(&arguments.options)?;
+        let (gate, theirs) = channel::pair().map_err(failed)?;
+        // Before there are threads.
+        let Some(command) = process::fork().map_err(failed)? else {
+            drop(gate);
+            become_command(arguments, original, &way, &theirs, front);
+        };
+        drop(theirs);
+        let pidfd = process::pidfd(command).map_err(failed)?;
+        leave(
+            &[front.as_fd(), signals.as_fd(), gate.as_fd(), pidfd.as_fd()],
+            &way,
+        )
+        .map_err(failed)?;
+        wait_until_entered(&gate)?;
+        let (service, identity) = way.serve(&arguments.options)?;
+        channel::send(front, &[STARTED], Some(pidfd.as_fd())).map_err(failed)?;
+        channel::send(&gate, b"go", None).map_err(failed)?;
+        Ok(Server {
+            front,
+            signals,
+            command,
+            service,
+            identity,
+        })
+    }
+
+    /// Until all has ended.
+    fn run(&self, wait: bool) -> Result<()> {
+        let mut ended = false;
+        loop {
+            let mut waiting = [
+                PollFd::new(&self.signals, PollFlags::IN),
+                PollFd::new(self.front, PollFlags::IN),
+            ];
+            match poll(&mut waiting, None) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => return Err(Error::system("cannot wait for the command", error)),
+            }
+            let front_ended = !waiting[1].revents().is_empty();
+            let mut told_to_end = front_ended;
+            while let Some(signal) = self.signals.next() {
+                told_to_end |= signal.number == libc::SIGTERM;
+            }
+            let children_left = self.reap(&mut ended);
+            if told_to_end || !children_left || (ended && !wait) {
+                break;
+            }
+        }
+        let ending = Ending {
+            signals: &self.signals,
+            strangers: &[],
+            grace: Grace::Usual,
+            reap: &mut || self.reap(&mut ended),
+            unblock: &mut || {
+                self.service.abort();
+            },
+        };
+        ending.run();
+        if let Some(identity) = &self.identity {
+            serve::detach(identity);
+        }
+        Ok(())
+    }
+
+    /// Takes the status of all children that have ended; `false` where none is left.
+    fn reap(&self, ended: &mut bool) -> bool {
+        loop {
+            match process::reap(WaitOptions::NOHANG) {
+                Ok(Some((pid, status))) if pid == self.command => {
+                    *ended = true;
+                    // Where the front is gone nobody is left to hear it.
+                    drop(channel::send(
+                        self.front,
+                        &Event::Ended(process::shell_status(status)).encode(),
+                        None,
+                    ));
+                }
+                Ok(Some(_)) => {}
+                Ok(None) => return true,
+                Err(_) => return false,
+            }
+        }
+    }
+}
+
+/// Leaves to the command what is the command's: descriptors, the terminal, the directory.
+fn leave(kept: &[BorrowedFd<'_>], way: &Way) -> io::Result<()> {
+    let mut kept = kept.to_vec();
+    kept.extend(way.descriptors());
+    keeper::leave_session()?;
+    descriptors::close_all_but(&kept)?;
+    descriptors::leave_terminal(false)?;
+    rustix::process::chdir("/")?;
+    daemon::prepare(true);
+    Ok(())
+}
+
+fn wait_until_entered(gate: &OwnedFd) -> Result<()> {
+    let message = channel::receive(gate)
+        .map_err(|error| Error::system("cannot hear from the command", error))?;
+    if message.bytes == ENTERED {
+        return Ok(());
+    }
+    let early = || {
+        Error::new(
+            ExitCode::RunFailed,
+            "the command's process ended before it ran",
+        )
+    };
+    Err(daemon::decode(&message.bytes).unwrap_or_else(early))
+}

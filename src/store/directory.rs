@@ -1,0 +1,181 @@
+//! A directory: names, and an order for streams that stays right while names come and go.
+
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher, RandomState};
+
+use hashbrown::HashTable;
+
+use crate::types::Ino;
+
+/// A position in a directory stream.
+///
+/// Each entry has one as long as it has its place; they are never used twice. Streams run from the
+/// highest to the lowest, as tmpfs's do: what is created while one reads is not met, so that a stream
+/// always ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Cookie(pub u64);
+
+impl Cookie {
+    /// Below all cookies of entries are those of `.` and `..`, and the end of the stream.
+    pub const FIRST: Cookie = Cookie(3);
+}
+
+/// One name.
+#[derive(Debug)]
+pub struct Dentry {
+    /// The name's bytes.
+    pub name: Box<[u8]>,
+    /// The inode behind it.
+    pub ino: Ino,
+}
+
+/// An index of this size is not worth shrinking.
+const SMALL_INDEX: usize = 4096;
+
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    hash: u64,
+    cookie: Cookie,
+}
+
+/// The names of one directory.
+#[derive(Debug)]
+pub struct Directory {
+    /// The directory above; the root's is the root.
+    pub parent: Ino,
+    /// It has no name: it holds what a view of the directory above shows besides.
+    pub hidden: bool,
+    entries: BTreeMap<Cookie, Dentry>,
+    index: HashTable<Slot>,
+    next: Cookie,
+}
+
+impl Directory {
+    pub(super) fn new(parent: Ino) -> Directory {
+        Directory {
+            parent,
+            hidden: false,
+            entries: BTreeMap::new(),
+            index: HashTable::new(),
+            next: Cookie::FIRST,
+        }
+    }
+
+    /// How many names.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// The name and the inode at a position of a stream.
+    pub fn at(&self, cookie: Cookie) -> Option<&Dentry> {
+        self.entries.get(&cookie)
+    }
+
+    /// Whether only `.` and `..` are left.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    pub(super) fn find(&self, hasher: &RandomState, name: &[u8]) -> Option<(Cookie, Ino)> {
+        let hash = hasher.hash_one(name);
+        let slot = self.index.find(hash, |slot| {
+            slot.hash == hash && self.is_at(slot.cookie, name)
+        })?;
+        self.entries
+            .get(&slot.cookie)
+            .map(|dentry| (slot.cookie, dentry.ino))
+    }
+
+    /// Adds a name that is not there yet.
+    pub(super) fn insert(&mut self, hasher: &RandomState, name: &[u8], ino: Ino) {
+        let cookie = self.next;
+        self.next = Cookie(cookie.0 + 1);
+        let hash = hasher.hash_one(name);
+        self.index
+            .insert_unique(hash, Slot { hash, cookie }, |slot| slot.hash);
+        self.entries.insert(
+            cookie,
+            Dentry {
+                name: name.into(),
+                ino,
+            },
+        );
+    }
+
+    /// Takes a name away and returns what it named.
+    pub(super) fn remove(&mut self, hasher: &RandomState, name: &[u8]) -> Option<Ino> {
+        let (cookie, _) = self.find(hasher, name)?;
+        let hash = hasher.hash_one(name);
+        if let Ok(slot) = self.index.find_entry(hash, |slot| slot.cookie == cookie) {
+            slot.remove();
+        }
+        if self.index.capacity() > SMALL_INDEX && self.index.len() < self.index.capacity() / 8 {
+            self.index.shrink_to(self.index.len() * 2, |slot| slot.hash);
+        }
+        self.entries.remove(&cookie).map(|dentry| dentry.ino)
+    }
+
+    /// The entries that follow `after` in a stream; all of them after `None`.
+    pub fn stream(&self, after: Option<Cookie>) -> impl Iterator<Item = (Cookie, &Dentry)> {
+        let end = after.unwrap_or(Cookie(u64::MAX));
+        self.entries
+            .range(..end)
+            .rev()
+            .map(|(&cookie, dentry)| (cookie, dentry))
+    }
+
+    fn is_at(&self, cookie: Cookie, name: &[u8]) -> bool {
+        self.entries
+            .get(&cookie)
+            .is_some_and(|dentry| *dentry.name == *name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(directory: &Directory, after: Option<Cookie>) -> Vec<&[u8]> {
+        directory
+            .stream(after)
+            .map(|(_, dentry)| dentry.name.as_ref())
+            .collect()
+    }
+
+    #[test]
+    fn streams_run_from_the_newest() {
+        let hasher = RandomState::new();
+        let mut directory = Directory::new(Ino(1));
+        for (name, ino) in [(b"a", 10), (b"b", 11), (b"c", 12)] {
+            directory.insert(&hasher, name, Ino(ino));
+        }
+        assert_eq!(names(&directory, None), [b"c", b"b", b"a"]);
+        let (cookie, _) = directory.stream(None).next().unwrap();
+        assert_eq!(directory.remove(&hasher, b"b"), Some(Ino(11)));
+        directory.insert(&hasher, b"d", Ino(13));
+        assert_eq!(names(&directory, Some(cookie)), [b"a"]);
+        assert_eq!(names(&directory, None), [b"d", b"c", b"a"]);
+    }
+
+    #[test]
+    fn finds_and_removes() {
+        let hasher = RandomState::new();
+        let mut directory = Directory::new(Ino(1));
+        for number in 0..1000u64 {
+            directory.insert(&hasher, &number.to_le_bytes(), Ino(number));
+        }
+        for number in (0..1000u64).step_by(2) {
+            assert_eq!(
+                directory.remove(&hasher, &number.to_le_bytes()),
+                Some(Ino(number))
+            );
+        }
+        assert_eq!(directory.len(), 500);
+        assert_eq!(directory.find(&hasher, &2u64.to_le_bytes()), None);
+        assert_eq!(
+            directory.find(&hasher, &3u64.to_le_bytes()).unwrap().1,
+            Ino(3)
+        );
+        assert_eq!(directory.remove(&hasher, b"none"), None);
+    }
+}

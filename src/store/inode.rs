@@ -1,0 +1,165 @@
+//! An inode: type, attributes and what is known of its data; it has no name.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::{Mutex, MutexGuard};
+
+use super::acl::Acls;
+use super::xattr::Xattrs;
+use crate::data::DataFile;
+use crate::types::{Ino, Kind, Timestamp};
+
+/// One object.
+#[derive(Debug)]
+pub struct Inode {
+    /// Its number.
+    pub ino: Ino,
+    /// Completes a file handle.
+    pub generation: u32,
+    /// Its type, for ever.
+    pub kind: Kind,
+    lookups: AtomicU64,
+    state: Mutex<State>,
+}
+
+/// What can change about an inode.
+#[derive(Debug)]
+pub struct State {
+    /// Permissions, without the type.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Link count; changes under the tree's lock for writing only.
+    pub nlink: u32,
+    /// Last access; of a regular file, only as long as it has no data file.
+    pub atime: Timestamp,
+    /// Last change of the contents; of a regular file likewise.
+    pub mtime: Timestamp,
+    /// Last change of anything that the store holds.
+    pub ctime: Timestamp,
+    /// Creation.
+    pub btime: Timestamp,
+    /// Extended attributes.
+    pub xattrs: Option<Box<Xattrs>>,
+    /// Access control lists.
+    pub acls: Option<Box<Acls>>,
+    /// The data file.
+    pub data: DataState,
+}
+
+/// What is known of an inode's data file.
+#[derive(Debug, Default)]
+pub struct DataState {
+    /// There is one.
+    pub present: bool,
+    /// Opened for writing with passthrough since the kernel last forgot the inode: its attributes may
+    /// change without a request.
+    pub exposed: bool,
+    /// mtime was set by a program: what the page cache writes back later does not move it.
+    pub mtime_set: bool,
+    /// The kernel is about to forget the inode: it has no name and no handle left.
+    pub leaving: bool,
+    /// Open handles.
+    pub nopen: u32,
+    /// The connection's registration of the data file for passthrough; 0 is none.
+    pub backing: u32,
+    /// Pages taken from the reservation.
+    pub reserved: u64,
+    /// Kept open while there are handles.
+    pub file: Option<DataFile>,
+    /// A ctime of the data file that is none of the object's.
+    pub unseen_ctime: Option<Box<Timestamp>>,
+}
+
+/// An inode to be made.
+#[derive(Clone, Debug)]
+pub struct NewInode {
+    /// Its number.
+    pub ino: Ino,
+    /// Completes a file handle.
+    pub generation: u32,
+    /// Its type.
+    pub kind: Kind,
+    /// Permissions, without the type.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Access control lists.
+    pub acls: Acls,
+}
+
+impl Inode {
+    pub(super) fn new(new: NewInode, now: Timestamp) -> Inode {
+        let NewInode {
+            ino,
+            generation,
+            kind,
+            mode,
+            uid,
+            gid,
+            acls,
+        } = new;
+        let state = State {
+            mode,
+            uid,
+            gid,
+            nlink: if kind.is_dir() { 2 } else { 1 },
+            atime: now,
+            mtime: now,
+            ctime: now,
+            btime: now,
+            xattrs: None,
+            acls: (acls != Acls::default()).then(|| Box::new(acls)),
+            data: DataState::default(),
+        };
+        Inode {
+            ino,
+            generation,
+            kind,
+            lookups: AtomicU64::new(0),
+            state: Mutex::new(state),
+        }
+    }
+
+    /// Locks its attributes.
+    pub fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
+    }
+
+    /// Counts a reference that the kernel gets; under the tree's lock.
+    pub fn raise_lookups(&self) {
+        self.lookups.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts references that the kernel gave back; returns how many are left.
+    pub fn lower_lookups(&self, count: u64) -> u64 {
+        let lower = |lookups: u64| Some(lookups.saturating_sub(count));
+        let before = self
+            .lookups
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, lower);
+        let before = before.unwrap_or_else(|lookups| lookups);
+        debug_assert!(before >= count, "forgot {count} of {before} lookups");
+        before.saturating_sub(count)
+    }
+
+    /// References of the kernel.
+    pub fn lookups(&self) -> u64 {
+        self.lookups.load(Ordering::Acquire)
+    }
+}
+
+impl State {
+    /// Whether no name is left.
+    pub fn is_orphan(&self) -> bool {
+        self.nlink == 0
+    }
+
+    /// What the inode draws from the budget for inodes, its links counted by the caller.
+    pub fn xattr_space(&self) -> u64 {
+        self.xattrs.as_ref().map_or(0, |xattrs| xattrs.space())
+    }
+}

@@ -1,0 +1,180 @@
+//! One file system: the table of inodes, the directories, the root, the budgets.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher, RandomState};
+use std::sync::Arc;
+
+use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use super::acl::Acls;
+use super::budget::{INODE_SPACE, InodeBudget};
+use super::directory::{Cookie, Directory};
+use super::ids::Ids;
+use super::inode::{Inode, NewInode};
+use crate::errno::{Errno, Result};
+use crate::types::{Ino, Kind, Timestamp};
+
+/// Numbers of inodes are random already: their own bits are their hash.
+#[derive(Debug, Default)]
+pub struct InoHasher(u64);
+
+impl Hasher for InoHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(byte);
+        }
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        // The table takes its index from the low bits and its tags from the high ones, of which a
+        // number has two less than 64.
+        self.0 = number ^ number << 2;
+    }
+}
+
+type InoMap<T> = HashMap<Ino, T, BuildHasherDefault<InoHasher>>;
+
+/// A file system's objects.
+#[derive(Debug)]
+pub struct Superblock {
+    tree: RwLock<Tree>,
+    ids: Ids,
+    root: Ino,
+    /// `nr_inodes`.
+    pub inodes: InodeBudget,
+}
+
+/// Names and inodes; what needs the lock takes `&Tree`, what changes a name `&mut Tree`.
+#[derive(Debug)]
+pub struct Tree {
+    pub(super) inodes: InoMap<Arc<Inode>>,
+    pub(super) directories: InoMap<Directory>,
+    pub(super) hasher: RandomState,
+}
+
+impl Superblock {
+    /// An empty file system whose root has `mode` and belongs to `uid` and `gid`.
+    pub fn new(nr_inodes: u64, mode: u32, uid: u32, gid: u32, now: Timestamp) -> Superblock {
+        let ids = Ids::new();
+        let root = ids.next_ino();
+        let generation = ids.next_generation();
+        let acls = Acls::default();
+        let new = NewInode {
+            ino: root,
+            generation,
+            kind: Kind::Directory,
+            mode,
+            uid,
+            gid,
+            acls,
+        };
+        let mut tree = Tree {
+            inodes: InoMap::default(),
+            directories: InoMap::default(),
+            hasher: RandomState::new(),
+        };
+        tree.inodes.insert(root, Arc::new(Inode::new(new, now)));
+        tree.directories.insert(root, Directory::new(root));
+        let inodes = InodeBudget::new(nr_inodes);
+        // The root counts; where even it finds no room nothing else will either.
+        let _ = inodes.take(INODE_SPACE);
+        Superblock {
+            tree: RwLock::new(tree),
+            ids,
+            root,
+            inodes,
+        }
+    }
+
+    /// The root directory.
+    pub fn root(&self) -> Ino {
+        self.root
+    }
+
+    /// Locks the names for looking.
+    pub fn tree(&self) -> RwLockReadGuard<'_, Tree> {
+        self.tree.read()
+    }
+
+    /// Locks the names for changing.
+    pub fn tree_mut(&self) -> RwLockWriteGuard<'_, Tree> {
+        self.tree.write()
+    }
+
+    /// The inode `ino`; `ESTALE` where there is none (any more).
+    pub fn inode(&self, ino: Ino) -> Result<Arc<Inode>> {
+        self.tree().inode(ino).cloned()
+    }
+
+    /// A number and a generation for a new inode.
+    pub fn fresh_ids(&self) -> (Ino, u32) {
+        (self.ids.next_ino(), self.ids.next_generation())
+    }
+}
+
+impl Tree {
+    /// The inode `ino`; `ESTALE` where there is none (any more).
+    pub fn inode(&self, ino: Ino) -> Result<&Arc<Inode>> {
+        self.inodes.get(&ino).ok_or(Errno::ESTALE)
+    }
+
+    /// The directory `ino`; `ENOTDIR` where it is something else, `ESTALE` where it is nothing.
+    pub fn directory(&self, ino: Ino) -> Result<&Directory> {
+        match self.directories.get(&ino) {
+            Some(directory) => Ok(directory),
+            None if self.inodes.contains_key(&ino) => Err(Errno::ENOTDIR),
+            None => Err(Errno::ESTALE),
+        }
+    }
+
+    /// What `name` stands for in the directory `dir`.
+    pub fn find(&self, dir: Ino, name: &[u8]) -> Result<Option<&Arc<Inode>>> {
+        let directory = self.directory(dir)?;
+        match directory.find(&self.hasher, name) {
+            Some((_, ino)) => self.inode(ino).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The position of `name` in the directory `dir`, and the inode there.
+    pub fn position(&self, dir: Ino, name: &[u8]) -> Option<(Cookie, Ino)> {
+        self.directories.get(&dir)?.find(&self.hasher, name)
+    }
+
+    /// The directory whose owner, mode and ACLs count for names in `dir`: a hidden one has none of its own.
+    pub fn authority(&self, dir: Ino) -> Ino {
+        match self.directories.get(&dir) {
+            Some(directory) if directory.hidden => directory.parent,
+            Some(_) | None => dir,
+        }
+    }
+
+    /// The inodes of which the kernel has a reference.
+    pub fn referenced(&self) -> Vec<Ino> {
+        let referenced = self.inodes.values().filter(|inode| inode.lookups() > 0);
+        referenced.map(|inode| inode.ino).collect()
+    }
+
+    /// How many inodes there are.
+    pub fn count(&self) -> usize {
+        self.inodes.len()
+    }
+
+    /// Whether `ino` is `ancestor` or below it.
+    pub fn is_below(&self, mut ino: Ino, ancestor: Ino) -> Result<bool> {
+        loop {
+            if ino == ancestor {
+                return Ok(true);
+            }
+            let parent = self.directory(ino)?.parent;
+            if parent == ino {
+                return Ok(false);
+            }
+            ino = parent;
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! Mounts and commands from their beginning to their end: statuses, signals, what is left.
+//!
+//! Each test is a script in a mount namespace of its own; some are run by an ordinary user there. It
+//! needs root, /dev/fuse, util-linux (unshare, setpriv), bash and fuse3.
+
+mod library;
+mod mount;
+mod run;
+mod sandbox;
+mod terminal;

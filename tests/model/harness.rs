@@ -1,0 +1,472 @@
+//! Carries an operation out on the file system and on the model, and compares what they answer.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::fd::BorrowedFd;
+use std::sync::{Arc, Mutex};
+
+use shmfs::data::{DataFiles, KernelClock};
+use shmfs::errno::{Errno, Result};
+use shmfs::ops::{
+    Backing, Caller, Config, CreateFlags, DataMode, DirPosition, Entry, Fs, NewNode, RenameMode,
+};
+use shmfs::options::Atime;
+use shmfs::sys::credentials::Credentials;
+use shmfs::types::{Clock, Ino, Kind, Timestamp};
+
+use crate::contents::{Contents, PAGE};
+use crate::generators::{At, Made, Op, Pick, Who};
+use crate::reference::{Id, Model, ROOT, What, check_name};
+use crate::streams::{DOT, Stream};
+
+/// What a run starts with.
+#[derive(Clone, Copy, Debug)]
+pub struct Setup {
+    pub passthrough: bool,
+    pub atime: Atime,
+    pub nodiratime: bool,
+}
+
+const PAGES: u64 = 24;
+const INODES: u64 = 20;
+/// The kernel has refused to read beyond the largest offset.
+pub const HALF: u64 = u64::MAX >> 2;
+const DEVICE: u32 = 0x0102;
+
+/// The kernel's registrations, imitated.
+#[derive(Debug, Default)]
+pub struct Registrations {
+    last: u32,
+    live: BTreeSet<u32>,
+}
+
+#[derive(Debug)]
+struct Registry(Arc<Mutex<Registrations>>);
+
+impl Backing for Registry {
+    fn register(&self, _: BorrowedFd<'_>) -> Result<u32> {
+        let mut all = self.0.lock().unwrap();
+        all.last += 1;
+        let id = all.last;
+        all.live.insert(id);
+        Ok(id)
+    }
+
+    fn unregister(&self, id: u32) {
+        assert!(
+            self.0.lock().unwrap().live.remove(&id),
+            "{id} was not registered"
+        );
+    }
+}
+
+/// Both sides.
+pub struct Harness {
+    pub fs: Fs,
+    pub model: Model,
+    pub setup: Setup,
+    pub inos: BTreeMap<Id, Ino>,
+    pub streams: Vec<Stream>,
+    pub began: Timestamp,
+    clock: KernelClock,
+    backings: BTreeMap<Id, u32>,
+    registrations: Arc<Mutex<Registrations>>,
+}
+
+pub fn caller(who: Who) -> Caller {
+    let (groups, capabilities) = match who {
+        Who::Root => (vec![], u64::MAX),
+        Who::Member => (vec![50], 0),
+        Who::Stranger => (vec![], 0),
+    };
+    Caller::with(
+        who.uid(),
+        who.gid(),
+        Credentials {
+            groups,
+            capabilities,
+            ..Credentials::default()
+        },
+    )
+}
+
+impl Harness {
+    pub fn new(setup: Setup) -> Harness {
+        let clock = KernelClock::of(&DataFiles::memfds()).unwrap();
+        let began = clock.now();
+        let files = DataFiles::memfds();
+        let config = Config {
+            size: PAGES * PAGE,
+            nr_inodes: INODES,
+            mode: 0o1777,
+            uid: 0,
+            gid: 0,
+            reserve: true,
+            atime: setup.atime,
+            nodiratime: setup.nodiratime,
+        };
+        let own_clock = Box::new(KernelClock::of(&files).unwrap());
+        let fs = Fs::new(config, files, own_clock);
+        let registrations = Arc::new(Mutex::new(Registrations::default()));
+        fs.set_data_mode(match setup.passthrough {
+            true => DataMode::Passthrough(Box::new(Registry(Arc::clone(&registrations)))),
+            false => DataMode::PageCache,
+        });
+        let model = Model::new(setup.passthrough, PAGES, INODES, 0o1777);
+        let inos = BTreeMap::from([(ROOT, fs.root())]);
+        let mut harness = Harness {
+            fs,
+            model,
+            setup,
+            inos,
+            streams: Vec::new(),
+            began,
+            clock,
+            backings: BTreeMap::new(),
+            registrations,
+        };
+        harness.check();
+        harness
+    }
+
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Does `op` on both sides and compares everything.
+    pub fn step(&mut self, op: &Op) {
+        self.began = self.clock.now();
+        self.apply(op);
+        self.model.evict();
+        let nodes = &self.model.nodes;
+        self.inos.retain(|id, _| nodes.contains_key(id));
+        self.backings
+            .retain(|id, _| nodes.get(id).is_some_and(|node| node.opens > 0));
+        self.check();
+    }
+
+    pub fn ino(&self, id: Id) -> Ino {
+        self.inos[&id]
+    }
+
+    /// One of the objects that the kernel knows.
+    pub fn any(&self, pick: Pick) -> Id {
+        let known: Vec<Id> = self.known().collect();
+        known[pick.0 as usize % known.len()]
+    }
+
+    fn known(&self) -> impl Iterator<Item = Id> {
+        self.model
+            .nodes
+            .iter()
+            .filter(|(_, node)| node.lookups > 0)
+            .map(|(&id, _)| id)
+    }
+
+    /// One of its directories, and now and then something else.
+    pub fn dir(&self, pick: Pick) -> Id {
+        if pick.0 > 250 {
+            return self.any(pick);
+        }
+        let dirs: Vec<Id> = self.known().filter(|&id| self.model.is_dir(id)).collect();
+        dirs[pick.0 as usize % dirs.len()]
+    }
+
+    pub fn file(&self, pick: Pick) -> Id {
+        let is_file = |id: &Id| matches!(self.model.node(*id).what, What::File(_));
+        let files: Vec<Id> = self.known().filter(is_file).collect();
+        if pick.0 > 250 || files.is_empty() {
+            return self.any(pick);
+        }
+        files[pick.0 as usize % files.len()]
+    }
+
+    /// The same answer from both; what is new in the model gets its number.
+    fn same_entry(&mut self, ours: Result<Entry>, theirs: Result<Id>) {
+        let (entry, id) = match (ours, theirs) {
+            (Ok(entry), Ok(id)) => (entry, id),
+            (ours, theirs) => return assert_eq!(ours.map(|_| ()), theirs.map(|_| ())),
+        };
+        assert_eq!(
+            *self.inos.entry(id).or_insert(entry.attr.ino),
+            entry.attr.ino
+        );
+        assert_eq!(Ok(&entry), self.fs.getattr(entry.attr.ino).as_ref());
+        self.model.node_mut(id).lookups += 1;
+    }
+
+    fn apply(&mut self, op: &Op) {
+        match op {
+            Op::Lookup(at) => self.lookup(at),
+            Op::Forget(pick, count) => self.forget(self.any(*pick), u64::from(*count)),
+            Op::Mknod(who, at, made, mode, umask) => self.mknod(*who, at, *made, *mode, *umask),
+            Op::Symlink(who, at, len) => self.symlink(*who, at, *len),
+            Op::Create(who, at, mode, umask, exclusive) => {
+                self.create(*who, at, *mode, *umask, *exclusive)
+            }
+            Op::Open(pick, writable) => self.open(self.file(*pick), *writable),
+            Op::Release(pick) => self.release(*pick),
+            Op::Link(pick, at) => self.link(self.any(*pick), at),
+            Op::Unlink(who, at) => {
+                let dir = self.dir(at.dir);
+                let ours = self.fs.unlink(&caller(*who), self.ino(dir), &at.name);
+                assert_eq!(ours, self.model.remove(*who, dir, &at.name, false));
+            }
+            Op::Rmdir(who, at) => {
+                let dir = self.dir(at.dir);
+                let ours = self.fs.rmdir(&caller(*who), self.ino(dir), &at.name);
+                assert_eq!(ours, self.model.remove(*who, dir, &at.name, true));
+            }
+            Op::Rename(who, from, to, mode) => self.rename(*who, from, to, *mode),
+            Op::OpenStream(pick) => {
+                let dir = self.dir(*pick);
+                self.streams.push(Stream {
+                    dir,
+                    position: DirPosition(0),
+                    next: DOT,
+                });
+            }
+            Op::ReadStream(pick, count, plus) => self.read_stream(*pick, *count as usize, *plus),
+            Op::SetLimits(pages, inodes) => self.set_limits(*pages, *inodes),
+            Op::Chmod(..) | Op::Chown(..) | Op::Utimes(..) | Op::KillPrivileges(..) => {
+                self.apply_setattr(op)
+            }
+            Op::SetXattr(..) | Op::RemoveXattr(..) | Op::SetAcl(..) | Op::RemoveAcl(..) => {
+                self.apply_xattr(op)
+            }
+            Op::Readlink(pick) => self.readlink(self.any(*pick)),
+            _ => self.apply_data(op),
+        }
+    }
+
+    fn lookup(&mut self, at: &At) {
+        let dir = self.dir(at.dir);
+        let ours = self.fs.lookup(self.ino(dir), &at.name);
+        let theirs = check_name(&at.name).and_then(|()| self.model.find(dir, &at.name));
+        self.same_entry(ours, theirs.and_then(|id| id.ok_or(Errno::ENOENT)));
+    }
+
+    fn forget(&mut self, id: Id, count: u64) {
+        let held = id == ROOT || self.streams.iter().any(|stream| stream.dir == id);
+        let (fs, ino, node) = (&self.fs, self.inos[&id], self.model.node_mut(id));
+        let count = count.min(node.lookups - u64::from(held || node.opens > 0));
+        if count > 0 {
+            fs.forget(ino, count);
+            node.lookups -= count;
+            node.exposed &= node.lookups > 0;
+        }
+    }
+
+    fn mknod(&mut self, who: Who, at: &At, made: Made, mode: u32, umask: u32) {
+        let dir = self.dir(at.dir);
+        let (kind, what) = match made {
+            Made::Regular => (Kind::Regular, What::File(Contents::default())),
+            Made::Directory => (Kind::Directory, What::Dir),
+            Made::Fifo => (Kind::Fifo, What::Other(made, 0)),
+            Made::Socket => (Kind::Socket, What::Other(made, 0)),
+            Made::Char => (Kind::CharDevice(DEVICE), What::Other(made, DEVICE)),
+            Made::Block => (Kind::BlockDevice(DEVICE), What::Other(made, DEVICE)),
+        };
+        let ours = self.fs.mknod(
+            &caller(who),
+            self.ino(dir),
+            &at.name,
+            NewNode { kind, mode, umask },
+        );
+        let theirs = self.model.create(who, dir, &at.name, what, mode, umask);
+        self.same_entry(ours, theirs);
+    }
+
+    fn symlink(&mut self, who: Who, at: &At, len: usize) {
+        let (dir, target) = (self.dir(at.dir), vec![b't'; len]);
+        let ours = self
+            .fs
+            .symlink(&caller(who), self.ino(dir), &at.name, &target);
+        let theirs = self
+            .model
+            .create(who, dir, &at.name, What::Symlink(target), 0o777, 0);
+        self.same_entry(ours, theirs);
+    }
+
+    fn create(&mut self, who: Who, at: &At, mode: u32, umask: u32, exclusive: bool) {
+        let dir = self.dir(at.dir);
+        let node = NewNode {
+            kind: Kind::Regular,
+            mode,
+            umask,
+        };
+        let flags = CreateFlags {
+            exclusive,
+            writable: true,
+        };
+        let ours = self
+            .fs
+            .create(&caller(who), self.ino(dir), &at.name, node, flags);
+        let what = What::File(Contents::default());
+        let theirs = self.model.create(who, dir, &at.name, what, mode, umask);
+        let theirs = theirs.map_err(|errno| match errno {
+            Errno::EEXIST if !exclusive => Errno::ESTALE,
+            other => other,
+        });
+        if let (Ok((_, opened)), Ok(id)) = (&ours, &theirs) {
+            let node = self.model.node_mut(*id);
+            (node.opens, node.exposed) = (1, self.setup.passthrough);
+            assert_eq!(opened.backing.is_some(), self.setup.passthrough);
+            opened
+                .backing
+                .map(|backing| self.backings.insert(*id, backing));
+        }
+        self.same_entry(ours.map(|(entry, _)| entry), theirs);
+    }
+
+    fn open(&mut self, id: Id, writable: bool) {
+        let ours = self.fs.open(self.ino(id), writable);
+        let node = self.model.node_mut(id);
+        let opened = match (ours, &node.what) {
+            (Ok(opened), What::File(_)) => opened,
+            (ours, What::File(_)) => panic!("open: {ours:?}"),
+            (ours, What::Dir) => return assert_eq!(ours, Err(Errno::EISDIR)),
+            (ours, What::Symlink(_)) => return assert_eq!(ours, Err(Errno::ELOOP)),
+            (ours, What::Other(..)) => return assert_eq!(ours, Err(Errno::ENXIO)),
+        };
+        let newly_exposed = self.setup.passthrough && writable && !node.exposed;
+        node.exposed |= newly_exposed;
+        node.pinned &= !(writable && node.opens == 0);
+        node.opens += 1;
+        assert_eq!(
+            (opened.newly_exposed, opened.backing.is_some()),
+            (newly_exposed, self.setup.passthrough)
+        );
+        if let Some(backing) = opened.backing {
+            assert_eq!(
+                *self.backings.entry(id).or_insert(backing),
+                backing,
+                "two registrations of an open file"
+            );
+        }
+    }
+
+    fn release(&mut self, pick: Pick) {
+        let open = self.model.nodes.iter().filter(|(_, node)| node.opens > 0);
+        let open: Vec<Id> = open.map(|(&id, _)| id).collect();
+        if let Some(&id) = open.get(pick.0 as usize % open.len().max(1)) {
+            self.fs.release(self.ino(id));
+            self.model.node_mut(id).opens -= 1;
+        }
+    }
+
+    fn link(&mut self, id: Id, at: &At) {
+        let dir = self.dir(at.dir);
+        let ours = self.fs.link(self.ino(id), self.ino(dir), &at.name);
+        let theirs = self.model.link(id, dir, &at.name).map(|()| id);
+        self.same_entry(ours, theirs);
+    }
+
+    fn rename(&mut self, who: Who, from: &At, to: &At, mode: RenameMode) {
+        let (from_dir, to_dir) = (self.dir(from.dir), self.dir(to.dir));
+        let ours = self.fs.rename(
+            &caller(who),
+            (self.ino(from_dir), &from.name),
+            (self.ino(to_dir), &to.name),
+            mode,
+        );
+        let (a, b) = (
+            (from_dir, from.name.as_slice()),
+            (to_dir, to.name.as_slice()),
+        );
+        let before: BTreeSet<Id> = self.model.nodes.keys().copied().collect();
+        let theirs = match mode {
+            RenameMode::Exchange => self.model.exchange(who, a, b),
+            RenameMode::Replace => self.model.rename(who, a, b, (false, false)),
+            RenameMode::NoReplace => self.model.rename(who, a, b, (true, false)),
+            RenameMode::Whiteout(no_replace) => self.model.rename(who, a, b, (no_replace, true)),
+        };
+        assert_eq!(ours, theirs);
+        // A whiteout: the kernel does not know it yet.
+        let new: Vec<Id> = self
+            .model
+            .nodes
+            .keys()
+            .copied()
+            .filter(|id| !before.contains(id))
+            .collect();
+        for id in new {
+            let ino = self
+                .fs
+                .lookup(self.ino(from_dir), &from.name)
+                .unwrap()
+                .attr
+                .ino;
+            self.inos.insert(id, ino);
+            self.model.node_mut(id).lookups = 1;
+        }
+    }
+
+    /// The directory above.
+    pub fn parent(&self, path: &[Vec<u8>]) -> Id {
+        match path.split_last() {
+            Some((_, above)) if !above.is_empty() => self.model.names[above].id,
+            _ => ROOT,
+        }
+    }
+
+    fn set_limits(&mut self, pages: Option<u64>, inodes: Option<u64>) {
+        let ours = self.fs.set_limits(pages.map(|pages| pages * PAGE), inodes);
+        let used = (self.model.used_pages(), self.model.used_inode_space());
+        let fits = pages.is_none_or(|pages| pages >= used.0)
+            && inodes.is_none_or(|inodes| inodes * 1024 >= used.1);
+        assert_eq!(ours, if fits { Ok(()) } else { Err(Errno::EINVAL) });
+        if fits {
+            self.model.pages = pages.unwrap_or(self.model.pages);
+            self.model.inodes = inodes.unwrap_or(self.model.inodes);
+        }
+    }
+
+    /// Takes everything away again; nothing may be left.
+    pub fn finish(mut self) {
+        self.streams.clear();
+        while !self.model.names.is_empty() {
+            for (path, name) in self.model.names.clone().into_iter().rev() {
+                let (last, _) = path.split_last().unwrap();
+                let at = At {
+                    dir: Pick(0),
+                    name: last.clone(),
+                };
+                let (dir, is_dir) = (self.parent(&path), self.model.is_dir(name.id));
+                let ours = match is_dir {
+                    true => self.fs.rmdir(&caller(Who::Root), self.ino(dir), &at.name),
+                    false => self.fs.unlink(&caller(Who::Root), self.ino(dir), &at.name),
+                };
+                assert_eq!(ours, self.model.remove(Who::Root, dir, &at.name, is_dir));
+                self.model.evict();
+            }
+        }
+        self.forget_all();
+        let (limits, used) = (self.fs.statfs(), self.model.node(ROOT).xattrs.clone());
+        assert_eq!(
+            (self.fs.inode_count(), limits.blocks_free),
+            (1, limits.blocks)
+        );
+        let xattrs: u64 = used
+            .iter()
+            .map(|(name, value)| (40 + name.len() + value.len()) as u64)
+            .sum();
+        assert_eq!(
+            limits.files_free,
+            (limits.files * 1024 - 1024 - xattrs) / 1024
+        );
+        assert!(
+            self.registrations.lock().unwrap().live.is_empty(),
+            "registrations are left"
+        );
+    }
+
+    fn forget_all(&mut self) {
+        for (&id, node) in &self.model.nodes {
+            let ino = self.inos[&id];
+            (0..node.opens).for_each(|_| self.fs.release(ino));
+            if id != ROOT && node.lookups > 0 {
+                self.fs.forget(ino, node.lookups);
+            }
+        }
+    }
+}

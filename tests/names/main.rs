@@ -1,0 +1,7 @@
+//! `shmfs name` and the rules behind it.
+
+mod cli;
+mod documents;
+mod examples;
+mod properties;
+mod vectors;
