@@ -93,13 +93,17 @@ if [ "$uninstall" = yes ]; then
     exit 0
 fi
 
-for program in shmfs mount-shmfs libshmfs_preload.so; do
+for program in shmfs mount-shmfs; do
     [ -f "$from/$program" ] || fail "$from/$program is not there; build first: cargo build --release"
 done
+# `cargo test` leaves the library in a directory of its own.
+preload=$from/libshmfs_preload.so
+[ -f "$preload" ] || preload=$from/deps/libshmfs_preload.so
+[ -f "$preload" ] || fail "$from/libshmfs_preload.so is not there; build first: cargo build --release"
 
 put 755 "$from/shmfs" "$bin/shmfs"
 # For `shmfs run --as`.
-put 644 "$from/libshmfs_preload.so" "$library"
+put 644 "$preload" "$library"
 put 755 "$from/mount-shmfs" "$sbin/mount.shmfs"
 # For `mount -t fuse.shmfs`, and for a remount: mountinfo shows that type.
 ln -sf mount.shmfs "$sbin/mount.fuse.shmfs"

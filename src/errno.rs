@@ -1,7 +1,7 @@
 //! What a system call answers when it fails.
 //!
 //! `store` and `ops` return nothing but this; what a person reads when starting
-//! or mounting fails is [`crate::error::Error`].
+//! or mounting fails is `error::Error`.
 
 use std::fmt;
 

@@ -73,7 +73,10 @@ impl<'c> View<'c> {
     }
 
     fn spot(&self, place: &Place) -> Spot {
-        let shown = self.scheme.view_path(place);
+        let mut shown = self.scheme.view_path(place);
+        if self.scheme.is_directory(place) {
+            shown = Ok(Vec::new());
+        }
         let too_long = self.scheme.effective(place) == Some(Errno::ENAMETOOLONG);
         let refusal = match &shown {
             Ok(_) => too_long.then_some(Errno::ENAMETOOLONG),

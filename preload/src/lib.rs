@@ -1,10 +1,10 @@
 //! The library that `shmfs run --as KEY` preloads: `shm_open`, `sem_open` and their kin as another
 //! platform's C library or kernel has them, in that platform's view of the tree.
 //!
-//! The way of a call: [`sys::exports`] (C in, C out) → [`session`] (which platform, trace) →
-//! [`personality`] (one file per family: its checks in their order) → [`view`] (the pure name rules,
-//! shared with the file system) → [`directory`] (the view on this host). What a platform's rules say
-//! of a descriptor is in [`object`] and [`sys::descriptors`].
+//! The way of a call: `sys::exports` (C in, C out) → `session` (which platform, trace) →
+//! `personality` (one file per family: its checks in their order) → `view` (the pure name rules,
+//! shared with the file system) → `directory` (the view on this host). What a platform's rules say
+//! of a descriptor is in `object` and `sys::descriptors`.
 //!
 //! `errno`, `types` and `view` are the main crate's own files. They are included by path, not depended on: the
 //! library is loaded into other people's programs, and holds nothing of FUSE or of a command line.

@@ -216,13 +216,13 @@ pub static WORDS: &[Word] = &[
         Meaning::AllowOther,
         "other users may use a mount made by fusermount3",
     ),
-    word(
+    ours(
         "view",
         Takes::Value(
             "a platform from `shmfs name list`, which may be followed by : and a directory",
         ),
-        Group::Shmfs,
         Meaning::View,
+        "KEY or KEY:DIR: show the tree under another platform's names",
     ),
     flag("ro", Flag::ReadOnly, true),
     flag("rw", Flag::ReadOnly, false),

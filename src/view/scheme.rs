@@ -273,6 +273,17 @@ impl Scheme {
         }
     }
 
+    /// Whether `place` is the scheme's directory itself, as `/.` may be: platforms open it, but it is no
+    /// object of a view.
+    pub fn is_directory(&self, place: &Place) -> bool {
+        let (Place::Path(path), Directory::Path(directory)) = (place, self.directory) else {
+            return false;
+        };
+        path.strip_prefix(directory.as_bytes())
+            .and_then(|path| steps(path, |byte| byte == b'/').ok())
+            .is_some_and(|steps| steps.is_empty())
+    }
+
     /// Whether the two names can be opened and are one object.
     pub fn same_object(&self, one: &[u8], other: &[u8]) -> bool {
         match (self.object(one), self.object(other)) {
