@@ -7,7 +7,7 @@
 # PostgreSQL is optional: with `pg_ctl` and `pgbench` in PATH a test of it runs.
 set -euo pipefail
 
-packages=(acl attr fuse3 gcc git libc6-dev musl-tools python3 rsync stress-ng)
+packages=(acl attr fuse3 gcc git groff-base libc6-dev musl-tools python3 rsync stress-ng)
 
 if [[ ${1-} == --list ]]; then
     echo "${packages[@]}"
@@ -22,6 +22,7 @@ need setfattr attr
 need fusermount3 fuse3
 need cc gcc
 need git git
+need groff groff-base
 need musl-gcc musl-tools
 need python3 python3
 need rsync rsync

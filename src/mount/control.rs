@@ -63,7 +63,9 @@ impl Drop for Control {
 /// Where sockets are.
 fn directory() -> PathBuf {
     let uid = rustix::process::geteuid();
-    if uid.is_root() {
+    // Root of a user namespace is not who /run belongs to.
+    let owns_run = || fs::metadata("/run").is_ok_and(|run| run.uid() == uid.as_raw());
+    if uid.is_root() && owns_run() {
         return PathBuf::from("/run/shmfs");
     }
     match std::env::var_os("XDG_RUNTIME_DIR") {

@@ -135,3 +135,77 @@ fn fstab_lines_reach_it() {
         answer.err
     );
 }
+
+/// What mount(8) does with a live mount, in words that are the same for root and for a user.
+const LIFE: &str = r#"
+    show() { grep " $PWD/mnt " /proc/self/mountinfo | sed 's/.*mnt \([^ ]*\).* - \([^ ]*\) \([^ ]*\) .*/\1 \2 \3/'; }
+    numbers() { stat -f -c '%b %c' mnt; stat -c '%a %u:%g' mnt; }
+    mount -t $type -o size=1m,nr_inodes=10,mode=0750,noexec,nosuid,nodev "my source" mnt; echo mounted $?
+    show; numbers
+    echo content >mnt/object
+    mount -o remount,size=2m,ro mnt; echo smaller $?
+    show; numbers; cat mnt/object
+    touch mnt/new 2>refused || echo read-only
+    mount -o remount,rw mnt; echo writable $?
+    mount -o remount,size=zz mnt 2>refused; echo malformed $?
+    head -c 1M /dev/zero >mnt/large
+    mount -o remount,size=4k mnt 2>refused; echo too small $?
+    numbers
+    umount mnt; echo unmounted $?
+    show
+    mount -t $type -o size=1m none nodir 2>refused; echo no directory $?
+"#;
+
+const LIVED: &str = "mounted 0
+rw,nosuid,nodev,noexec,relatime fuse.shmfs my\\040source
+256 10
+750 0:0
+smaller 0
+ro,nosuid,nodev,noexec,relatime fuse.shmfs my\\040source
+512 10
+750 0:0
+content
+read-only
+writable 0
+malformed 1
+too small 32
+512 10
+750 0:0
+unmounted 0
+no directory 32
+";
+
+#[test]
+fn mount_remount_and_umount_work() {
+    for kind in ["shmfs", "fuse.shmfs"] {
+        let answer = with_mount8(&format!("type={kind}\n{LIFE}"));
+        assert_eq!(answer.out, LIVED, "{kind}: {}", answer.err);
+    }
+}
+
+#[test]
+fn root_gets_set_user_id_and_devices_unless_he_says_otherwise() {
+    let answer = with_mount8(
+        "for list in rw suid,dev,exec nosuid nodev noexec user,exec; do\n\
+         mount -t shmfs -o $list src mnt\n\
+         grep \" $PWD/mnt \" /proc/self/mountinfo | cut -d' ' -f6\n\
+         umount mnt\n\
+         done",
+    );
+    let expected = "rw,relatime\nrw,relatime\nrw,nosuid,relatime\nrw,nodev,relatime\n\
+        rw,noexec,relatime\nrw,nosuid,nodev,relatime\n";
+    assert_eq!(answer.out, expected, "{}", answer.err);
+}
+
+#[test]
+fn fstab_mounts_all_of_it() {
+    let answer = with_mount8(
+        "echo \"src $PWD/mnt shmfs size=3m,nosuid,nodev,nosymfollow,noatime,nofail,x-a.b 0 0\" >fstab\n\
+         mount -T fstab -a; echo $?\n\
+         grep \" $PWD/mnt \" /proc/self/mountinfo | cut -d' ' -f6; stat -f -c %b mnt\n\
+         mount -T fstab -o remount,size=5m mnt; echo $?; stat -f -c %b mnt\n\
+         umount mnt; echo $?",
+    );
+    let expected = "0\nrw,nosuid,nodev,noatime,nosymfollow\n768\n0\n1280\n0\n";
+    assert_eq!(answer.out, expected, "{}", answer.err);
+}

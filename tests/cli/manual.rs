@@ -4,9 +4,9 @@ use std::path::Path;
 
 use clap::CommandFactory;
 use shmfs::cli::Cli;
-use shmfs::options::{Takes, WORDS};
+use shmfs::options::WORDS;
 
-use crate::common::{HELPER, ROOT, helper, run};
+use crate::common::{ROOT, built, helper, run};
 
 /// A manual page without its markup.
 fn page(name: &str) -> String {
@@ -59,16 +59,7 @@ fn every_command_and_option_stands_in_shmfs_1() {
 fn every_mount_option_stands_in_mount_shmfs_8() {
     let page = page("mount.shmfs.8");
     for word in WORDS {
-        let name = match word.takes {
-            Takes::Value(_) => format!("{}=", word.name),
-            Takes::Nothing | Takes::Either => word.name.to_owned(),
-        };
-        let found = if name.ends_with('=') {
-            page.contains(&name)
-        } else {
-            has(&page, &name)
-        };
-        assert!(found, "-o {name}");
+        assert!(has(&page, word.name), "-o {}", word.name);
     }
 }
 
@@ -87,35 +78,42 @@ fn every_option_of_the_helper_stands_in_mount_shmfs_8() {
     }
 }
 
+fn text_of(name: &str) -> String {
+    std::fs::read_to_string(format!("{ROOT}/docs/{name}")).unwrap()
+}
+
 #[test]
 fn the_pages_are_sound() {
-    for name in ["shmfs.1", "mount.shmfs.8"] {
+    let version = format!("\"shmfs {}\"", env!("CARGO_PKG_VERSION"));
+    for name in ["shmfs.1", "shmfs-name.1", "mount.shmfs.8"] {
         let path = format!("{ROOT}/docs/{name}");
         let answer = run("groff", &["-man", "-Tutf8", "-ww", "-z", &path]);
-        assert_eq!(
-            (answer.status, answer.err.as_str()),
-            (0, ""),
-            "{name} (groff is needed)"
-        );
-        let text = std::fs::read_to_string(&path).unwrap();
-        let version = format!("\"shmfs {}\"", env!("CARGO_PKG_VERSION"));
-        assert!(
-            text.lines().next().unwrap().contains(&version),
-            "{name}: .TH lacks {version}"
-        );
-        let section = |name: &str| {
-            text.find(&format!("\n.SH {name}\n"))
-                .unwrap_or_else(|| panic!("{name}"))
+        let said = (answer.status, answer.err.as_str());
+        assert_eq!(said, (0, ""), "{name} (groff is needed)");
+        let text = text_of(name);
+        let mut titles = text.lines().filter(|line| line.starts_with(".TH "));
+        let title = titles.next().unwrap();
+        assert!(title.contains(&version), "{name}: {title} lacks {version}");
+    }
+}
+
+#[test]
+fn examples_come_first() {
+    for name in ["shmfs.1", "mount.shmfs.8"] {
+        let text = text_of(name);
+        let section = |title: &str| {
+            let found = text.find(&format!("\n.SH {title}\n"));
+            found.unwrap_or_else(|| panic!("{name}: {title}"))
         };
-        assert!(section("SYNOPSIS") < section("EXAMPLES"));
-        assert!(section("EXAMPLES") < section("DESCRIPTION"));
+        assert!(section("SYNOPSIS") < section("EXAMPLES"), "{name}");
+        assert!(section("EXAMPLES") < section("DESCRIPTION"), "{name}");
     }
 }
 
 #[test]
 fn installing_and_uninstalling_leave_nothing() {
     let staged = tempfile::tempdir().unwrap();
-    let built = Path::new(HELPER).parent().unwrap().to_str().unwrap();
+    let built = built().to_str().unwrap();
     let dest = staged.path().to_str().unwrap();
     let script = format!("{ROOT}/mount-helper/install.sh");
     let words = [
@@ -133,7 +131,9 @@ fn installing_and_uninstalling_leave_nothing() {
         "usr/bin/shmfs",
         "usr/sbin/mount.shmfs",
         "usr/sbin/mount.fuse.shmfs",
+        "usr/lib/shmfs/libshmfs_preload.so",
         "usr/share/man/man1/shmfs.1",
+        "usr/share/man/man1/shmfs-name.1",
         "usr/share/man/man8/mount.shmfs.8",
         "usr/share/man/man8/mount.fuse.shmfs.8",
         "usr/share/doc/shmfs/examples/srv-shm.mount",
