@@ -105,6 +105,7 @@ impl Fs {
             state.data.mtime_set = false;
         }
         state.data.nopen += 1;
+        state.data.writer |= writable;
         self.leaving.remove(&mut state);
         let newly_exposed = state.data.exposed && !exposed_before;
         Ok(Opened {
@@ -134,6 +135,7 @@ impl Fs {
             if state.data.nopen > 0 {
                 return;
             }
+            state.data.writer = false;
             self.drop_file(&mut state.data);
             if self.registered.load(Ordering::Relaxed) > IDLE_REGISTRATIONS {
                 self.unregister(&mut state.data);
@@ -149,6 +151,7 @@ impl Fs {
     pub(super) fn new_open_file(&self, ino: Ino, writable: bool) -> Result<DataState> {
         let mut data = DataState {
             nopen: 1,
+            writer: writable,
             ..DataState::default()
         };
         if self.is_passthrough() {

@@ -61,6 +61,8 @@ pub struct DataState {
     pub mtime_set: bool,
     /// The kernel is about to forget the inode: it has no name and no handle left.
     pub leaving: bool,
+    /// One of the handles that are open together is, or was, for writing.
+    pub writer: bool,
     /// Open handles.
     pub nopen: u32,
     /// The connection's registration of the data file for passthrough; 0 is none.
