@@ -206,7 +206,8 @@ impl Fs {
         if view.own.get().is_some() {
             return Ok((dir, false));
         }
-        let own = self.hide(&mut tree, root)?;
+        let label = format!("view:{}", view.names.key());
+        let own = self.hide(&mut tree, root, &label)?;
         if view.has_digests {
             let entries = tree.directory(root)?.stream(None);
             entries.for_each(|(_, entry)| view.follow(&tree, root, &entry.name));
@@ -215,7 +216,7 @@ impl Fs {
         Ok((dir, !self.views.active.swap(true, Ordering::AcqRel)))
     }
 
-    fn hide(&self, tree: &mut Tree, above: Ino) -> Result<Ino> {
+    fn hide(&self, tree: &mut Tree, above: Ino, label: &str) -> Result<Ino> {
         let (ino, generation) = self.superblock.fresh_ids();
         let inode = NewInode {
             ino,
@@ -227,7 +228,11 @@ impl Fs {
             acls: Acls::default(),
         };
         let now = self.clock.now();
-        let change = TreeChange::Hide { above, inode };
+        let change = TreeChange::Hide {
+            above,
+            inode,
+            label,
+        };
         let made = self.superblock.commit(tree, change, now);
         made.map(|inode| inode.ino).ok_or(Errno::EIO)
     }

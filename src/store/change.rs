@@ -43,6 +43,8 @@ pub enum TreeChange<'a> {
         above: Ino,
         /// The new inode.
         inode: NewInode,
+        /// Whose it is; no two have the same.
+        label: &'a str,
     },
     /// A new name of an inode.
     Link {
@@ -151,7 +153,11 @@ impl Superblock {
     ) -> Option<Arc<Inode>> {
         match change {
             TreeChange::Insert { at, inode, born } => Some(tree.insert(at, inode, born, now)),
-            TreeChange::Hide { above, inode } => Some(tree.hide(above, inode, now)),
+            TreeChange::Hide {
+                above,
+                inode,
+                label,
+            } => Some(tree.hide(above, inode, label, now)),
             TreeChange::Link { at, ino } => {
                 tree.add_name(at, ino, now);
                 tree.adjust(ino, 1, now)
@@ -276,12 +282,12 @@ impl Tree {
         inode
     }
 
-    fn hide(&mut self, above: Ino, new: NewInode, now: Timestamp) -> Arc<Inode> {
+    fn hide(&mut self, above: Ino, new: NewInode, label: &str, now: Timestamp) -> Arc<Inode> {
         let ino = new.ino;
         let inode = Arc::new(Inode::new(new, now));
         self.inodes.insert(ino, Arc::clone(&inode));
         let mut directory = Directory::new(above);
-        directory.hidden = true;
+        directory.hidden = Some(label.into());
         self.directories.insert(ino, directory);
         inode
     }

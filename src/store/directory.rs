@@ -43,8 +43,9 @@ struct Slot {
 pub struct Directory {
     /// The directory above; the root's is the root.
     pub parent: Ino,
-    /// It has no name: it holds what a view of the directory above shows besides.
-    pub hidden: bool,
+    /// It has no name: it holds what a view of the directory above shows besides, and this label says whose it
+    /// is.
+    pub hidden: Option<Box<str>>,
     entries: BTreeMap<Cookie, Dentry>,
     index: HashTable<Slot>,
     next: Cookie,
@@ -54,7 +55,7 @@ impl Directory {
     pub(super) fn new(parent: Ino) -> Directory {
         Directory {
             parent,
-            hidden: false,
+            hidden: None,
             entries: BTreeMap::new(),
             index: HashTable::new(),
             next: Cookie::FIRST,

@@ -148,7 +148,7 @@ impl Tree {
     /// The directory whose owner, mode and ACLs count for names in `dir`: a hidden one has none of its own.
     pub fn authority(&self, dir: Ino) -> Ino {
         match self.directories.get(&dir) {
-            Some(directory) if directory.hidden => directory.parent,
+            Some(directory) if directory.hidden.is_some() => directory.parent,
             Some(_) | None => dir,
         }
     }
