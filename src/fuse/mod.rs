@@ -2,9 +2,14 @@
 
 mod adapter;
 mod aliases;
+mod beside;
+mod contents;
 mod convert;
+mod listing;
+mod names;
 mod nodes;
 mod passthrough;
+mod requests;
 mod session;
 mod views;
 

@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use fuser::{InitFlags, Session, SessionACL};
 use parking_lot::Mutex;
 
-use super::adapter::Adapter;
+use super::adapter::{Adapter, Server};
 use super::nodes::{Layout, Nodes};
 use super::passthrough::Registry;
 use super::views::{self, Opener};
@@ -82,7 +82,7 @@ impl Service {
         let nodes = Arc::new(Nodes::new(layout, &root.attr, keys)?);
         let notifier = Arc::new(OnceLock::new());
         views::install(&fs, &nodes, &notifier, namings)?;
-        let adapter = Adapter {
+        let server = Server {
             fs: Arc::clone(&fs),
             nodes: Arc::clone(&nodes),
             notifier: Arc::clone(&notifier),
@@ -91,7 +91,7 @@ impl Service {
                 device: Arc::clone(&device),
             },
         };
-        let session = new_session(adapter, &device)?;
+        let session = new_session(Adapter(Arc::new(server)), &device)?;
         let _ = notifier.set(session.notifier());
         let opener = Opener {
             device: Arc::clone(&device),
