@@ -15,7 +15,7 @@ const MAY_NAME: [(&str, &[&str]); 17] = [
     ("data", &["sys"]),
     ("store", &["sys", "data"]),
     // Of the options the rule of atime alone.
-    ("ops", &["store", "data", "sys", "options"]),
+    ("ops", &["store", "data", "sys", "options", "export"]),
     ("view", &[]),
     ("export", &[]),
     ("recovery", &["store", "data", "sys"]),

@@ -11,6 +11,7 @@ mod nodes;
 mod passthrough;
 mod requests;
 mod session;
+mod signposts;
 mod views;
 
 pub use self::nodes::Layout;

@@ -79,9 +79,10 @@ impl Service {
             .map_err(|errno| Error::system("cannot make the root", errno))?;
         let namings = views::chosen(options);
         let keys = namings.iter().map(|naming| naming.key()).collect();
-        let nodes = Arc::new(Nodes::new(layout, &root.attr, keys)?);
+        let has_exports = false;
+        let nodes = Arc::new(Nodes::new(layout, &root.attr, keys, has_exports)?);
         let notifier = Arc::new(OnceLock::new());
-        views::install(&fs, &nodes, &notifier, namings)?;
+        let queue = views::install(&fs, &nodes, &notifier, namings)?;
         let server = Server {
             fs: Arc::clone(&fs),
             nodes: Arc::clone(&nodes),
@@ -90,6 +91,7 @@ impl Service {
             opener: Opener {
                 device: Arc::clone(&device),
             },
+            queue,
         };
         let session = new_session(Adapter(Arc::new(server)), &device)?;
         let _ = notifier.set(session.notifier());

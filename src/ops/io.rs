@@ -22,7 +22,7 @@ pub struct WriteFlags {
 }
 
 /// `XATTR_NAME_CAPS`.
-const CAPABILITY: &[u8] = b"security.capability";
+pub(super) const CAPABILITY: &[u8] = b"security.capability";
 
 /// Room that was taken for a file to grow into.
 struct Growth {
@@ -242,10 +242,18 @@ impl Fs {
         Ok(target.to_vec())
     }
 
+    /// When reading moves the access time of a directory.
+    pub(super) fn directory_atime(&self) -> Atime {
+        match self.config.nodiratime {
+            true => Atime::Never,
+            false => self.config.atime,
+        }
+    }
+
     /// A directory or symlink was read (`touch_atime`, `relatime_need_update`).
     pub(super) fn touch_atime(&self, state: &mut State, directory: bool) {
-        let policy = if directory && self.config.nodiratime {
-            Atime::Never
+        let policy = if directory {
+            self.directory_atime()
         } else {
             self.config.atime
         };
@@ -253,7 +261,8 @@ impl Fs {
             return;
         }
         let now = self.clock.now();
-        if policy == Atime::Relative && !is_stale(state, now) {
+        let times = (state.atime, state.mtime, state.ctime);
+        if policy == Atime::Relative && !is_stale(times, now) {
             return;
         }
         let change = Attributes {
@@ -281,6 +290,9 @@ impl Fs {
 const DAY: i64 = 24 * 60 * 60;
 
 /// Whether an access time is worth moving: not later than the last change, or a day old.
-fn is_stale(state: &State, now: Timestamp) -> bool {
-    state.atime <= state.mtime || state.atime <= state.ctime || now.sec - state.atime.sec >= DAY
+pub(super) fn is_stale(
+    (atime, mtime, ctime): (Timestamp, Timestamp, Timestamp),
+    now: Timestamp,
+) -> bool {
+    atime <= mtime || atime <= ctime || now.sec - atime.sec >= DAY
 }

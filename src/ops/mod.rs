@@ -12,6 +12,7 @@ mod create;
 mod data;
 mod digests;
 mod dir;
+mod exports;
 mod faces;
 mod io;
 mod leaving;
@@ -21,14 +22,19 @@ mod rename;
 mod views;
 mod xattr;
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::AtomicUsize;
 
 pub use self::access::Caller;
 pub use self::attr::{SetAttr, SetTime, Statfs};
 pub use self::create::{CreateFlags, NewNode};
-pub use self::data::{Backing, DataMode, Opened};
+pub use self::data::{Access, Backing, DataMode, Opened};
 pub use self::dir::{DirEntry, DirPosition, Listing};
+pub use self::exports::gate::{FileKey, Way};
+pub use self::exports::objects::Object;
+pub use self::exports::sessions::{DEFAULT_SESSION, SessionInfo};
+use self::exports::Exports;
+pub use self::exports::{ExportId, SessionId};
 pub use self::faces::{Dir, Face};
 pub use self::io::WriteFlags;
 use self::leaving::Leaving;
@@ -79,6 +85,7 @@ pub struct Fs {
     evicted: AtomicUsize,
     leaving: Leaving,
     views: Views,
+    exports: Exports,
 }
 
 /// An inode's attributes, and how long they stay true.
@@ -88,6 +95,8 @@ pub struct Entry {
     pub attr: Attr,
     /// They change by requests only.
     pub lasting: bool,
+    /// By which name of an export it was found; `None`: the kernel is to take it for what it is in the tree.
+    pub way: Option<Arc<Way>>,
 }
 
 impl Fs {
@@ -106,6 +115,7 @@ impl Fs {
             evicted: AtomicUsize::new(0),
             leaving: Leaving::default(),
             views: Views::default(),
+            exports: Exports::default(),
         }
     }
 

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use super::access::Caller;
+use super::faces::Located;
 use super::remove::may_remove;
 use super::{Dir, Fs, NewNode, check_name};
 use crate::errno::{Errno, Result};
 use crate::store::budget::INODE_SPACE;
-use crate::store::change::{Place, TreeChange};
+use crate::store::change::TreeChange;
 use crate::store::inode::NewInode;
 use crate::store::{Inode, Tree};
 use crate::types::{Ino, Kind};
@@ -41,17 +42,18 @@ impl Fs {
         let target = self.locate_mut(&mut tree, to.0.into(), to.1)?;
         self.check_lent(Some(caller), &tree, &source)?;
         self.check_lent(Some(caller), &tree, &target)?;
-        let (from, to) = (source.place(), target.place());
-        let source = tree
-            .find(from.dir, from.name)?
-            .ok_or(Errno::ENOENT)?
-            .clone();
+        let (from_at, to_at) = (&source, &target);
+        let (from, to) = (from_at.place(), to_at.place());
+        let source = self.seen(&tree, from_at)?.cloned();
         let target = tree.find(to.dir, to.name)?.cloned();
-        if self.check_rename(caller, &tree, (from, &source), (to, target.as_ref()), mode)?
-            == Same::Inode
-        {
+        let there = (source.as_ref(), target.as_ref());
+        self.check_rules(&tree, (from_at, to_at), there, mode)?;
+        let source = source.ok_or(Errno::ENOENT)?;
+        let pair = ((from_at, &source), (to_at, target.as_ref()));
+        if self.check_rename(caller, &tree, pair.0, pair.1, mode)? == Same::Inode {
             return Ok(());
         }
+        let exchange = mode == RenameMode::Exchange;
         let change = match mode {
             RenameMode::Exchange => TreeChange::Exchange { a: from, b: to },
             RenameMode::Replace | RenameMode::NoReplace => TreeChange::Rename {
@@ -67,6 +69,7 @@ impl Fs {
         };
         let now = self.clock.now();
         let replaced = self.commit(&mut tree, change, now);
+        self.follow_renamed(&tree, &source, target.as_ref().filter(|_| exchange), now);
         let evicted = replaced.and_then(|inode| self.evict(&mut tree, &inode));
         drop(tree);
         if let Some(inode) = evicted {
@@ -80,10 +83,11 @@ impl Fs {
         &self,
         caller: &Caller,
         tree: &Tree,
-        (from, source): (Place<'_>, &Arc<Inode>),
-        (to, target): (Place<'_>, Option<&Arc<Inode>>),
+        (from_at, source): (&Located<'_>, &Arc<Inode>),
+        (to_at, target): (&Located<'_>, Option<&Arc<Inode>>),
         mode: RenameMode,
     ) -> Result<Same> {
+        let (from, to) = (from_at.place(), to_at.place());
         if tree.inode(to.dir)?.state().is_orphan() {
             return Err(Errno::ENOENT);
         }
@@ -99,7 +103,7 @@ impl Fs {
             }
             Some(target) if target.ino == source.ino => return Ok(Same::Inode),
             Some(target) => {
-                may_remove(caller, tree, to.dir, target.ino)?;
+                may_remove(caller, tree, to_at, target.ino)?;
                 if exchange {
                     check_not_below(tree, from.dir, target)?;
                 } else {
@@ -107,7 +111,7 @@ impl Fs {
                 }
             }
         }
-        may_remove(caller, tree, from.dir, source.ino)?;
+        may_remove(caller, tree, from_at, source.ino)?;
         Ok(Same::Neither)
     }
 

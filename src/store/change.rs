@@ -37,14 +37,20 @@ pub enum TreeChange<'a> {
         /// Its times: where it has a data file already, that file's.
         born: Timestamp,
     },
-    /// A new directory without a name, for what a view of the directory `above` shows besides.
+    /// A new directory without a name, for what a view of the directory `above` shows besides, or for what is one
+    /// consumer's own.
     Hide {
-        /// The directory that the view shows.
+        /// The directory that it belongs to.
         above: Ino,
         /// The new inode.
         inode: NewInode,
         /// Whose it is; no two have the same.
         label: &'a str,
+    },
+    /// A directory without a name, which is empty, goes.
+    Unhide {
+        /// The directory.
+        ino: Ino,
     },
     /// A new name of an inode.
     Link {
@@ -90,7 +96,9 @@ impl<'a> TreeChange<'a> {
             | TreeChange::Remove { at } => [Some(at), None],
             TreeChange::Rename { from, to, .. } => [Some(from), Some(to)],
             TreeChange::Exchange { a, b } => [Some(a), Some(b)],
-            TreeChange::Hide { .. } | TreeChange::Evict { .. } => [None, None],
+            TreeChange::Hide { .. } | TreeChange::Unhide { .. } | TreeChange::Evict { .. } => {
+                [None, None]
+            }
         }
     }
 
@@ -103,6 +111,7 @@ impl<'a> TreeChange<'a> {
             TreeChange::Insert { .. }
             | TreeChange::Link { .. }
             | TreeChange::Hide { .. }
+            | TreeChange::Unhide { .. }
             | TreeChange::Evict { .. } => false,
         }
     }
@@ -158,6 +167,7 @@ impl Superblock {
                 inode,
                 label,
             } => Some(tree.hide(above, inode, label, now)),
+            TreeChange::Unhide { ino } => tree.unhide(ino, now),
             TreeChange::Link { at, ino } => {
                 tree.add_name(at, ino, now);
                 tree.adjust(ino, 1, now)
@@ -292,6 +302,15 @@ impl Tree {
         inode
     }
 
+    fn unhide(&mut self, ino: Ino, now: Timestamp) -> Option<Arc<Inode>> {
+        let inode = self.inodes.get(&ino)?;
+        let mut state = inode.state();
+        state.nlink = 0;
+        state.ctime = now;
+        drop(state);
+        Some(Arc::clone(inode))
+    }
+
     fn exchange(&mut self, a: Place<'_>, b: Place<'_>, now: Timestamp) {
         let (Ok(Some(at_a)), Ok(Some(at_b))) = (self.find(a.dir, a.name), self.find(b.dir, b.name))
         else {
@@ -318,8 +337,12 @@ impl Tree {
     }
 
     fn add_name(&mut self, at: Place<'_>, ino: Ino, now: Timestamp) {
-        if let Some(directory) = self.directories.get_mut(&at.dir) {
-            directory.insert(&self.hasher, at.name, ino);
+        let cookie = match self.directories.get_mut(&at.dir) {
+            Some(directory) => directory.insert(&self.hasher, at.name, ino),
+            None => return,
+        };
+        if let Some(named) = self.directories.get_mut(&ino) {
+            named.place = cookie;
         }
         self.touch_directory(at.dir, now);
     }
