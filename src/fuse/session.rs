@@ -138,15 +138,22 @@ impl Service {
         } else {
             "page-cache"
         };
+        let views: Vec<String> = self
+            .nodes
+            .keys()
+            .iter()
+            .map(|key| format!("\"{key}\""))
+            .collect();
         format!(
             "{{\"version\":\"{}\",\"data\":\"{mode}\",\"page_size\":{PAGE_SIZE},\"blocks\":{},\"blocks_free\":{},\
-             \"files\":{},\"files_free\":{},\"inodes\":{}}}",
+             \"files\":{},\"files_free\":{},\"inodes\":{},\"views\":[{}]}}",
             env!("CARGO_PKG_VERSION"),
             statfs.blocks,
             statfs.blocks_free,
             statfs.files,
             statfs.files_free,
             self.fs.inode_count(),
+            views.join(","),
         )
     }
 

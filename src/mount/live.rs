@@ -25,8 +25,6 @@ pub(crate) struct Live {
     pub(crate) service: Service,
     /// What is mounted.
     pub(crate) identity: Identity,
-    /// Views that are bound elsewhere.
-    pub(crate) views: Vec<Identity>,
 }
 
 impl Live {
@@ -60,13 +58,10 @@ impl Live {
         if !service.passthrough() {
             lift_dirty_limit(&identity.device);
         }
-        let bound = bindings.bind(tree.as_fd());
-        let views = bound.inspect_err(|_| detach(&identity))?;
-        Ok(Live {
-            service,
-            identity,
-            views,
-        })
+        bindings
+            .bind(tree.as_fd())
+            .inspect_err(|_| detach(&identity))?;
+        Ok(Live { service, identity })
     }
 
     /// Mounts with the help of fusermount3.
@@ -80,17 +75,18 @@ impl Live {
         let identity = Identity::on_top_of(place.path())?;
         let service = Service::start(device, data, options, Layout::Direct)
             .inspect_err(|_| drop(fusermount::unmount(place.path(), true)))?;
-        let views = Vec::new();
-        Ok(Live {
-            service,
-            identity,
-            views,
-        })
+        Ok(Live { service, identity })
     }
 
-    /// Unmounts, the views at other places first: those only disappear.
+    /// Unmounts, the views at other places first, also those that were bound later: those only disappear.
     pub(crate) fn unmount(&self, lazy: bool) -> Result<Unmounted> {
-        self.views.iter().for_each(detach);
+        let views = table::views_of(&self.identity.device).unwrap_or_default();
+        for view in views.into_iter().rev() {
+            detach(&Identity {
+                mount_id: view.id,
+                device: view.device,
+            });
+        }
         self.identity.unmount(lazy)
     }
 }

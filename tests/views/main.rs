@@ -56,6 +56,7 @@ const IN_BOTH_MODES: &[(&str, fn(&str))] = named![
     protocols::musls_sem_open,
     protocols::a_view_bound_at_dev_shm_is_what_the_command_sees,
     protocols::a_bound_view_is_the_tree_and_ends_with_it,
+    protocols::a_remount_binds_views_that_are_there,
     protocols::illumoss_locks_and_hash_directories,
     protocols::other_semaphores_are_files_that_grow_and_change_modes,
     races::a_race_of_two_views_opens_nothing_that_is_forbidden,

@@ -113,6 +113,36 @@ pub(crate) fn a_bound_view_is_the_tree_and_ends_with_it(mode: &str) {
     assert_eq!(crate::world::list(&tree), [""; 0]);
 }
 
+/// A remount takes the views that are there, as mount(8) repeats them from fstab, and binds one at one more place.
+pub(crate) fn a_remount_binds_views_that_are_there(mode: &str) {
+    let script = r#"
+        set -e
+        cd "$2"
+        mkdir tree first second
+        "$1" mount -o "$3,view=netbsd:first" tree
+        trap 'umount -R tree first second 2>/dev/null || :' EXIT
+        touch tree/foo
+        remount() { "$1" mount -o "remount,$2" tree; }
+        if remount "$1" size=8m,view=openbsd 2>said; then exit 2; fi
+        grep -q 'cannot add the view openbsd to a live mount: it has netbsd' said
+        test "$(stat -fc %b tree)" != 2048
+        remount "$1" size=8m,view=netbsd,view=netbsd:first
+        test "$(stat -fc %b tree)" = 2048
+        test "$(grep -c "$PWD" /proc/self/mountinfo)" = 2
+        remount "$1" view=netbsd:second
+        remount "$1" view=netbsd:second
+        test "$(ls -A second)" = .shmobj_foo
+        test "$(grep -c "$PWD" /proc/self/mountinfo)" = 3
+        "$1" umount tree
+        if grep "$PWD" /proc/self/mountinfo; then exit 3; fi
+    "#;
+    let directory = tempfile::tempdir().unwrap();
+    let shmfs = env!("CARGO_BIN_EXE_shmfs");
+    let words = ["-c", script, "bash", shmfs].map(OsStr::new);
+    let rest = [directory.path().as_os_str(), OsStr::new(mode)];
+    run("bash", &[&words[..], &rest].concat());
+}
+
 /// illumos: a lock file, then the object, then the lock goes; long names in directories that come and go.
 pub(crate) fn illumoss_locks_and_hash_directories(mode: &str) {
     use shmfs::types::Names;
