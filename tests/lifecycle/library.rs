@@ -122,6 +122,7 @@ fn a_daemons_mount_is_remounted() {
         dir: directory.path().to_owned(),
         limits,
         flags: Some(flags),
+        views: Vec::new(),
     };
     let done = remount(&arguments);
     let statvfs = rustix::fs::statvfs(directory.path()).unwrap();
