@@ -22,8 +22,10 @@ macro_rules! named {
     };
 }
 
+type Case<F> = (&'static str, F);
+
 /// Without a mount, or in the one mode that an ordinary user has.
-const ONCE: &[(&str, fn())] = named![
+const ONCE: &[Case<fn()>] = named![
     resolver::one_object_under_every_name,
     resolver::semaphores_are_entries_of_their_own,
     resolver::what_is_no_object_is_the_views_own,
@@ -39,7 +41,7 @@ const ONCE: &[(&str, fn())] = named![
 ];
 
 /// With passthrough, and with the data in the kernel's page cache.
-const IN_BOTH_MODES: &[(&str, fn(&str))] = named![
+const IN_BOTH_MODES: &[Case<fn(&str)>] = named![
     objects::made_anywhere_it_is_one_object_everywhere,
     objects::unlinked_anywhere_it_is_gone_everywhere,
     objects::attributes_and_links_are_the_objects,
