@@ -553,7 +553,7 @@ impl Filesystem for Adapter {
 
     fn fallocate(
         &self,
-        _: &Request,
+        request: &Request,
         id: INodeNo,
         _: FileHandle,
         offset: u64,
@@ -563,8 +563,9 @@ impl Filesystem for Adapter {
     ) {
         wait_while(|| self.fs.is_short());
         let (fs, ino) = (Arc::clone(&self.fs), self.nodes.inode(id));
+        let caller = caller(request);
         run_beside(length, move || {
-            let done = ino.and_then(|ino| fs.fallocate(ino, mode as u32, offset, length));
+            let done = ino.and_then(|ino| fs.fallocate(&caller, ino, mode as u32, offset, length));
             reply!(reply, done, () => reply.ok());
         });
     }
@@ -587,7 +588,7 @@ impl Filesystem for Adapter {
 
     fn copy_file_range(
         &self,
-        _: &Request,
+        request: &Request,
         source: INodeNo,
         _: FileHandle,
         offset_in: u64,
@@ -599,9 +600,11 @@ impl Filesystem for Adapter {
         reply: ReplyWrite,
     ) {
         let (fs, nodes) = (Arc::clone(&self.fs), Arc::clone(&self.nodes));
+        let caller = caller(request);
         run_beside(length, move || {
             let copied = nodes.inode(source).and_then(|from| {
                 fs.copy_file_range(
+                    &caller,
                     (from, offset_in),
                     (nodes.inode(target)?, offset_out),
                     length,

@@ -12,9 +12,11 @@ mod create;
 mod data;
 mod digests;
 mod dir;
+mod growth;
 mod io;
 mod leaving;
 mod lookup;
+mod quota;
 mod remove;
 mod rename;
 mod views;
@@ -28,8 +30,10 @@ pub use self::attr::{SetAttr, SetTime, Statfs};
 pub use self::create::{CreateFlags, NewNode};
 pub use self::data::{Backing, DataMode, Opened};
 pub use self::dir::{DirEntry, DirPosition, Listing};
+use self::growth::Changes;
 pub use self::io::WriteFlags;
 use self::leaving::Leaving;
+pub use self::quota::UserLimit;
 pub use self::rename::RenameMode;
 use self::views::Views;
 pub use self::views::{Dir, Listener, ViewId};
@@ -49,6 +53,8 @@ pub struct Config {
     pub size: u64,
     /// Inodes; 0 is no limit.
     pub nr_inodes: u64,
+    /// What each user may have.
+    pub users: UserLimit,
     /// Permissions of the root.
     pub mode: u32,
     /// Owner of the root.
@@ -76,6 +82,7 @@ pub struct Fs {
     held_open: AtomicUsize,
     evicted: AtomicUsize,
     leaving: Leaving,
+    changes: Changes,
     views: Views,
 }
 
@@ -92,7 +99,8 @@ impl Fs {
     /// An empty file system whose data goes to `files`.
     pub fn new(config: Config, files: DataFiles, clock: Box<dyn Clock>) -> Fs {
         let now = clock.now();
-        Fs {
+        let users = config.users;
+        let fs = Fs {
             superblock: Superblock::new(config.nr_inodes, config.mode, config.uid, config.gid, now),
             room: Reservation::new(config.size / PAGE_SIZE),
             files,
@@ -103,8 +111,11 @@ impl Fs {
             held_open: AtomicUsize::new(0),
             evicted: AtomicUsize::new(0),
             leaving: Leaving::default(),
+            changes: Changes::default(),
             views: Views::default(),
-        }
+        };
+        fs.limit_users_at_first(users);
+        fs
     }
 
     /// The root directory.
