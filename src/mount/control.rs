@@ -160,8 +160,8 @@ fn converse(mut connection: &UnixStream, live: &Live) -> io::Result<()> {
 }
 
 fn remount(live: &Live, words: &str) -> Result<String, String> {
-    let limits =
-        decode(words).ok_or("size, nr_inodes, uid_size and uid_nr_inodes can be changed")?;
+    let limits = decode(words)
+        .ok_or("size=BYTES, nr_inodes=N, uid_size=BYTES and uid_nr_inodes=N can be changed")?;
     live.service
         .remount(&limits)
         .map(|()| String::new())

@@ -176,7 +176,14 @@ impl Fs {
             return Ok(());
         }
         let users = &self.superblock.users;
-        users.take(state.uid, Share::pages(more), || caller.has_no_quota())
+        let taken = users.take(state.uid, Share::pages(more), || caller.has_no_quota());
+        // A tmpfs that counts for itself has not been asked yet.
+        taken.map_err(|errno| if self.is_full() { Errno::ENOSPC } else { errno })
+    }
+
+    fn is_full(&self) -> bool {
+        let limit = self.room.limit();
+        !self.reserves() && limit != 0 && self.used_pages() >= limit
     }
 
     /// As [`Fs::reserve`], or for as much as there is room; returns the end of what fits.

@@ -174,3 +174,156 @@ fn share_of(data: &DataState) -> Share {
         inodes: 1,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::BorrowedFd;
+
+    use super::*;
+    use crate::data::{DataFiles, KernelClock};
+    use crate::errno::Errno;
+    use crate::ops::{Backing, Config, CreateFlags, DataMode, NewNode, SetAttr, WriteFlags};
+    use crate::options::Atime;
+    use crate::sys::credentials::{CAP_SYS_RESOURCE, Credentials};
+
+    #[derive(Debug)]
+    struct Registry;
+
+    impl Backing for Registry {
+        fn register(&self, _: BorrowedFd<'_>) -> Result<u32> {
+            Ok(7)
+        }
+
+        fn unregister(&self, _: u32) {}
+    }
+
+    /// Where the daemon counts nothing by itself: passthrough, without `reserve`.
+    fn new_fs(users: UserLimit) -> Fs {
+        let files = DataFiles::memfds();
+        let clock = Box::new(KernelClock::of(&files).unwrap());
+        let config = Config {
+            size: 0,
+            nr_inodes: 0,
+            users,
+            mode: 0o1777,
+            uid: 0,
+            gid: 0,
+            reserve: false,
+            atime: Atime::Relative,
+            nodiratime: false,
+        };
+        let fs = Fs::new(config, files, clock);
+        fs.set_data_mode(DataMode::Passthrough(Box::new(Registry)));
+        fs
+    }
+
+    fn user(uid: u32, capabilities: u64) -> Caller {
+        let credentials = Credentials {
+            capabilities,
+            ..Credentials::default()
+        };
+        Caller::with(uid, uid, credentials)
+    }
+
+    fn create(fs: &Fs, uid: u32, name: &[u8]) -> Result<(Ino, bool)> {
+        let node = NewNode {
+            kind: Kind::Regular,
+            mode: 0o644,
+            umask: 0,
+        };
+        let flags = CreateFlags {
+            exclusive: true,
+            writable: true,
+        };
+        let made = fs.create(&user(uid, 0), fs.root(), name, node, flags);
+        made.map(|(entry, opened)| (entry.attr.ino, opened.counted))
+    }
+
+    fn write(fs: &Fs, caller: &Caller, ino: Ino, len: usize) -> Result<usize> {
+        fs.write(caller, ino, 0, &vec![1; len], WriteFlags::default())
+    }
+
+    fn has(fs: &Fs, uid: u32) -> (u64, u64) {
+        let share = fs.superblock.users.share(uid);
+        (share.pages, share.inodes)
+    }
+
+    const LIMIT: UserLimit = UserLimit {
+        size: 4 * PAGE_SIZE,
+        nr_inodes: 2,
+    };
+
+    #[test]
+    fn who_may_ignore_limits_is_counted() {
+        let fs = new_fs(LIMIT);
+        let (ino, counted) = create(&fs, 1000, b"a").unwrap();
+        assert!(counted, "what is written must come to us");
+        let capable = user(0, 1 << CAP_SYS_RESOURCE);
+        assert_eq!(write(&fs, &user(1000, 0), ino, 5 << 12), Ok(4 << 12));
+        assert_eq!(write(&fs, &user(0, 0), ino, 5 << 12), Ok(4 << 12));
+        assert_eq!(write(&fs, &capable, ino, 5 << 12), Ok(5 << 12));
+        assert_eq!(has(&fs, 1000), (5, 1));
+        let contained = Credentials {
+            capabilities: u64::MAX,
+            contained: true,
+            ..Credentials::default()
+        };
+        let contained = Caller::with(0, 0, contained);
+        assert_eq!(write(&fs, &contained, ino, 6 << 12), Ok(5 << 12));
+    }
+
+    #[test]
+    fn a_limit_that_comes_later_finds_everything() {
+        let fs = new_fs(UserLimit::default());
+        let (ino, counted) = create(&fs, 1000, b"a").unwrap();
+        assert!(!counted);
+        write(&fs, &user(1000, 0), ino, 6 << 12).unwrap();
+        assert_eq!(fs.user_shares(), []);
+        fs.set_user_limit(Some(LIMIT.size), None).unwrap();
+        assert_eq!((has(&fs, 0), has(&fs, 1000)), ((0, 1), (6, 1)));
+        // More than the limit stays, and does not grow.
+        let size = |pages: u64| SetAttr {
+            size: Some(pages << 12),
+            ..SetAttr::default()
+        };
+        assert_eq!(
+            fs.setattr(&user(1000, 0), ino, size(7)).map(drop),
+            Err(Errno::EDQUOT)
+        );
+        fs.setattr(&user(1000, 0), ino, size(1)).unwrap();
+        assert_eq!(has(&fs, 1000), (1, 1));
+        // The handle that was open before is not counted: its last close is.
+        fs.file(ino, &mut fs.superblock.inode(ino).unwrap().state())
+            .map(|file| crate::data::truncate(file, 3 << 12))
+            .unwrap()
+            .unwrap();
+        fs.release(ino);
+        assert_eq!(has(&fs, 1000), (3, 1));
+        fs.set_user_limit(Some(0), None).unwrap();
+        assert_eq!(fs.user_shares(), []);
+        fs.unlink(&user(1000, 0), fs.root(), b"a").unwrap();
+        fs.forget(ino, 1);
+        assert_eq!(fs.inode_count(), 1);
+    }
+
+    #[test]
+    fn a_refused_owner_changes_nothing() {
+        let fs = new_fs(LIMIT);
+        let (ino, _) = create(&fs, 1000, b"a").unwrap();
+        write(&fs, &user(1000, 0), ino, 3 << 12).unwrap();
+        let (other, _) = create(&fs, 1001, b"b").unwrap();
+        write(&fs, &user(1001, 0), other, 2 << 12).unwrap();
+        let set = SetAttr {
+            uid: Some(1001),
+            ..SetAttr::default()
+        };
+        let before = fs.getattr(ino).unwrap();
+        let refused = fs.setattr(&user(0, 0), ino, set).map(drop);
+        assert_eq!(refused, Err(Errno::EDQUOT));
+        assert_eq!(fs.getattr(ino).unwrap(), before);
+        assert_eq!((has(&fs, 1000), has(&fs, 1001)), ((3, 1), (2, 1)));
+        let capable = user(0, 1 << CAP_SYS_RESOURCE);
+        fs.setattr(&capable, ino, set).unwrap();
+        assert_eq!((has(&fs, 1000), has(&fs, 1001)), ((0, 0), (5, 2)));
+    }
+}
