@@ -30,6 +30,7 @@ pub mod ops;
 pub mod options;
 pub mod run;
 pub mod store;
+pub mod supervisor;
 pub mod sys;
 pub mod types;
 pub mod view;
