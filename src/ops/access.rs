@@ -195,6 +195,7 @@ mod tests {
             xattrs: None,
             acls: None,
             data: DataState::default(),
+            gone: false,
         }
     }
 

@@ -8,6 +8,7 @@ use crate::data::{self, DataFile};
 use crate::errno::{Errno, Result};
 use crate::options::Atime;
 use crate::store::change::{Attributes, InodeChange};
+use crate::store::record::Answer;
 use crate::store::xattr::Xattrs;
 use crate::store::{Inode, State};
 use crate::types::{Ino, Kind, Timestamp};
@@ -78,10 +79,10 @@ impl Fs {
             self.settle(ino, &mut state, growth.reserved_before)?;
         }
         if flags.kill_privileges {
-            self.kill_privileges(caller, &mut state);
+            self.kill_privileges(caller, &inode, &mut state);
         }
         if !flags.from_cache && written.is_ok() {
-            self.kill_capability(&mut state);
+            self.kill_capability(&inode, &mut state);
         }
         written
     }
@@ -95,15 +96,15 @@ impl Fs {
     ) -> Result<Growth> {
         let end = offset.checked_add(len).ok_or(Errno::EFBIG)?;
         let mut state = inode.state();
-        let growth = self.grow(inode.ino, &mut state, offset, end)?;
+        let growth = self.grow(inode, &mut state, offset, end)?;
         state.data.mtime_set &= flags.from_cache;
         Ok(growth)
     }
 
     /// Takes room for as much of `start..end` as there is.
-    fn grow(&self, ino: Ino, state: &mut State, start: u64, end: u64) -> Result<Growth> {
-        self.make_present(ino, state)?;
-        let file = self.file(ino, state)?;
+    fn grow(&self, inode: &Inode, state: &mut State, start: u64, end: u64) -> Result<Growth> {
+        self.make_present(inode, state)?;
+        let file = self.file(inode.ino, state)?;
         let reserved_before = state.data.reserved;
         let end = self.reserve_some(state, start, end)?;
         Ok(Growth {
@@ -113,7 +114,7 @@ impl Fs {
         })
     }
 
-    fn kill_privileges(&self, caller: &Caller, state: &mut State) {
+    fn kill_privileges(&self, caller: &Caller, inode: &Inode, state: &mut State) {
         let mode = access::without_privileges(caller, state);
         if mode != state.mode {
             let ctime = Some(self.clock.now());
@@ -122,14 +123,15 @@ impl Fs {
                 ctime,
                 ..Attributes::default()
             };
+            let change = InodeChange::Attributes(change);
             self.superblock
-                .commit_inode(state, InodeChange::Attributes(change));
+                .commit_inode(inode, state, change, Answer::Unfinished);
         }
     }
 
     /// File capabilities go with the contents, whoever writes (`cap_inode_killpriv`): the kernel does that itself
     /// but for direct I/O, which it leaves to `FUSE_HANDLE_KILLPRIV_V2`.
-    fn kill_capability(&self, state: &mut State) {
+    fn kill_capability(&self, inode: &Inode, state: &mut State) {
         let has_one = |xattrs: &Xattrs| xattrs.get(CAPABILITY).is_some();
         if state.xattrs.as_deref().is_some_and(has_one) {
             let change = InodeChange::Xattr {
@@ -137,7 +139,8 @@ impl Fs {
                 value: None,
                 now: self.clock.now(),
             };
-            self.superblock.commit_inode(state, change);
+            self.superblock
+                .commit_inode(inode, state, change, Answer::Unfinished);
         }
     }
 
@@ -155,7 +158,7 @@ impl Fs {
         let end = offset.checked_add(len).ok_or(Errno::EFBIG)?;
         let (file, reserved_before) = {
             let mut state = inode.state();
-            self.make_present(ino, &mut state)?;
+            self.make_present(&inode, &mut state)?;
             let file = self.file(ino, &mut state)?;
             let reserved_before = state.data.reserved;
             if !punches {
@@ -170,7 +173,11 @@ impl Fs {
             Ok(()) => state.data.reserved,
             Err(_) => reserved_before,
         };
-        self.settle(ino, &mut state, floor)?;
+        let settled = self.settle(ino, &mut state, floor);
+        // What was promised beyond the size nobody could tell from the file.
+        self.superblock
+            .commit_inode(&inode, &mut state, InodeChange::Data, answer_of(&done));
+        settled?;
         done
     }
 
@@ -213,7 +220,7 @@ impl Fs {
         let end = to.1.checked_add(len).ok_or(Errno::EFBIG)?;
         let growth = {
             let mut state = target.state();
-            let growth = self.grow(to.0, &mut state, to.1, end)?;
+            let growth = self.grow(&target, &mut state, to.1, end)?;
             state.data.mtime_set = false;
             growth
         };
@@ -238,13 +245,13 @@ impl Fs {
         let Kind::Symlink(target) = &inode.kind else {
             return Err(Errno::EINVAL);
         };
-        self.touch_atime(&mut inode.state(), false);
+        self.touch_atime(&inode, &mut inode.state());
         Ok(target.to_vec())
     }
 
     /// A directory or symlink was read (`touch_atime`, `relatime_need_update`).
-    pub(super) fn touch_atime(&self, state: &mut State, directory: bool) {
-        let policy = if directory && self.config.nodiratime {
+    pub(super) fn touch_atime(&self, inode: &Inode, state: &mut State) {
+        let policy = if inode.kind.is_dir() && self.config.nodiratime {
             Atime::Never
         } else {
             self.config.atime
@@ -260,8 +267,9 @@ impl Fs {
             atime: Some(now),
             ..Attributes::default()
         };
+        let change = InodeChange::Attributes(change);
         self.superblock
-            .commit_inode(state, InodeChange::Attributes(change));
+            .commit_inode(inode, state, change, Answer::Unfinished);
     }
 
     fn regular(&self, ino: Ino) -> Result<std::sync::Arc<Inode>> {
@@ -275,6 +283,14 @@ impl Fs {
             | Kind::CharDevice(_)
             | Kind::BlockDevice(_) => Err(Errno::EINVAL),
         }
+    }
+}
+
+/// What a request has come to that may have failed.
+fn answer_of(done: &Result<()>) -> Answer {
+    match done {
+        Ok(()) => Answer::Done,
+        Err(_) => Answer::Unfinished,
     }
 }
 

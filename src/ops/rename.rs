@@ -9,6 +9,7 @@ use crate::errno::{Errno, Result};
 use crate::store::budget::INODE_SPACE;
 use crate::store::change::{Place, TreeChange};
 use crate::store::inode::NewInode;
+use crate::store::record::Answer;
 use crate::store::{Inode, Tree};
 use crate::types::{Ino, Kind};
 
@@ -66,7 +67,7 @@ impl Fs {
             },
         };
         let now = self.clock.now();
-        let replaced = self.commit(&mut tree, change, now);
+        let replaced = self.commit(&mut tree, change, now, Answer::Done);
         let evicted = replaced.and_then(|inode| self.evict(&mut tree, &inode));
         drop(tree);
         if let Some(inode) = evicted {

@@ -21,6 +21,7 @@ use crate::errno::{Errno, Result};
 use crate::store::acl::Acls;
 use crate::store::change::{Place, TreeChange};
 use crate::store::inode::NewInode;
+use crate::store::record::Answer;
 use crate::store::{Inode, Tree};
 use crate::types::{Ino, Kind, Meaning, Names, RESERVED, Timestamp};
 
@@ -233,7 +234,9 @@ impl Fs {
             inode,
             label,
         };
-        let made = self.superblock.commit(tree, change, now);
+        let made = self
+            .superblock
+            .commit(tree, change, now, Answer::Unfinished);
         made.map(|inode| inode.ino).ok_or(Errno::EIO)
     }
 
@@ -309,7 +312,8 @@ impl Fs {
                 to: located.place(),
                 whiteout: None,
             };
-            self.commit(tree, claim, self.clock.now());
+            // The request goes on: looking up, or making what it finds made now.
+            self.commit(tree, claim, self.clock.now(), Answer::Unfinished);
         }
         Ok(located)
     }
@@ -336,14 +340,15 @@ impl Fs {
         tree: &mut Tree,
         change: TreeChange<'_>,
         now: Timestamp,
+        answer: Answer,
     ) -> Option<Arc<Inode>> {
         if !self.views.is_active() {
-            return self.superblock.commit(tree, change, now);
+            return self.superblock.commit(tree, change, now, answer);
         }
         let places = change.places();
         let places = places.map(|place| place.map(|place| (place.dir, place.name.to_vec())));
         let loses = change.takes_names();
-        let result = self.superblock.commit(tree, change, now);
+        let result = self.superblock.commit(tree, change, now, answer);
         let mut gone = Vec::new();
         for (dir, name) in places.into_iter().flatten() {
             if dir == self.root() {

@@ -30,8 +30,11 @@ pub mod acl;
 pub mod budget;
 pub mod change;
 pub mod directory;
+mod history;
 mod ids;
 pub mod inode;
+pub mod record;
+pub mod restore;
 pub mod superblock;
 pub mod xattr;
 
