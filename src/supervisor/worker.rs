@@ -13,7 +13,7 @@ use crate::error::{Error, ExitCode, Result};
 use crate::fuse::{Handshake, Kept, Resources, Service};
 use crate::log;
 use crate::options::{Environment, Options};
-use crate::sys::{descriptors, process, signal};
+use crate::sys::{descriptors, memory, process, signal};
 
 /// What the folders above do in a worker.
 #[derive(Clone, Copy, Debug)]
@@ -90,6 +90,8 @@ fn die_of_panics() {
 struct Given {
     device: Option<OwnedFd>,
     data: Option<OwnedFd>,
+    journal: Option<OwnedFd>,
+    slots: Option<OwnedFd>,
     init: Vec<u8>,
     answer: Option<Vec<u8>>,
 }
@@ -101,6 +103,8 @@ fn serve(channel: &OwnedFd, above: Orphaned) -> Result<()> {
         match message.word.as_str() {
             "device" => given.device = message.descriptor,
             "data" => given.data = message.descriptor,
+            "journal" => given.journal = message.descriptor,
+            "slots" => given.slots = message.descriptor,
             "init" => given.init = message.bytes,
             "answer" => given.answer = Some(message.bytes),
             "start" => break read_start(&message)?,
@@ -109,6 +113,9 @@ fn serve(channel: &OwnedFd, above: Orphaned) -> Result<()> {
     };
     log::start(&start.log)?;
     die_of_panics();
+    if let Some(Err(error)) = start.oom_score.map(memory::set_oom_score) {
+        tracing::debug!(%error, "spared by the kernel as the supervisor is");
+    }
     if start.background {
         log::to_syslog();
     }
@@ -169,6 +176,7 @@ fn tell_ready(channel: &OwnedFd, service: &Service) -> io::Result<()> {
     let ready = Ready {
         entrance,
         passthrough: service.passthrough(),
+        saved: false,
     };
     message::send(channel, "ready", &message::encode(&ready)?, None)
 }
