@@ -2,11 +2,16 @@
 
 mod adapter;
 mod aliases;
+mod beside;
 pub mod connection;
+mod contents;
 mod convert;
 mod handshake;
+mod listing;
+mod names;
 mod nodes;
 mod passthrough;
+mod requests;
 mod session;
 mod views;
 

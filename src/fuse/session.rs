@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use fuser::InitFlags;
 use parking_lot::Mutex;
 
-use super::adapter::Adapter;
+use super::adapter::{Adapter, Server};
 use super::connection;
 use super::handshake::{self, Handshake};
 use super::nodes::{Layout, Nodes};
@@ -95,7 +95,7 @@ impl Service {
         let nodes = Arc::new(Nodes::new(layout, &root.attr, keys)?);
         let notifier = Arc::new(OnceLock::new());
         views::install(&fs, &nodes, &notifier, namings)?;
-        let adapter = Adapter {
+        let server = Server {
             fs: Arc::clone(&fs),
             nodes: Arc::clone(&nodes),
             notifier: Arc::clone(&notifier),
@@ -104,6 +104,7 @@ impl Service {
                 device: Arc::clone(&device),
             },
         };
+        let adapter = Adapter(Arc::new(server));
         let session = handshake::session(adapter, &device, configuration(), handshake)?;
         let _ = notifier.set(session.notifier());
         let opener = Opener {
