@@ -3,6 +3,7 @@
 //! | to the worker | with | |
 //! |---|---|---|
 //! | `device`, `data` | a descriptor | what it serves on; one message each |
+//! | `file` | a number, a descriptor | an object's memory, where there is no tmpfs |
 //! | `journal`, `slots` | a descriptor | what it saves its state in; empty for the first worker |
 //! | `init`, `answer` | bytes | the kernel's INIT; the answer, once the kernel has one |
 //! | `start` | [`Start`] | it has got everything |
@@ -14,6 +15,7 @@
 //! | to the supervisor | with | |
 //! |---|---|---|
 //! | `answer` | bytes | the answer to INIT, for the kernel |
+//! | `file`, `gone` | a number, a descriptor | an object's memory to hold; one to give up |
 //! | `ready` | [`Ready`] | it serves |
 //! | `failed` | an encoded [`Error`](crate::error::Error) | it cannot serve now |
 //! | `refused` | the same | nobody can go on with the saved state |

@@ -1,5 +1,6 @@
 //! The side that owns: when a worker is started, and when there is nothing left to serve.
 
+use std::collections::HashMap;
 use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -32,6 +33,8 @@ const RESTART: Duration = Duration::from_secs(60);
 pub struct Kept {
     device: OwnedFd,
     data: Option<OwnedFd>,
+    /// Without a tmpfs, each object's memory, by the object's number.
+    files: HashMap<u64, OwnedFd>,
     layout: Layout,
     options: String,
     init: Vec<u8>,
@@ -59,6 +62,7 @@ impl Kept {
         Ok(Kept {
             device,
             data,
+            files: HashMap::new(),
             layout,
             options: options.to_string(),
             init,
@@ -285,6 +289,9 @@ impl Supervisor {
                 message::send(channel, word, b"", Some(descriptor.as_fd()))?;
             }
         }
+        for (number, file) in &kept.files {
+            message::send(channel, "file", &number.to_le_bytes(), Some(file.as_fd()))?;
+        }
         message::send(channel, "init", &kept.init, None)?;
         if let Some(answer) = &kept.answer {
             message::send(channel, "answer", answer, None)?;
@@ -331,6 +338,12 @@ impl Supervisor {
                 self.kept.answer = Some(message.bytes);
                 self.say("answered", b"");
             }
+            "file" => {
+                if let (Some(number), Some(file)) = (number(&message), message.descriptor) {
+                    self.kept.files.insert(number, file);
+                }
+            }
+            "gone" => drop(number(&message).map(|number| self.kept.files.remove(&number))),
             "ready" => self.opens(&message),
             "failed" if self.first.is_some() => {
                 tracing::error!(error = %failure(&message), "the worker cannot serve now");
@@ -413,6 +426,15 @@ impl Supervisor {
         }
         Ok(())
     }
+}
+
+fn number(message: &Message) -> Option<u64> {
+    message
+        .bytes
+        .as_slice()
+        .try_into()
+        .ok()
+        .map(u64::from_le_bytes)
 }
 
 fn unstarted(error: io::Error) -> Error {
