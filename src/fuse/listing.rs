@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
 use fuser::{
-    FileAttr, FileHandle, FileType, FopenFlags, Generation, INodeNo, OpenFlags, ReplyDirectory,
+    FileAttr, FileHandle, FopenFlags, Generation, INodeNo, OpenFlags, ReplyDirectory,
     ReplyDirectoryPlus, ReplyOpen,
 };
 

@@ -3,8 +3,10 @@
 mod adapter;
 mod aliases;
 mod beside;
+pub mod connection;
 mod contents;
 mod convert;
+mod handshake;
 mod listing;
 mod names;
 mod nodes;
@@ -14,5 +16,6 @@ mod session;
 mod signposts;
 mod views;
 
+pub use self::handshake::{Handshake, Kept};
 pub use self::nodes::Layout;
-pub use self::session::Service;
+pub use self::session::{Resources, Service};

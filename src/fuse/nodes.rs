@@ -327,7 +327,12 @@ impl FaceNodes {
     }
 
     fn node(&self, id: INodeNo) -> Node {
-        let all = [Special::Way, Special::Views, Special::Exports, Special::Private];
+        let all = [
+            Special::Way,
+            Special::Views,
+            Special::Exports,
+            Special::Private,
+        ];
         if let Some(special) = all.into_iter().find(|&it| self.id(it) == id) {
             return Node::Special(special);
         }
@@ -347,7 +352,11 @@ fn is_dir(attr: &Attr) -> bool {
 fn object_of(face: Face, entry: &Entry) -> Object {
     Object {
         ino: entry.attr.ino,
-        face: if is_dir(&entry.attr) { face } else { Face::Tree },
+        face: if is_dir(&entry.attr) {
+            face
+        } else {
+            Face::Tree
+        },
         way: entry.way.clone(),
     }
 }

@@ -71,12 +71,16 @@ fn contents(nodes: &Nodes, fs: &Fs, special: Special) -> Vec<(Vec<u8>, Target)> 
                 let private = of(PRIVATE, Special::Private);
                 [of(EXPORTS, Special::Exports), private]
             });
-            views.into_iter().chain(exports.into_iter().flatten()).collect()
+            views
+                .into_iter()
+                .chain(exports.into_iter().flatten())
+                .collect()
         }
         Special::Views => {
             let keys = nodes.keys().iter().enumerate();
             let view = |at| Target::Closed(Face::View(ViewId(at)));
-            keys.map(|(at, key)| (key.as_bytes().to_vec(), view(at))).collect()
+            keys.map(|(at, key)| (key.as_bytes().to_vec(), view(at)))
+                .collect()
         }
         Special::Exports => {
             let exports = fs.exports().into_iter();
@@ -84,18 +88,30 @@ fn contents(nodes: &Nodes, fs: &Fs, special: Special) -> Vec<(Vec<u8>, Target)> 
                 Ok(dir) => Target::Closed(dir.face),
                 Err(_) => Target::Unopened(id),
             };
-            exports.map(|(id, export)| (export.name.clone().into_bytes(), entry(id))).collect()
+            exports
+                .map(|(id, export)| (export.name.clone().into_bytes(), entry(id)))
+                .collect()
         }
         Special::Private => {
             let mut all: Vec<ExportId> = fs.sessions().iter().map(|it| it.export).collect();
             all.sort_unstable();
             all.dedup();
-            let named = |id| Some((fs.export_name(id)?.into_bytes(), Target::Special(Special::PrivateOf(id))));
+            let named = |id| {
+                Some((
+                    fs.export_name(id)?.into_bytes(),
+                    Target::Special(Special::PrivateOf(id)),
+                ))
+            };
             all.into_iter().filter_map(named).collect()
         }
         Special::PrivateOf(id) => {
             let sessions = fs.sessions().into_iter().filter(|it| it.export == id);
-            let layer = |session: crate::ops::SessionInfo| (session.token.into_bytes(), Target::Layer(session.layer.into()));
+            let layer = |session: crate::ops::SessionInfo| {
+                (
+                    session.token.into_bytes(),
+                    Target::Layer(session.layer.into()),
+                )
+            };
             sessions.map(layer).collect()
         }
     }
@@ -109,7 +125,8 @@ fn entries(nodes: &Nodes, fs: &Fs, special: Special, from: u64) -> Vec<Signpost>
     ];
     let all = dots.into_iter().chain(contents(nodes, fs, special));
     let left = all.zip(1..).filter(|(_, next)| *next > from);
-    left.map(|((name, to), next)| Signpost { next, name, to }).collect()
+    left.map(|((name, to), next)| Signpost { next, name, to })
+        .collect()
 }
 
 impl Server {
@@ -126,7 +143,9 @@ impl Server {
             (Special::Way, PRIVATE) if self.nodes.has_exports() => Special::Private,
             (Special::Way, _) => return reply.refuse(Errno::ENOENT),
             (Special::Views, key) => {
-                let opened = self.opener.open(&self.fs, &self.nodes, self.notifier.get(), key);
+                let opened = self
+                    .opener
+                    .open(&self.fs, &self.nodes, self.notifier.get(), key);
                 return self.reply_root(reply, opened);
             }
             (Special::Exports, name) => return self.reply_root(reply, self.open_export(name)),
@@ -134,7 +153,9 @@ impl Server {
                 Some(id) => Special::PrivateOf(id),
                 None => return self.reply_absent(reply),
             },
-            (Special::PrivateOf(id), token) => return self.reply_root(reply, self.layer(id, token)),
+            (Special::PrivateOf(id), token) => {
+                return self.reply_root(reply, self.layer(id, token));
+            }
         };
         // A reload can take an export away.
         let ttl = match to {
@@ -159,12 +180,17 @@ impl Server {
             return self.fs.session(id, &token);
         }
         let notifier = self.notifier.get();
-        self.opener.open_session(&self.fs, &self.nodes, notifier, (id, &token))
+        self.opener
+            .open_session(&self.fs, &self.nodes, notifier, (id, &token))
     }
 
     fn export_named(&self, name: &[u8]) -> Option<ExportId> {
         let mut found = self.fs.sessions().into_iter().map(|it| it.export);
-        found.find(|&id| self.fs.export_name(id).is_some_and(|it| it.as_bytes() == name))
+        found.find(|&id| {
+            self.fs
+                .export_name(id)
+                .is_some_and(|it| it.as_bytes() == name)
+        })
     }
 
     fn layer(&self, id: ExportId, token: &[u8]) -> Result<Dir> {
@@ -222,7 +248,14 @@ impl Server {
             // Without a node: the kernel asks when somebody looks it up.
             Target::Closed(_) | Target::Unopened(_) => {
                 let nothing = self.nodes.nothing();
-                return !reply.add(nothing.ino, entry.next, name, &zero, &nothing, Generation(0));
+                return !reply.add(
+                    nothing.ino,
+                    entry.next,
+                    name,
+                    &zero,
+                    &nothing,
+                    Generation(0),
+                );
             }
             Target::Layer(dir) => dir,
         };

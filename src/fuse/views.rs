@@ -97,7 +97,9 @@ impl Teller {
     fn run(&self, news: &Receiver<News>) {
         while let Ok(news) = news.recv() {
             match news {
-                News::Gone(names) => names.iter().for_each(|(dir, name)| self.drop_name(*dir, name)),
+                News::Gone(names) => names
+                    .iter()
+                    .for_each(|(dir, name)| self.drop_name(*dir, name)),
                 News::Forgotten(id) => self.end(id),
             }
         }
@@ -159,7 +161,9 @@ impl Opener {
         let alone = nodes.keys().is_empty() && !nodes.has_exports();
         let tells = alone || increment_epoch(&self.device).is_ok();
         if !tells {
-            tracing::info!("this kernel keeps names for ever: all views and exports are open from the start");
+            tracing::info!(
+                "this kernel keeps names for ever: all views and exports are open from the start"
+            );
         }
         let bound = options.views.iter().filter(|view| view.directory.is_some());
         let bound: Vec<&str> = bound.map(|view| view.naming.key()).collect();

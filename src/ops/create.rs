@@ -11,6 +11,7 @@ use crate::store::acl::{self, Acls};
 use crate::store::budget::INODE_SPACE;
 use crate::store::change::{Place, TreeChange};
 use crate::store::inode::NewInode;
+use crate::store::record::Answer;
 use crate::store::{DataState, Tree};
 use crate::types::{Ino, Kind, Timestamp};
 
@@ -121,7 +122,7 @@ impl Fs {
         check_name(name)?;
         let ids = self.superblock.fresh_ids();
         let data = self.new_open_file(ids.0, flags.writable)?;
-        let opened = self.opened(&data);
+        let opened = self.opened(&data, flags.writable);
         match self.create_in(caller, (dir, name), ids, node, data, operation) {
             Ok(entry) => {
                 let opened = self.direct(opened, &entry);
@@ -218,7 +219,7 @@ impl Fs {
         (dir, name): (Dir, &[u8]),
         (ino, generation): (Ino, u32),
         node: NewNode,
-        data: DataState,
+        mut data: DataState,
         operation: Operation,
     ) -> Result<Entry> {
         let born = self.birth_time(ino, &data);
@@ -228,6 +229,8 @@ impl Fs {
             self.check_new(&tree, &at, operation, node.kind.is_dir())?;
             self.check_lent(Some(caller), &tree, &at)?;
             self.superblock.inodes.take(INODE_SPACE)?;
+            self.charge_new(caller, &mut data)
+                .inspect_err(|_| self.superblock.inodes.give(INODE_SPACE))?;
             Ok(at)
         });
         let located = match checked {
@@ -244,9 +247,10 @@ impl Fs {
             at,
             inode,
             born: born.unwrap_or(now),
+            data,
         };
-        let inode = self.commit(&mut tree, change, now).ok_or(Errno::EIO)?;
-        inode.state().data = data;
+        let made = self.commit(&mut tree, change, now, Answer::Made(ino));
+        let inode = made.ok_or(Errno::EIO)?;
         self.found_at(&tree, &inode, dir, &located)
     }
 
@@ -331,12 +335,7 @@ impl Fs {
     }
 
     /// Gives the inode `ino` another name.
-    pub fn link(
-        &self,
-        of: impl Into<Object>,
-        dir: impl Into<Dir>,
-        name: &[u8],
-    ) -> Result<Entry> {
+    pub fn link(&self, of: impl Into<Object>, dir: impl Into<Dir>, name: &[u8]) -> Result<Entry> {
         check_name(name)?;
         let (of, dir) = (of.into(), dir.into());
         let ino = of.ino;
@@ -355,7 +354,8 @@ impl Fs {
         }
         self.superblock.inodes.take(INODE_SPACE)?;
         let now = self.clock.now();
-        self.commit(&mut tree, TreeChange::Link { at, ino }, now);
+        let change = TreeChange::Link { at, ino };
+        self.commit(&mut tree, change, now, Answer::Made(ino));
         self.found_at(&tree, &inode, dir, &located)
     }
 

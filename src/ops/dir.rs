@@ -61,7 +61,8 @@ impl Fs {
             Face::Tree | Face::View(_) => None,
         };
         if !listing.noatime && exported.is_none() {
-            self.touch_atime(&mut tree.inode(of.ino)?.state(), true);
+            let inode = tree.inode(of.ino)?;
+            self.touch_atime(inode, &mut inode.state());
         }
         // What is above a place without a way up is itself.
         let above = self.above(&tree, of)?.unwrap_or(of.ino);

@@ -11,6 +11,7 @@ use super::exports::gate::{Gate, Zone};
 use super::views::ViewId;
 use crate::errno::{Errno, Result};
 use crate::store::change::{Place, TreeChange};
+use crate::store::record::Answer;
 use crate::store::{Inode, Tree};
 use crate::types::{Ino, RESERVED, Timestamp};
 
@@ -131,7 +132,8 @@ impl Fs {
                 to: located.place(),
                 whiteout: None,
             };
-            self.commit(tree, claim, self.clock.now());
+            // The request goes on: looking up, or making what it finds made now.
+            self.commit(tree, claim, self.clock.now(), Answer::Unfinished);
         }
         Ok(located)
     }
@@ -142,14 +144,15 @@ impl Fs {
         tree: &mut Tree,
         change: TreeChange<'_>,
         now: Timestamp,
+        answer: Answer,
     ) -> Option<Arc<Inode>> {
         if !self.has_other_faces() {
-            return self.superblock.commit(tree, change, now);
+            return self.superblock.commit(tree, change, now, answer);
         }
         let places = change.places().into_iter().flatten();
         let noted = self.note(tree, places);
         let loses = change.takes_names();
-        let result = self.superblock.commit(tree, change, now);
+        let result = self.superblock.commit(tree, change, now, answer);
         if self.exports.is_active() {
             self.follow(tree, &noted, now);
         }

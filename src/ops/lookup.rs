@@ -6,6 +6,7 @@ use super::faces::Located;
 use super::{Dir, Entry, Fs, Object, check_name};
 use crate::errno::{Errno, Result};
 use crate::store::change::TreeChange;
+use crate::store::record::Answer;
 use crate::store::{Inode, Tree};
 use crate::types::Ino;
 
@@ -19,10 +20,10 @@ impl Fs {
         check_name(name)?;
         let tree = self.superblock.tree();
         match name {
-            b"." => return self.found(&tree, tree.inode(dir.ino)?, dir),
+            b"." => self.found(&tree, tree.inode(dir.ino)?, dir),
             b".." => {
                 let above = self.above(&tree, dir)?.ok_or(Errno::ENOENT)?;
-                return self.found(&tree, tree.inode(above)?, dir);
+                self.found(&tree, tree.inode(above)?, dir)
             }
             _ => {
                 let at = self.locate(&tree, dir, name)?;
@@ -114,6 +115,7 @@ impl Fs {
         }
         self.exports.forget_directory(inode.ino);
         let change = TreeChange::Evict { ino: inode.ino };
-        self.superblock.commit(tree, change, Default::default())
+        self.superblock
+            .commit(tree, change, Default::default(), Answer::Unfinished)
     }
 }

@@ -7,6 +7,7 @@ use crate::errno::{Errno, Result};
 use crate::export::Operation;
 use crate::store::Tree;
 use crate::store::change::TreeChange;
+use crate::store::record::Answer;
 use crate::types::Ino;
 
 impl Fs {
@@ -25,17 +26,23 @@ impl Fs {
     /// Removes an empty directory.
     pub fn rmdir(&self, caller: &Caller, dir: impl Into<Dir>, name: &[u8]) -> Result<()> {
         let dir = dir.into();
-        self.remove(caller, dir, name, Operation::Rmdir, |tree, kind_is_dir, ino| {
-            if !kind_is_dir {
-                return Err(Errno::ENOTDIR);
-            }
-            let face = dir.face;
-            if self.is_empty(tree, Dir { ino, face })? {
-                Ok(())
-            } else {
-                Err(Errno::ENOTEMPTY)
-            }
-        })
+        self.remove(
+            caller,
+            dir,
+            name,
+            Operation::Rmdir,
+            |tree, kind_is_dir, ino| {
+                if !kind_is_dir {
+                    return Err(Errno::ENOTDIR);
+                }
+                let face = dir.face;
+                if self.is_empty(tree, Dir { ino, face })? {
+                    Ok(())
+                } else {
+                    Err(Errno::ENOTEMPTY)
+                }
+            },
+        )
     }
 
     fn remove(
@@ -57,7 +64,7 @@ impl Fs {
         may_remove(caller, &tree, &located, inode.ino)?;
         check(&tree, inode.kind.is_dir(), inode.ino)?;
         let now = self.clock.now();
-        self.commit(&mut tree, TreeChange::Remove { at }, now);
+        self.commit(&mut tree, TreeChange::Remove { at }, now, Answer::Done);
         let evicted = self.evict(&mut tree, &inode);
         drop(tree);
         if let Some(inode) = evicted {
@@ -68,12 +75,7 @@ impl Fs {
 }
 
 /// The sticky bit, checked again under the tree's lock: the kernel's check held a lock on one directory only.
-pub(super) fn may_remove(
-    caller: &Caller,
-    tree: &Tree,
-    at: &Located<'_>,
-    ino: Ino,
-) -> Result<()> {
+pub(super) fn may_remove(caller: &Caller, tree: &Tree, at: &Located<'_>, ino: Ino) -> Result<()> {
     if at.is_without_sticky() {
         return Ok(());
     }

@@ -3,11 +3,12 @@
 //! What depends on the caller alone (`trusted.*` needs a capability, `user.*` goes with regular files and
 //! directories) the kernel has checked (`xattr_permission`).
 
-use super::{Fs, Object};
 use super::access::{Caller, keeps_setgid};
+use super::{Fs, Object};
 use crate::errno::{Errno, Result};
 use crate::store::acl::{Acl, Acls, XATTR_ACCESS, XATTR_DEFAULT};
 use crate::store::change::{Attributes, InodeChange};
+use crate::store::record::Answer;
 use crate::store::{Inode, State, xattr};
 use crate::types::Kind;
 
@@ -84,7 +85,8 @@ impl Fs {
             value: Some(value),
             now: self.clock.now(),
         };
-        self.superblock.commit_inode(&mut state, change);
+        self.superblock
+            .commit_inode(inode, &mut state, change, Answer::Done);
         Ok(())
     }
 
@@ -102,7 +104,7 @@ impl Fs {
             access: acl.filter(|_| !equivalent),
             default: current(&state).default,
         };
-        self.set_acls(&mut state, acls, mode);
+        self.set_acls(inode, &mut state, acls, mode);
         Ok(())
     }
 
@@ -120,11 +122,11 @@ impl Fs {
             access: current(&state).access,
             default: acl,
         };
-        self.set_acls(&mut state, acls, None);
+        self.set_acls(inode, &mut state, acls, None);
         Ok(())
     }
 
-    fn set_acls(&self, state: &mut State, acls: Acls, mode: Option<u32>) {
+    fn set_acls(&self, inode: &Inode, state: &mut State, acls: Acls, mode: Option<u32>) {
         let ctime = Some(self.clock.now());
         let change = Attributes {
             mode,
@@ -133,7 +135,7 @@ impl Fs {
             ..Attributes::default()
         };
         self.superblock
-            .commit_inode(state, InodeChange::Attributes(change));
+            .commit_inode(inode, state, InodeChange::Attributes(change), Answer::Done);
     }
 
     /// The value of an attribute.
@@ -187,12 +189,7 @@ impl Fs {
     }
 
     /// Takes an attribute away; an ACL may be absent already.
-    pub fn removexattr(
-        &self,
-        caller: &Caller,
-        of: impl Into<Object>,
-        name: &[u8],
-    ) -> Result<()> {
+    pub fn removexattr(&self, caller: &Caller, of: impl Into<Object>, name: &[u8]) -> Result<()> {
         let of = of.into();
         self.check_setxattr(&of, name)?;
         let inode = self.superblock.inode(of.ino)?;
@@ -215,7 +212,8 @@ impl Fs {
             value: None,
             now: self.clock.now(),
         };
-        self.superblock.commit_inode(&mut state, change);
+        self.superblock
+            .commit_inode(&inode, &mut state, change, Answer::Done);
         Ok(())
     }
 }

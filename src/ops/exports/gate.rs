@@ -190,10 +190,8 @@ impl Fs {
             Inside::Root => Cow::Borrowed(name),
         };
         let gate = Gate::new(Arc::clone(&session.served), path);
-        if dir == self.root() && gate.file.is_empty() {
-            if session.is_own(name) {
-                return Ok(Located::own(session.layer, name, id));
-            }
+        if dir == self.root() && gate.file.is_empty() && session.is_own(name) {
+            return Ok(Located::own(session.layer, name, id));
         }
         Ok(Located::ruled(dir, name, gate))
     }
@@ -209,7 +207,11 @@ impl Fs {
             }
             let Some(name) = tree.name_of(at) else {
                 let gone = tree.inode(dir)?.state().is_orphan();
-                return if gone { Ok(Inside::Gone) } else { Err(Errno::ESTALE) };
+                return if gone {
+                    Ok(Inside::Gone)
+                } else {
+                    Err(Errno::ESTALE)
+                };
             };
             names.push(name);
             at = tree.directory(at)?.parent;
@@ -281,11 +283,6 @@ impl Fs {
             Inside::Layer if parent == session.layer => Some(self.root()),
             Inside::Layer | Inside::Below(_) | Inside::Gone => Some(parent),
         })
-    }
-
-    /// Whether a directory has no entries, hidden ones included.
-    pub(in crate::ops) fn is_empty_to_all(&self, tree: &Tree, dir: Ino) -> Result<bool> {
-        Ok(tree.directory(dir)?.is_empty())
     }
 }
 

@@ -73,7 +73,13 @@ impl Index {
     }
 
     /// Lets it show what the rules say; says whether that is something else than before.
-    fn refresh(&mut self, tree: &Tree, directory: &Directory, config: Option<&Export>, path: &[u8]) -> bool {
+    fn refresh(
+        &mut self,
+        tree: &Tree,
+        directory: &Directory,
+        config: Option<&Export>,
+        path: &[u8],
+    ) -> bool {
         let mut stale: HashSet<Cookie> = self.positions.keys().copied().collect();
         let mut path = Path::below(path);
         let mut changed = false;
@@ -82,7 +88,8 @@ impl Index {
             let Ok(inode) = tree.inode(entry.ino) else {
                 continue;
             };
-            let rights = config.and_then(|config| shown(&config.rules, path.of(&entry.name), &inode.kind));
+            let rights =
+                config.and_then(|config| shown(&config.rules, path.of(&entry.name), &inode.kind));
             let Some(rights) = rights else {
                 continue;
             };
@@ -269,7 +276,9 @@ impl Fs {
             return;
         }
         let mut changed = before.is_some_and(|cookie| index.remove(cookie));
-        if let (Some((cookie, ino)), Some(config), Some(above)) = (position, config, self.path(tree, dir)) {
+        if let (Some((cookie, ino)), Some(config), Some(above)) =
+            (position, config, self.path(tree, dir))
+        {
             let mut path = Path::below(&above);
             let inode = tree.inode(ino).ok();
             let rights = inode.and_then(|inode| shown(&config.rules, path.of(name), &inode.kind));
@@ -301,7 +310,8 @@ impl Fs {
         for served in &self.exports.table.read().served {
             let config = served.config();
             for (&dir, index) in served.indexes.lock().iter_mut() {
-                let (Ok(directory), Some(path)) = (tree.directory(dir), self.path(tree, dir)) else {
+                let (Ok(directory), Some(path)) = (tree.directory(dir), self.path(tree, dir))
+                else {
                     continue;
                 };
                 if index.refresh(tree, directory, config.as_deref(), &path) {

@@ -46,7 +46,8 @@ impl Fs {
 
     fn touch_listed(&self, tree: &Tree, dir: Ino, listing: Listing) -> Result<()> {
         if !listing.noatime {
-            self.touch_atime(&mut tree.inode(dir)?.state(), true);
+            let inode = tree.inode(dir)?;
+            self.touch_atime(inode, &mut inode.state());
         }
         Ok(())
     }

@@ -90,7 +90,11 @@ impl Exports {
 
     fn served(&self, id: ExportId) -> Result<Arc<Served>> {
         let table = self.table.read();
-        table.served.get(id.0 as usize).cloned().ok_or(Errno::ESTALE)
+        table
+            .served
+            .get(id.0 as usize)
+            .cloned()
+            .ok_or(Errno::ESTALE)
     }
 
     /// A directory is gone for good.

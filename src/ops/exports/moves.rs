@@ -80,7 +80,13 @@ impl Gate<'_> {
                 let path = [below.as_slice(), b"/", &entry.name].concat();
                 let kind = &tree.inode(entry.ino)?.kind;
                 let (had, gets) = (old.shown_below(&path, kind), self.shown_below(&path, kind));
-                let more = gets.is_some() && (had.is_none() || !gets.unwrap_or_default().access().without(had.unwrap_or_default()).is_empty());
+                let more = gets.is_some()
+                    && (had.is_none()
+                        || !gets
+                            .unwrap_or_default()
+                            .access()
+                            .without(had.unwrap_or_default())
+                            .is_empty());
                 if more {
                     return Err(Errno::EACCES);
                 }
@@ -117,7 +123,11 @@ fn publish(
     };
     let from = Rights::ALL;
     let there = target.map(|inode| &inode.kind);
-    gate.check(Operation::RenameTo { from, mode }, there, source.kind.is_dir())
+    gate.check(
+        Operation::RenameTo { from, mode },
+        there,
+        source.kind.is_dir(),
+    )
 }
 
 /// An exported object gets another exported name.

@@ -128,7 +128,12 @@ impl Fs {
         }
     }
 
-    pub(in crate::ops) fn check_open(&self, object: &Object, read: bool, write: bool) -> Result<()> {
+    pub(in crate::ops) fn check_open(
+        &self,
+        object: &Object,
+        read: bool,
+        write: bool,
+    ) -> Result<()> {
         let truncate = false;
         let open = Operation::Open {
             read,
@@ -215,7 +220,12 @@ impl Fs {
     }
 
     /// What a link to a node would take along, and whether it is the session's own; `ENOENT` where it is not to be seen.
-    pub(in crate::ops) fn source_of_link(&self, tree: &Tree, object: &Object, dir: Dir) -> Result<Source> {
+    pub(in crate::ops) fn source_of_link(
+        &self,
+        tree: &Tree,
+        object: &Object,
+        dir: Dir,
+    ) -> Result<Source> {
         let Face::Export(id) = dir.face else {
             return match object.way {
                 Some(_) => Err(Errno::EXDEV),
@@ -271,7 +281,10 @@ impl Fs {
         let Face::Export(id) = dir.face else {
             return None;
         };
-        self.exports.session(id).ok().map(|session| session.served.id)
+        self.exports
+            .session(id)
+            .ok()
+            .map(|session| session.served.id)
     }
 }
 

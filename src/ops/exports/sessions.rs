@@ -10,8 +10,8 @@ use super::{ExportId, Served, Session, SessionId, Table};
 use crate::errno::{Errno, Result};
 use crate::export::Export;
 use crate::ops::{Dir, Face, Fs};
-use crate::store::budget::INODE_SPACE;
 use crate::store::change::{Place, TreeChange};
+use crate::store::record::Answer;
 use crate::types::Ino;
 
 /// What labels a session's hidden directory: this, the export's name, a colon, its own name.
@@ -82,7 +82,9 @@ impl Fs {
     pub fn exports(&self) -> Vec<(ExportId, Arc<Export>)> {
         let table = self.exports.table.read();
         let served = table.served.iter();
-        served.filter_map(|it| Some((it.id, it.config()?))).collect()
+        served
+            .filter_map(|it| Some((it.id, it.config()?)))
+            .collect()
     }
 
     /// The export called `name`.
@@ -161,17 +163,13 @@ impl Fs {
             let state = tree.inode(root)?.state();
             (state.uid, state.gid)
         };
-        self.superblock.inodes.take(INODE_SPACE)?;
         self.hide(tree, root, label, (LAYER_MODE, uid, gid))
     }
 
     /// The layer that lives as long as the file system.
     fn kept_layer(&self, tree: &mut crate::store::Tree, name: &str) -> Result<Ino> {
         let label = format!("{KEPT}{name}");
-        let mut hidden = tree.hidden();
-        let found = hidden.find_map(|(ino, other)| (other == label).then_some(ino));
-        drop(hidden);
-        match found {
+        match tree.hidden(&label) {
             Some(ino) => Ok(ino),
             None => self.hide_layer(tree, &label),
         }
@@ -232,7 +230,8 @@ impl Fs {
                 continue;
             }
             let at = Place { dir, name };
-            self.commit(&mut tree, TreeChange::Remove { at }, self.clock.now());
+            let (change, now) = (TreeChange::Remove { at }, self.clock.now());
+            self.commit(&mut tree, change, now, Answer::Unfinished);
             evicted.extend(self.evict(&mut tree, &inode));
         }
         drop(tree);
@@ -243,7 +242,10 @@ impl Fs {
     fn drop_hidden(&self, ino: Ino) {
         let mut tree = self.superblock.tree_mut();
         let change = TreeChange::Unhide { ino };
-        let gone = self.superblock.commit(&mut tree, change, self.clock.now());
+        let now = self.clock.now();
+        let gone = self
+            .superblock
+            .commit(&mut tree, change, now, Answer::Unfinished);
         let evicted = gone.and_then(|inode| self.evict(&mut tree, &inode));
         drop(tree);
         if let Some(inode) = evicted {
@@ -254,10 +256,13 @@ impl Fs {
     /// Finds the sessions again that the store's hidden directories are of, after the exports were set.
     pub fn restore_sessions(&self) {
         let tree = self.superblock.tree_mut();
-        let hidden: HashMap<&str, Ino> = tree.hidden().map(|(ino, label)| (label, ino)).collect();
+        let hidden: HashMap<&str, Ino> =
+            tree.all_hidden().map(|(ino, label)| (label, ino)).collect();
         let mut table = self.exports.table.write();
         for (label, &own) in &hidden {
-            let named = label.strip_prefix(SESSION).and_then(|it| it.split_once(':'));
+            let named = label
+                .strip_prefix(SESSION)
+                .and_then(|it| it.split_once(':'));
             let Some((name, token)) = named else {
                 continue;
             };
