@@ -38,6 +38,7 @@ const MAY_NAME: [(&str, &[&str]); 18] = [
         "mount",
         &[
             "supervisor",
+            "export",
             "fuse",
             "data",
             "options",

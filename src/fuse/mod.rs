@@ -6,6 +6,7 @@ mod beside;
 pub mod connection;
 mod contents;
 mod convert;
+mod exports;
 mod handshake;
 mod listing;
 mod names;

@@ -10,12 +10,14 @@ use parking_lot::Mutex;
 
 use super::adapter::{Adapter, Server};
 use super::connection;
+use super::exports::{self, Sessions};
 use super::handshake::{self, Handshake};
 use super::nodes::{Layout, Nodes};
 use super::passthrough::Registry;
 use super::views::{self, Opener};
 use crate::data::{DataFiles, KernelClock, PAGE_SIZE};
 use crate::error::{Error, ExitCode, Result};
+use crate::export::Source;
 use crate::ops::{Config, DataMode, Fs, UserLimit};
 use crate::options::{Limits, Options, Passthrough};
 use crate::store::Share;
@@ -64,6 +66,8 @@ pub struct Resources<'a> {
     pub data: DataFiles,
     /// What node 1 is.
     pub layout: Layout,
+    /// What exports there are.
+    pub exports: Option<Source>,
     /// How the session begins.
     pub handshake: Handshake<'a>,
 }
@@ -74,6 +78,7 @@ pub struct Service {
     fs: Arc<Fs>,
     nodes: Arc<Nodes>,
     device: Arc<OwnedFd>,
+    sessions: Option<Sessions>,
     thread: Mutex<Option<JoinHandle<std::io::Result<()>>>>,
 }
 
@@ -84,6 +89,7 @@ impl Service {
             device,
             data,
             layout,
+            exports,
             handshake,
         } = resources;
         let device = Arc::new(device);
@@ -93,8 +99,7 @@ impl Service {
             .map_err(|errno| Error::system("cannot make the root", errno))?;
         let namings = views::chosen(options);
         let keys = namings.iter().map(|naming| naming.key()).collect();
-        let has_exports = false;
-        let nodes = Arc::new(Nodes::new(layout, &root.attr, keys, has_exports)?);
+        let nodes = Arc::new(Nodes::new(layout, &root.attr, keys, exports.is_some())?);
         let notifier = Arc::new(OnceLock::new());
         let queue = views::install(&fs, &nodes, &notifier, namings)?;
         let server = Server {
@@ -113,8 +118,12 @@ impl Service {
         let opener = Opener {
             device: Arc::clone(&device),
         };
-        opener.prepare(&fs, &nodes, options)?;
         fs.set_data_mode(choose_mode(&fs, &device, options.passthrough)?);
+        if let Some(source) = &exports {
+            exports::install(&fs, source)?;
+        }
+        opener.prepare(&fs, &nodes, options)?;
+        let sessions = Sessions::watch(&fs, &nodes, &notifier, opener)?;
         let thread = std::thread::Builder::new()
             .name("shmfs-session".into())
             .spawn(move || session.run())
@@ -123,8 +132,24 @@ impl Service {
             fs,
             nodes,
             device,
+            sessions,
             thread: Mutex::new(Some(thread)),
         })
+    }
+
+    /// Goes on with other exports; where something of them cannot change on a live mount the old ones stay.
+    pub fn reload_exports(&self, exports: &Source) -> std::result::Result<(), String> {
+        exports::reload(&self.fs, &self.nodes, exports)
+    }
+
+    /// Opens a session of an export; returns the name of its directory under `.shmfs/exports`.
+    ///
+    /// It ends when nothing leads to that directory any more.
+    pub fn open_session(&self, export: &str) -> std::result::Result<String, String> {
+        let none = || format!("there is no export {export:?}");
+        let sessions = self.sessions.as_ref().ok_or_else(none)?;
+        let id = self.fs.export_id(export).ok_or_else(none)?;
+        sessions.open(&self.fs, &self.nodes, id, export)
     }
 
     /// The file system.
