@@ -43,7 +43,13 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Option<Cli>> {
             drop(stop.print());
             Ok(None)
         }
-        Err(stop) => Err(usage(&stop, words.get(1))),
+        Err(stop) => {
+            let is_option = |word: &&OsString| word.as_encoded_bytes().starts_with(b"-");
+            Err(usage(
+                &stop,
+                words.iter().skip(1).find(|word| !is_option(word)),
+            ))
+        }
     }
 }
 
@@ -53,6 +59,8 @@ fn usage(stop: &clap::Error, command: Option<&OsString>) -> Error {
     let error = Error::usage(text.trim_end());
     match command {
         Some(command) if command == "run" => error.code(ExitCode::RunFailed),
+        // 1 is an answer.
+        Some(command) if command == "name" => error.code(ExitCode::System),
         Some(_) | None => error,
     }
 }
