@@ -39,12 +39,14 @@ pub fn umount(arguments: &UmountArgs) -> Result<()> {
     if let Err(error) = &daemon {
         tracing::debug!(%error, "no daemon to wait for");
     }
+    // A view first: it may be bound inside the tree, and where it is busy the same command works later.
     if arguments.force {
         force(&entry, daemon.as_ref().ok())?;
+        take_views_away(&entry, true)?;
     } else {
+        take_views_away(&entry, arguments.lazy)?;
         take_away(&entry, arguments.lazy)?;
     }
-    take_views_away(&entry, arguments.lazy || arguments.force)?;
     match daemon {
         Ok(daemon) if !arguments.lazy => wait(&daemon, &entry),
         Ok(_) | Err(_) => Ok(()),
@@ -151,11 +153,9 @@ fn users(path: &Path) -> Vec<String> {
     let processes = processes.filter(|process| uses(process, path).unwrap_or(false));
     let described = processes.filter_map(|process| {
         let name = fs::read_to_string(process.join("comm")).ok()?;
-        Some(format!(
-            "process {} ({})",
-            process.file_name()?.to_str()?,
-            name.trim_end()
-        ))
+        // Not `self`, nor us: who asks holds it by standing in it, and is listed too.
+        let id: u32 = process.file_name()?.to_str()?.parse().ok()?;
+        (id != std::process::id()).then(|| format!("process {id} ({})", name.trim_end()))
     });
     described.take(5).collect()
 }
