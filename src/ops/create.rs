@@ -1,13 +1,14 @@
 //! New names: mknod, mkdir, symlink, create, link.
 
 use super::access::{Caller, may_open, may_write};
-use super::views::Located;
+use super::faces::Located;
 use super::{Dir, Entry, Fs, Opened, SetAttr, check_name};
 use crate::errno::{Errno, Result};
 use crate::store::acl::{self, Acls};
 use crate::store::budget::INODE_SPACE;
 use crate::store::change::{Place, TreeChange};
 use crate::store::inode::NewInode;
+use crate::store::record::Answer;
 use crate::store::{DataState, Tree};
 use crate::types::{Ino, Kind, Timestamp};
 
@@ -104,7 +105,7 @@ impl Fs {
         check_name(name)?;
         let (ino, generation) = self.superblock.fresh_ids();
         let data = self.new_open_file(ino, flags.writable)?;
-        let opened = self.opened(&data);
+        let opened = self.opened(&data, flags.writable);
         match self.create_in(caller, (dir.into(), name), ino, generation, node, data) {
             Ok(entry) => Ok((entry, opened)),
             Err(Errno::EEXIST) if !flags.exclusive => Err(Errno::ESTALE),
@@ -183,7 +184,7 @@ impl Fs {
         ino: Ino,
         generation: u32,
         node: NewNode,
-        data: DataState,
+        mut data: DataState,
     ) -> Result<Entry> {
         let born = self.birth_time(ino, &data);
         let now = self.clock.now();
@@ -192,6 +193,8 @@ impl Fs {
             check_new_name(&tree, at.place())?;
             self.check_lent(Some(caller), &tree, &at)?;
             self.superblock.inodes.take(INODE_SPACE)?;
+            self.charge_new(caller, &mut data)
+                .inspect_err(|_| self.superblock.inodes.give(INODE_SPACE))?;
             Ok(at)
         });
         let located = match checked {
@@ -208,9 +211,10 @@ impl Fs {
             at,
             inode,
             born: born.unwrap_or(now),
+            data,
         };
-        let inode = self.commit(&mut tree, change, now).ok_or(Errno::EIO)?;
-        inode.state().data = data;
+        let made = self.commit(&mut tree, change, now, Answer::Made(ino));
+        let inode = made.ok_or(Errno::EIO)?;
         self.found(&tree, &inode, dir)
     }
 
@@ -297,7 +301,12 @@ impl Fs {
         }
         self.superblock.inodes.take(INODE_SPACE)?;
         let now = self.clock.now();
-        self.commit(&mut tree, TreeChange::Link { at, ino }, now);
+        self.commit(
+            &mut tree,
+            TreeChange::Link { at, ino },
+            now,
+            Answer::Made(ino),
+        );
         self.found(&tree, &inode, dir)
     }
 }
