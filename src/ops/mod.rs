@@ -13,9 +13,11 @@ mod data;
 mod digests;
 mod dir;
 mod faces;
+mod growth;
 mod io;
 mod leaving;
 mod lookup;
+mod quota;
 mod remove;
 mod rename;
 mod views;
@@ -30,8 +32,10 @@ pub use self::create::{CreateFlags, NewNode};
 pub use self::data::{Backing, DataMode, Opened};
 pub use self::dir::{DirEntry, DirPosition, Listing};
 pub use self::faces::{Dir, Face};
+use self::growth::Changes;
 pub use self::io::WriteFlags;
 use self::leaving::Leaving;
+pub use self::quota::UserLimit;
 pub use self::rename::RenameMode;
 use self::views::Views;
 pub use self::views::{Listener, ViewId};
@@ -51,6 +55,8 @@ pub struct Config {
     pub size: u64,
     /// Inodes; 0 is no limit.
     pub nr_inodes: u64,
+    /// What each user may have.
+    pub users: UserLimit,
     /// Permissions of the root.
     pub mode: u32,
     /// Owner of the root.
@@ -78,6 +84,7 @@ pub struct Fs {
     held_open: AtomicUsize,
     evicted: AtomicUsize,
     leaving: Leaving,
+    changes: Changes,
     views: Views,
 }
 
@@ -94,7 +101,8 @@ impl Fs {
     /// An empty file system whose data goes to `files`.
     pub fn new(config: Config, files: DataFiles, clock: Box<dyn Clock>) -> Fs {
         let now = clock.now();
-        Fs {
+        let users = config.users;
+        let fs = Fs {
             superblock: Superblock::new(config.nr_inodes, config.mode, config.uid, config.gid, now),
             room: Reservation::new(config.size / PAGE_SIZE),
             files,
@@ -105,8 +113,11 @@ impl Fs {
             held_open: AtomicUsize::new(0),
             evicted: AtomicUsize::new(0),
             leaving: Leaving::default(),
+            changes: Changes::default(),
             views: Views::default(),
-        }
+        };
+        fs.limit_users_at_first(users);
+        fs
     }
 
     /// The root directory.

@@ -33,9 +33,11 @@ pub mod directory;
 mod ids;
 pub mod inode;
 pub mod superblock;
+pub mod users;
 pub mod xattr;
 
 pub use self::budget::InodeBudget;
 pub use self::directory::{Cookie, Directory};
 pub use self::inode::{DataState, Inode, State};
 pub use self::superblock::{Superblock, Tree};
+pub use self::users::{Share, Users};

@@ -11,6 +11,7 @@ use super::budget::{INODE_SPACE, InodeBudget};
 use super::directory::{Cookie, Directory};
 use super::ids::Ids;
 use super::inode::{Inode, NewInode};
+use super::users::{Share, Users};
 use crate::errno::{Errno, Result};
 use crate::types::{Ino, Kind, Timestamp};
 
@@ -46,6 +47,8 @@ pub struct Superblock {
     root: Ino,
     /// `nr_inodes`.
     pub inodes: InodeBudget,
+    /// `uid_size` and `uid_nr_inodes`.
+    pub users: Users,
 }
 
 /// Names and inodes; what needs the lock takes `&Tree`, what changes a name `&mut Tree`.
@@ -87,6 +90,7 @@ impl Superblock {
             ids,
             root,
             inodes,
+            users: Users::new(Share::default()),
         }
     }
 
@@ -153,10 +157,21 @@ impl Tree {
         }
     }
 
+    /// Whether `ino` is a directory without a name, which is nobody's object.
+    pub fn is_hidden(&self, ino: Ino) -> bool {
+        let directory = self.directories.get(&ino);
+        directory.is_some_and(|directory| directory.hidden.is_some())
+    }
+
     /// The inodes of which the kernel has a reference.
     pub fn referenced(&self) -> Vec<Ino> {
         let referenced = self.inodes.values().filter(|inode| inode.lookups() > 0);
         referenced.map(|inode| inode.ino).collect()
+    }
+
+    /// All inodes.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<Inode>> {
+        self.inodes.values()
     }
 
     /// How many inodes there are.
