@@ -16,6 +16,10 @@ mod model;
 #[allow(dead_code)]
 #[path = "../mounted/proc.rs"]
 mod proc;
+#[allow(dead_code)]
+#[path = "../mounted/rng.rs"]
+mod rng;
+mod rules;
 #[allow(unused_imports)]
 #[path = "../support/mod.rs"]
 mod support;
@@ -47,6 +51,10 @@ const TESTS: &[(&str, fn())] = tests! {
         one_name_page_cache_as_a_user one_name_page_cache_as_root
         two_names_passthrough_as_a_user two_names_passthrough_as_root
         two_names_page_cache_as_a_user two_names_page_cache_as_root
+    }
+    rules {
+        rights_are_the_models what_is_accepted_says_what_holds real_patterns_match_real_names
+        matching_is_linear
     }
     cases { every_number every_load_error toml_keeps_patterns }
     hidden {
