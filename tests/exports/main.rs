@@ -16,6 +16,7 @@ mod model;
 #[allow(dead_code)]
 #[path = "../mounted/proc.rs"]
 mod proc;
+mod random;
 #[allow(dead_code)]
 #[path = "../mounted/rng.rs"]
 mod rng;
@@ -55,6 +56,11 @@ const TESTS: &[(&str, fn())] = tests! {
     rules {
         rights_are_the_models what_is_accepted_says_what_holds real_patterns_match_real_names
         matching_is_linear
+    }
+    random {
+        the_provider_on_a_tmpfs
+        one_call_after_another_passthrough one_call_after_another_page_cache
+        both_at_once_passthrough both_at_once_page_cache
     }
     cases { every_number every_load_error toml_keeps_patterns }
     hidden {

@@ -4,11 +4,13 @@
 //! It may be slow and repeat itself, so that it is plainly right.
 
 mod pattern;
+mod tree;
 mod verdict;
 
 use std::fmt;
 
 pub(crate) use pattern::Pattern;
+pub(crate) use tree::{Actor, Tree};
 pub(crate) use verdict::{Expect, Other, Presence, Situation, Way, Who, answer, verdict};
 
 /// A set of the four rights.
