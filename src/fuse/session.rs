@@ -60,8 +60,8 @@ pub(super) fn request_capabilities(passthrough: bool) -> InitFlags {
 pub struct Resources<'a> {
     /// An open `/dev/fuse` that is the connection of a mount.
     pub device: OwnedFd,
-    /// The root of a detached tmpfs; without it each object is a memfd.
-    pub data: Option<OwnedFd>,
+    /// The bytes of the objects.
+    pub data: DataFiles,
     /// What node 1 is.
     pub layout: Layout,
     /// How the session begins.
@@ -220,11 +220,7 @@ impl Service {
     }
 }
 
-fn new_fs(data: Option<OwnedFd>, options: &Options) -> Result<Fs> {
-    let files = match data {
-        Some(root) => DataFiles::on_tmpfs(root),
-        None => DataFiles::memfds(),
-    };
+fn new_fs(files: DataFiles, options: &Options) -> Result<Fs> {
     let clock =
         KernelClock::of(&files).map_err(|errno| Error::system("cannot make a data file", errno))?;
     let config = Config {

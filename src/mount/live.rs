@@ -13,6 +13,7 @@ use super::place::Place;
 use super::serve::detach;
 use super::views::{self, Bindings};
 use super::{attach, detached, fusermount, table};
+use crate::data::DataFiles;
 use crate::error::{Error, ExitCode, Result};
 use crate::fuse::{Handshake, Layout, Resources, Service};
 use crate::options::Options;
@@ -46,7 +47,7 @@ impl Server for Service {
     ) -> Result<Service> {
         let resources = Resources {
             device,
-            data,
+            data: data.map_or_else(DataFiles::memfds, DataFiles::on_tmpfs),
             layout,
             handshake: Handshake::Device,
         };
