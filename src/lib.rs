@@ -31,6 +31,7 @@ pub mod options;
 pub mod recovery;
 pub mod run;
 pub mod store;
+pub mod supervisor;
 pub mod sys;
 pub mod types;
 pub mod view;

@@ -1,14 +1,16 @@
 //! A live connection: what is asked of the kernel, the threads that serve, the end.
 
 use std::ffi::CStr;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 
-use fuser::{InitFlags, Session, SessionACL};
+use fuser::InitFlags;
 use parking_lot::Mutex;
 
-use super::adapter::Adapter;
+use super::adapter::{Adapter, Server};
+use super::connection;
+use super::handshake::{self, Handshake};
 use super::nodes::{Layout, Nodes};
 use super::passthrough::Registry;
 use super::views::{self, Opener};
@@ -52,6 +54,19 @@ pub(super) fn request_capabilities(passthrough: bool) -> InitFlags {
     }
 }
 
+/// What a file system is served on.
+#[derive(Debug)]
+pub struct Resources<'a> {
+    /// An open `/dev/fuse` that is the connection of a mount.
+    pub device: OwnedFd,
+    /// The root of a detached tmpfs; without it each object is a memfd.
+    pub data: Option<OwnedFd>,
+    /// What node 1 is.
+    pub layout: Layout,
+    /// How the session begins.
+    pub handshake: Handshake<'a>,
+}
+
 /// A file system that is being served.
 #[derive(Debug)]
 pub struct Service {
@@ -62,16 +77,14 @@ pub struct Service {
 }
 
 impl Service {
-    /// Serves a new file system on `device`, an open `/dev/fuse` that is the connection of a mount.
-    ///
-    /// `data` is the root of a detached tmpfs; without it each object is a memfd. On return the kernel's INIT
-    /// has been answered and requests are served.
-    pub fn start(
-        device: OwnedFd,
-        data: Option<OwnedFd>,
-        options: &Options,
-        layout: Layout,
-    ) -> Result<Service> {
+    /// Serves a new file system. On return the kernel's INIT has been answered and requests are served.
+    pub fn start(resources: Resources<'_>, options: &Options) -> Result<Service> {
+        let Resources {
+            device,
+            data,
+            layout,
+            handshake,
+        } = resources;
         let device = Arc::new(device);
         let fs = Arc::new(new_fs(data, options)?);
         let root = fs
@@ -82,7 +95,7 @@ impl Service {
         let nodes = Arc::new(Nodes::new(layout, &root.attr, keys)?);
         let notifier = Arc::new(OnceLock::new());
         views::install(&fs, &nodes, &notifier, namings)?;
-        let adapter = Adapter {
+        let server = Server {
             fs: Arc::clone(&fs),
             nodes: Arc::clone(&nodes),
             notifier: Arc::clone(&notifier),
@@ -91,7 +104,8 @@ impl Service {
                 device: Arc::clone(&device),
             },
         };
-        let session = new_session(adapter, &device)?;
+        let adapter = Adapter(Arc::new(server));
+        let session = handshake::session(adapter, &device, configuration(), handshake)?;
         let _ = notifier.set(session.notifier());
         let opener = Opener {
             device: Arc::clone(&device),
@@ -153,15 +167,7 @@ impl Service {
     /// Ends the connection at once: programs that use it get ENOTCONN. Says whether the kernel let us;
     /// otherwise only the end of this process does it.
     pub fn abort(&self) -> bool {
-        let info = format!("/proc/self/fdinfo/{}", self.device.as_raw_fd());
-        let info = std::fs::read_to_string(info).unwrap_or_default();
-        let connection = info
-            .lines()
-            .find_map(|line| line.strip_prefix("fuse_connection:"));
-        let Some(connection) = connection.map(str::trim) else {
-            return false;
-        };
-        std::fs::write(format!("/sys/fs/fuse/connections/{connection}/abort"), "1").is_ok()
+        connection::abort(&self.device)
     }
 
     /// Returns when the connection has ended: unmounted everywhere, or aborted.
@@ -206,21 +212,13 @@ fn new_fs(data: Option<OwnedFd>, options: &Options) -> Result<Fs> {
     Ok(Fs::new(config, files, Box::new(clock)))
 }
 
-fn new_session(adapter: Adapter, device: &Arc<OwnedFd>) -> Result<Session<Adapter>> {
+fn configuration() -> fuser::Config {
     let mut config = fuser::Config::default();
     let processors = std::thread::available_parallelism().map_or(MIN_THREADS, usize::from);
     config.n_threads = Some(processors.clamp(MIN_THREADS, MAX_THREADS));
     // One descriptor for all: a clone would take its unanswered requests with it when we die.
     config.clone_fd = false;
-    let own = device
-        .try_clone()
-        .map_err(|error| Error::system("cannot duplicate a descriptor", error))?;
-    Session::from_fd(adapter, own, SessionACL::All, config).map_err(|error| {
-        Error::system(
-            "the kernel and shmfs do not agree on a FUSE connection",
-            error,
-        )
-    })
+    config
 }
 
 /// Chooses passthrough where it works: only a registration tells.

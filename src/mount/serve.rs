@@ -1,13 +1,12 @@
 //! Serving a mount until it is gone: signals, the control socket, the last user.
 
-use std::os::fd::OwnedFd;
-use std::sync::Arc;
-use std::thread;
+use std::os::fd::BorrowedFd;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::live::{Identity, Live, Unmounted};
 use crate::error::{Error, Result};
+use crate::supervisor::{Supervisor, Turn};
 use crate::sys::process;
 use crate::sys::signal::{Set, Signals};
 
@@ -54,20 +53,11 @@ pub(crate) fn ask(at_once: bool) {
 }
 
 /// Serves until nobody uses the file system any more.
-pub(crate) fn serve(live: &Arc<Live>, requests: &Requests) -> Result<()> {
-    let ended = watch(live)?;
+pub(crate) fn serve(live: &mut Live<Supervisor>, requests: &Requests) -> Result<()> {
     let (mut asked, mut aborted) = (false, false);
     loop {
-        let mut waiting = [
-            PollFd::new(&requests.signals, PollFlags::IN),
-            PollFd::new(&ended, PollFlags::IN),
-        ];
-        match poll(&mut waiting, aborted.then_some(&ABORTED)) {
-            Ok(0) => break,
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(Error::system("cannot wait for signals", error)),
-        }
-        if !waiting[1].revents().is_empty() {
+        let wait = wait(&live.server, requests, aborted.then_some(&ABORTED))?;
+        if wait == Wait::Over || live.server.turn()? == Turn::Ended {
             break;
         }
         while let Some(signal) = requests.signals.next() {
@@ -85,36 +75,34 @@ pub(crate) fn serve(live: &Arc<Live>, requests: &Requests) -> Result<()> {
     Ok(())
 }
 
-/// Ends the connection, whoever uses the mount.
-fn abort(live: &Live) {
-    detach(&live.identity);
-    tracing::warn!("ending the connection at once");
-    if !live.service.abort() {
-        tracing::info!("the kernel gives no way to do that: the end of this process does it");
+/// What ended a wait.
+#[derive(PartialEq, Eq)]
+enum Wait {
+    Something,
+    Over,
+}
+
+/// Waits for a signal or the worker; at most for `timeout`.
+fn wait(supervisor: &Supervisor, requests: &Requests, timeout: Option<&Timespec>) -> Result<Wait> {
+    let worker: Vec<BorrowedFd<'_>> = supervisor.descriptors().collect();
+    let mut waiting = vec![PollFd::new(&requests.signals, PollFlags::IN)];
+    waiting.extend(worker.iter().map(|it| PollFd::new(it, PollFlags::IN)));
+    match poll(&mut waiting, timeout) {
+        Ok(0) => Ok(Wait::Over),
+        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(Wait::Something),
+        Err(error) => Err(Error::system("cannot wait for signals", error)),
     }
 }
 
-/// A descriptor that becomes readable at the end of the connection.
-fn watch(live: &Arc<Live>) -> Result<OwnedFd> {
-    let failed = |error| Error::system("cannot watch the connection", error);
-    let (ended, tell) =
-        rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(|e| failed(e.into()))?;
-    let live = Arc::clone(live);
-    let wait = move || {
-        if let Err(error) = live.service.wait() {
-            tracing::error!(%error, "the connection ended with an error");
-        }
-        drop(tell);
-    };
-    thread::Builder::new()
-        .name("watch".to_owned())
-        .spawn(wait)
-        .map_err(failed)?;
-    Ok(ended)
+/// Ends the connection, whoever uses the mount.
+fn abort(live: &mut Live<Supervisor>) {
+    detach(&live.identity);
+    tracing::warn!("ending the connection at once");
+    live.server.abort();
 }
 
 /// Unmounts; a busy mount only disappears.
-fn end(live: &Live) {
+fn end(live: &Live<Supervisor>) {
     match live.unmount(false) {
         Ok(Unmounted::Done) => {}
         Ok(Unmounted::Busy) => {
@@ -140,7 +128,7 @@ pub(crate) fn detach(identity: &Identity) {
 }
 
 /// A connection that was aborted from outside leaves a dead mount: takes it away.
-fn clear(live: &Live) {
+fn clear(live: &Live<Supervisor>) {
     if matches!(live.identity.entry(), Ok(Some(_))) {
         detach(&live.identity);
     }

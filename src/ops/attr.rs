@@ -1,7 +1,7 @@
 //! getattr, setattr, statfs.
 
 use super::access::{self, Caller};
-use super::{Dir, Entry, Fs};
+use super::{Dir, Entry, Face, Fs};
 use crate::data::{self, DataFile};
 use crate::errno::{Errno, Result};
 use crate::store::acl::{Acl, Acls};
@@ -72,12 +72,14 @@ impl Fs {
         self.entry_in(&tree, tree.inode(of.ino)?, of)
     }
 
-    /// The attributes of an inode as one sees it in the view that `dir` is in.
+    /// The attributes of an inode as one sees it in the face that `dir` has.
     pub(super) fn entry_in(&self, tree: &Tree, inode: &Inode, dir: Dir) -> Result<Entry> {
         let mut entry = self.entry(tree, inode)?;
-        match dir.view {
-            Some(view) if inode.ino == self.root() => self.add_own(tree, view, &mut entry)?,
-            Some(_) | None => {}
+        match dir.face {
+            Face::View(view) if inode.ino == self.root() => {
+                self.add_own(tree, view, &mut entry)?;
+            }
+            Face::View(_) | Face::Tree => {}
         }
         Ok(entry)
     }

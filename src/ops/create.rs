@@ -1,7 +1,7 @@
 //! New names: mknod, mkdir, symlink, create, link.
 
 use super::access::{Caller, may_open, may_write};
-use super::views::Located;
+use super::faces::Located;
 use super::{Dir, Entry, Fs, Opened, SetAttr, check_name};
 use crate::errno::{Errno, Result};
 use crate::store::acl::{self, Acls};

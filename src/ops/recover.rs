@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use super::{Config, Fs};
 use crate::data::{DataFiles, pages};
+use crate::errno::Errno;
 use crate::recovery::{Damage, Image, InHand, Journal, Step};
 use crate::store::record::{Answer, Limits, Recorder};
 use crate::store::{Inode, Superblock};
-use crate::types::{Clock, Ino, Kind};
+use crate::types::{Clock, Ino};
 
 /// Old records that are looked at in one step.
 const STEP: usize = 64;
@@ -34,29 +35,47 @@ impl Fs {
         });
         (config.size, config.nr_inodes) = (limits.size, limits.nr_inodes);
         let recorder: Arc<dyn Recorder> = Arc::clone(&journal) as _;
-        let superblock =
-            Superblock::restore(contents, limits, Some(recorder)).map_err(Damage::Contradiction)?;
+        let superblock = Superblock::restore(contents, limits, Some(recorder));
+        let superblock = superblock.map_err(Damage::Contradiction)?;
         let fs = Fs::with(superblock, config, files, clock, Some(journal), answers);
         fs.restore_data()?;
         Ok(fs)
     }
 
-    /// Lets inodes and data files agree.
+    /// Lets inodes and data files agree: a file that no record speaks of was made by a request that has come to
+    /// nothing yet.
     fn restore_data(&self) -> Result<(), Damage> {
         let mut known = HashSet::new();
         for inode in self.superblock.tree().all() {
-            let mut state = inode.state();
-            if state.data.present {
+            if self.restore_data_of(inode)? {
                 known.insert(inode.ino);
-                let stat = self.files.stat(inode.ino);
-                let stat = stat.map_err(|errno| lost_data(inode, errno))?;
-                let holds = pages(stat.size).max(pages(stat.blocks * 512));
-                state.data.reserved = state.data.reserved.max(holds);
-                // A write has set another one since.
-                state.data.mtime_set &= stat.mtime == state.mtime;
             }
         }
+        let all = self.files.all().map_err(|errno| {
+            Damage::Contradiction(format!("the data files cannot be listed: {errno}"))
+        })?;
+        for stray in all.into_iter().filter(|ino| !known.contains(ino)) {
+            self.files.remove(stray);
+        }
         Ok(())
+    }
+
+    /// Says whether the inode has a data file.
+    fn restore_data_of(&self, inode: &Inode) -> Result<bool, Damage> {
+        let mut state = inode.state();
+        if !state.data.present {
+            return Ok(false);
+        }
+        let stat = self.files.stat(inode.ino);
+        let stat = stat.map_err(|errno| lost(inode.ino, errno))?;
+        if self.reserves() {
+            let holds = pages(stat.size).max(pages(stat.blocks * 512));
+            state.data.reserved = state.data.reserved.max(holds);
+            self.room.retake(state.data.reserved);
+        }
+        // A write has moved it since.
+        state.data.mtime_set &= stat.mtime == state.mtime;
+        Ok(true)
     }
 
     /// The journal, where there is one.
@@ -64,7 +83,7 @@ impl Fs {
         self.journal.as_ref()
     }
 
-    /// This thread carries out the request `unique` until the answer is dropped.
+    /// This thread carries out the request `unique` until what this returns is dropped, after the reply.
     pub fn in_hand(&self, unique: u64) -> InHand<'_> {
         InHand::enter(self.journal.as_deref(), unique)
     }
@@ -74,7 +93,7 @@ impl Fs {
         self.answers.of(unique)
     }
 
-    /// No request that was sent again is left: from now on the journal may forget their answers.
+    /// No request that was sent again is left: from now on the journal may forget what they came to.
     pub fn resends_are_over(&self) {
         self.answers.clear();
         if let Some(journal) = &self.journal {
@@ -90,7 +109,7 @@ impl Fs {
         }
     }
 
-    /// Evicts all inodes that nothing leads to: requests that would have done so were lost.
+    /// Evicts all inodes that nothing leads to: the requests that would have done so were lost.
     pub fn sweep(&self) {
         let all: Vec<Arc<Inode>> = self.superblock.tree().all().cloned().collect();
         for inode in all {
@@ -102,7 +121,6 @@ impl Fs {
     }
 }
 
-fn lost_data(inode: &Inode, errno: crate::errno::Errno) -> Damage {
-    let _ = (Ino(0), Kind::Regular);
-    Damage::Contradiction(format!("the data of {:?} are lost: {errno}", inode.ino))
+fn lost(ino: Ino, errno: Errno) -> Damage {
+    Damage::Contradiction(format!("the data of {ino:?} are lost: {errno}"))
 }

@@ -27,8 +27,8 @@ impl Fs {
             if !kind_is_dir {
                 return Err(Errno::ENOTDIR);
             }
-            let view = dir.view;
-            if self.is_empty(tree, Dir { ino, view })? {
+            let face = dir.face;
+            if self.is_empty(tree, Dir { ino, face })? {
                 Ok(())
             } else {
                 Err(Errno::ENOTEMPTY)

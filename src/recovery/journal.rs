@@ -109,6 +109,18 @@ impl Journal {
         Ok(Journal::with(file, header, active, end, Notes::new()))
     }
 
+    /// A journal in `file`: the one that is there, or a new one where nothing was recorded yet.
+    pub fn resume(file: OwnedFd) -> Result<(Journal, Option<Image>), Damage> {
+        let mut magic = [0; 8];
+        scan::read_at(&file, &mut magic, 0)?;
+        if magic == [0; 8] {
+            return Ok((Journal::create_in(file)?, None));
+        }
+        let (journal, image) = Journal::open(file)?;
+        let begun = !image.contents.is_empty();
+        Ok((journal, begun.then_some(image)))
+    }
+
     /// Reads a journal that was left behind, and goes on with it.
     pub fn open(file: OwnedFd) -> Result<(Journal, Image), Damage> {
         let (end, image) = read(&file)?;

@@ -3,7 +3,7 @@
 use shmfs::data::{DataFiles, KernelClock};
 use shmfs::errno::{Errno, Result};
 use shmfs::ops::{
-    Caller, Config, CreateFlags, DataMode, Dir, DirPosition, Fs, Listener, Listing, NewNode,
+    Caller, Config, CreateFlags, DataMode, Dir, DirPosition, Face, Fs, Listener, Listing, NewNode,
     RenameMode, SetAttr, ViewId,
 };
 use shmfs::options::Atime;
@@ -58,7 +58,7 @@ impl World {
         assert!(view.is_some() || key.is_empty());
         Dir {
             ino: self.fs.root(),
-            view: view.map(ViewId),
+            face: view.map_or(Face::Tree, |at| Face::View(ViewId(at))),
         }
     }
 
