@@ -23,6 +23,7 @@ pub mod data;
 pub mod doctor;
 pub mod errno;
 pub mod error;
+pub mod export;
 pub mod fuse;
 pub mod log;
 pub mod mount;

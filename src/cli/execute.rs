@@ -171,6 +171,7 @@ pub fn remount(dir: &Path, given: &Given, base: Option<Options>) -> Result<()> {
         dir: dir.into(),
         limits: given.limits,
         flags,
+        views: given.views.clone(),
     })
 }
 

@@ -15,7 +15,8 @@ use std::sync::Arc;
 use rustix::fs::{FallocateFlags, Stat, Timestamps};
 use rustix::io::Errno as OsErrno;
 
-pub use self::clock::KernelClock;
+pub use self::clock::{KernelClock, SCRATCH};
+pub use self::memfd::Keeper;
 pub use self::reservation::{Reservation, pages};
 use crate::errno::{Errno, Result};
 use crate::types::{Ino, Timestamp};
@@ -61,6 +62,27 @@ impl DataFiles {
         DataFiles::Memfds(memfd::Memfds::default())
     }
 
+    /// Data files that are memfds, which `keeper` holds too: to begin with, `files`.
+    pub fn kept_memfds(
+        keeper: Box<dyn Keeper>,
+        files: impl IntoIterator<Item = (Ino, OwnedFd)>,
+    ) -> DataFiles {
+        DataFiles::Memfds(memfd::Memfds::kept(keeper, files))
+    }
+
+    /// Removes all data files but those that `belongs` knows; answers how many.
+    ///
+    /// A process that was killed leaves some: of objects that were about to be, or to go.
+    pub fn sweep(&self, belongs: impl Fn(Ino) -> bool) -> Result<usize> {
+        let found = match self {
+            DataFiles::Tmpfs(tmpfs) => tmpfs.inos()?,
+            DataFiles::Memfds(memfds) => memfds.inos(),
+        };
+        let left: Vec<Ino> = found.into_iter().filter(|&ino| !belongs(ino)).collect();
+        left.iter().for_each(|&ino| self.remove(ino));
+        Ok(left.len())
+    }
+
     /// Whether the kernel itself keeps the limit of size.
     pub fn counts_itself(&self) -> bool {
         matches!(self, DataFiles::Tmpfs(_))
@@ -73,6 +95,18 @@ impl DataFiles {
             DataFiles::Memfds(memfds) => memfds.create(ino),
         }
         .map_err(lost)
+    }
+
+    /// Makes the data file of `ino`, also where a process before us left one.
+    pub fn create_anew(&self, ino: Ino) -> Result<DataFile> {
+        let removed = match self {
+            DataFiles::Tmpfs(tmpfs) => tmpfs.remove(ino),
+            DataFiles::Memfds(memfds) => memfds.remove(ino),
+        };
+        match removed {
+            Ok(()) | Err(OsErrno::NOENT) => self.create(ino),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Opens the data file of `ino`, which exists.
@@ -247,6 +281,33 @@ pub fn fallocate(file: impl AsFd, mode: FallocateFlags, offset: u64, len: u64) -
         match rustix::fs::fallocate(&file, mode, offset, len) {
             Err(OsErrno::INTR) => {}
             other => return Ok(other?),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::mount::MountAttrFlags;
+
+    use super::*;
+
+    fn both() -> [DataFiles; 2] {
+        let made = crate::sys::mount::make(c"tmpfs", &[], MountAttrFlags::empty());
+        [
+            DataFiles::on_tmpfs(made.expect("a tmpfs needs root")),
+            DataFiles::memfds(),
+        ]
+    }
+
+    #[test]
+    fn what_belongs_to_nobody_is_swept() {
+        for files in both() {
+            for ino in [0, 1, 7, u64::MAX] {
+                drop(files.create(Ino(ino)).unwrap());
+            }
+            assert_eq!(files.sweep(|ino| ino == Ino(7)), Ok(3));
+            assert!(files.stat(Ino(7)).is_ok() && files.stat(Ino(1)).is_err());
+            assert_eq!(files.sweep(|_| true), Ok(0));
         }
     }
 }

@@ -143,9 +143,11 @@ impl Server {
         reply: ReplyEmpty,
     ) {
         wait_while(|| self.fs.is_short());
-        let allocate = move |server: &Server, _: &Caller| {
+        let allocate = move |server: &Server, caller: &Caller| {
             let ino = server.nodes.inode(id)?;
-            server.fs.fallocate(ino, mode as u32, offset, length)
+            server
+                .fs
+                .fallocate(caller, ino, mode as u32, offset, length)
         };
         let send = |_: &Server, reply, ()| done(reply, ());
         self.change_beside(request, reply, length, allocate, send);
@@ -165,10 +167,10 @@ impl Server {
         length: u64,
         reply: ReplyWrite,
     ) {
-        let copy = move |server: &Server, _: &Caller| {
+        let copy = move |server: &Server, caller: &Caller| {
             let from = (server.nodes.inode(source)?, offset_in);
             let to = (server.nodes.inode(target)?, offset_out);
-            server.fs.copy_file_range(from, to, length)
+            server.fs.copy_file_range(caller, from, to, length)
         };
         let send = |_: &Server, reply, count| written(reply, count);
         self.change_beside(request, reply, length, copy, send);

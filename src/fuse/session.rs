@@ -16,8 +16,9 @@ use super::passthrough::Registry;
 use super::views::{self, Opener};
 use crate::data::{DataFiles, KernelClock, PAGE_SIZE};
 use crate::error::{Error, ExitCode, Result};
-use crate::ops::{Config, DataMode, Fs};
+use crate::ops::{Config, DataMode, Fs, UserLimit};
 use crate::options::{Limits, Options, Passthrough};
+use crate::store::Share;
 use crate::types::{Ino, Names};
 
 /// Bytes in one write request: beyond, larger requests gain little, and each thread has a buffer.
@@ -59,8 +60,8 @@ pub(super) fn request_capabilities(passthrough: bool) -> InitFlags {
 pub struct Resources<'a> {
     /// An open `/dev/fuse` that is the connection of a mount.
     pub device: OwnedFd,
-    /// The root of a detached tmpfs; without it each object is a memfd.
-    pub data: Option<OwnedFd>,
+    /// The bytes of the objects.
+    pub data: DataFiles,
     /// What node 1 is.
     pub layout: Layout,
     /// How the session begins.
@@ -141,7 +142,9 @@ impl Service {
 
     /// Changes the limits of the live file system.
     pub fn remount(&self, limits: &Limits) -> crate::errno::Result<()> {
-        self.fs.set_limits(limits.size, limits.nr_inodes)
+        self.fs.set_limits(limits.size, limits.nr_inodes)?;
+        self.fs
+            .set_user_limit(limits.uid_size, limits.uid_nr_inodes)
     }
 
     /// What is known of it, as JSON.
@@ -152,15 +155,44 @@ impl Service {
         } else {
             "page-cache"
         };
+        let views: Vec<String> = self
+            .nodes
+            .keys()
+            .iter()
+            .map(|key| format!("\"{key}\""))
+            .collect();
         format!(
             "{{\"version\":\"{}\",\"data\":\"{mode}\",\"page_size\":{PAGE_SIZE},\"blocks\":{},\"blocks_free\":{},\
-             \"files\":{},\"files_free\":{},\"inodes\":{}}}",
+             \"files\":{},\"files_free\":{},\"inodes\":{},\"views\":[{}],\"users\":{}}}",
             env!("CARGO_PKG_VERSION"),
             statfs.blocks,
             statfs.blocks_free,
             statfs.files,
             statfs.files_free,
             self.fs.inode_count(),
+            views.join(","),
+            self.users(),
+        )
+    }
+
+    /// The limit of each user and what each has, as JSON; `null` without a limit.
+    fn users(&self) -> String {
+        let limit = self.fs.user_limit();
+        if limit == Share::default() {
+            return "null".to_owned();
+        }
+        let has = |(uid, share): (u32, Share)| {
+            format!(
+                "{{\"uid\":{uid},\"blocks\":{},\"files\":{}}}",
+                share.pages, share.inodes
+            )
+        };
+        let shares: Vec<String> = self.fs.user_shares().into_iter().map(has).collect();
+        format!(
+            "{{\"blocks\":{},\"files\":{},\"each\":[{}]}}",
+            limit.pages,
+            limit.inodes,
+            shares.join(","),
         )
     }
 
@@ -188,16 +220,16 @@ impl Service {
     }
 }
 
-fn new_fs(data: Option<OwnedFd>, options: &Options) -> Result<Fs> {
-    let files = match data {
-        Some(root) => DataFiles::on_tmpfs(root),
-        None => DataFiles::memfds(),
-    };
+fn new_fs(files: DataFiles, options: &Options) -> Result<Fs> {
     let clock =
         KernelClock::of(&files).map_err(|errno| Error::system("cannot make a data file", errno))?;
     let config = Config {
         size: options.size,
         nr_inodes: options.nr_inodes,
+        users: UserLimit {
+            size: options.uid_size,
+            nr_inodes: options.uid_nr_inodes,
+        },
         mode: options.mode,
         uid: options
             .uid

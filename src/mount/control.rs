@@ -3,7 +3,7 @@
 //! | request | answer |
 //! |---|---|
 //! | `status` | `ok` and what the daemon knows, as JSON |
-//! | `remount size=BYTES,nr_inodes=N` | `ok`; either part may be missing |
+//! | `remount size=BYTES,nr_inodes=N,uid_size=BYTES,uid_nr_inodes=N` | `ok`; any part may be missing |
 //! | `umount`, `umount force` | `ok` at once: as SIGTERM, as SIGQUIT |
 //! | `wait` | `ok`; the connection closes when the daemon has ended |
 //!
@@ -157,9 +157,14 @@ fn converse(mut connection: &UnixStream, door: &Door) -> io::Result<()> {
 }
 
 pub(super) fn encode(limits: &Limits) -> String {
-    let size = limits.size.map(|size| format!("size={size}"));
-    let nr_inodes = limits.nr_inodes.map(|count| format!("nr_inodes={count}"));
-    let words: Vec<String> = size.into_iter().chain(nr_inodes).collect();
+    let parts = [
+        ("size", limits.size),
+        ("nr_inodes", limits.nr_inodes),
+        ("uid_size", limits.uid_size),
+        ("uid_nr_inodes", limits.uid_nr_inodes),
+    ];
+    let word = |(key, value): (&str, Option<u64>)| value.map(|value| format!("{key}={value}"));
+    let words: Vec<String> = parts.into_iter().filter_map(word).collect();
     words.join(",")
 }
 
@@ -171,6 +176,8 @@ pub(super) fn decode(words: &str) -> Option<Limits> {
         match key {
             "size" => limits.size = value,
             "nr_inodes" => limits.nr_inodes = value,
+            "uid_size" => limits.uid_size = value,
+            "uid_nr_inodes" => limits.uid_nr_inodes = value,
             _ => return None,
         }
     }
@@ -231,11 +238,14 @@ mod tests {
             Limits::default(),
             Limits {
                 size: Some(0),
-                nr_inodes: None,
+                uid_nr_inodes: Some(1),
+                ..Limits::default()
             },
             Limits {
                 size: Some(u64::MAX),
                 nr_inodes: Some(7),
+                uid_size: Some(4096),
+                uid_nr_inodes: None,
             },
         ] {
             assert_eq!(decode(&encode(&limits)), Some(limits));

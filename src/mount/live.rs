@@ -13,6 +13,7 @@ use super::place::Place;
 use super::serve::detach;
 use super::views::{self, Bindings};
 use super::{attach, detached, fusermount, table};
+use crate::data::DataFiles;
 use crate::error::{Error, ExitCode, Result};
 use crate::fuse::{Handshake, Layout, Resources, Service};
 use crate::options::Options;
@@ -46,7 +47,7 @@ impl Server for Service {
     ) -> Result<Service> {
         let resources = Resources {
             device,
-            data,
+            data: data.map_or_else(DataFiles::memfds, DataFiles::on_tmpfs),
             layout,
             handshake: Handshake::Device,
         };
@@ -89,7 +90,7 @@ pub(crate) struct Live<S> {
     pub(crate) server: S,
     /// What is mounted.
     pub(crate) identity: Identity,
-    /// Views that are bound elsewhere.
+    /// Views that were bound elsewhere when it was mounted.
     pub(crate) views: Vec<Identity>,
 }
 
@@ -158,9 +159,15 @@ impl<S: Server> Live<S> {
         mounts.map(Identity::encode).collect::<Vec<_>>().join(" ")
     }
 
-    /// Unmounts, the views at other places first: those only disappear.
+    /// Unmounts, the views at other places first, also those that were bound later: those only disappear.
     pub(crate) fn unmount(&self, lazy: bool) -> Result<Unmounted> {
-        self.views.iter().for_each(detach);
+        let views = table::views_of(&self.identity.device).unwrap_or_default();
+        for view in views.into_iter().rev() {
+            detach(&Identity {
+                mount_id: view.id,
+                device: view.device,
+            });
+        }
         self.identity.unmount(lazy)
     }
 }

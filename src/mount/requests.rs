@@ -37,7 +37,8 @@ fn answer(service: &Service, line: &str) -> Result<String, String> {
 }
 
 fn remount(service: &Service, words: &str) -> Result<String, String> {
-    let limits = decode(words).ok_or("size=BYTES and nr_inodes=N can be changed")?;
+    let limits = decode(words)
+        .ok_or("size=BYTES, nr_inodes=N, uid_size=BYTES and uid_nr_inodes=N can be changed")?;
     service
         .remount(&limits)
         .map(|()| String::new())

@@ -5,7 +5,7 @@ use std::cell::OnceCell;
 use crate::errno::{Errno, Result};
 use crate::store::State;
 use crate::sys::credentials::{
-    self, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID, CAP_SYS_ADMIN, Credentials,
+    self, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID, CAP_SYS_ADMIN, CAP_SYS_RESOURCE, Credentials,
 };
 
 /// Who makes a request.
@@ -76,6 +76,11 @@ impl Caller {
     /// `CAP_SYS_ADMIN`: may see `trusted.*`.
     pub(super) fn is_admin(&self) -> bool {
         self.is_capable(CAP_SYS_ADMIN)
+    }
+
+    /// `ignore_hardlimit` (fs/quota/dquot.c): no user's limit holds.
+    pub(super) fn has_no_quota(&self) -> bool {
+        self.is_capable(CAP_SYS_RESOURCE)
     }
 
     /// `inode_owner_or_capable`.

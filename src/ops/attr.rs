@@ -1,6 +1,7 @@
 //! getattr, setattr, statfs.
 
 use super::access::{self, Caller};
+use super::growth::{Change, Outcome};
 use super::{Dir, Entry, Face, Fs};
 use crate::data::{self, DataFile};
 use crate::errno::{Errno, Result};
@@ -61,7 +62,7 @@ pub struct Statfs {
 struct Resize {
     file: DataFile,
     grows: bool,
-    reserved_before: u64,
+    change: Change,
 }
 
 impl Fs {
@@ -182,8 +183,8 @@ impl Fs {
         }
         // The kernel holds the inode's lock: only the size's neighbours move meanwhile.
         let size = set.size.unwrap_or_default();
-        if let Some(resize) = self.prepare_size(inode, size, set.by_handle)? {
-            self.resize(inode, size, &resize)?;
+        if let Some(resize) = self.prepare_size(caller, inode, size, set.by_handle)? {
+            self.resize(inode, size, resize)?;
         }
         let mut state = inode.state();
         let mode = access::after_write(caller, &state);
@@ -203,16 +204,15 @@ impl Fs {
         Ok(())
     }
 
-    fn resize(&self, inode: &Inode, size: u64, resize: &Resize) -> Result<()> {
+    fn resize(&self, inode: &Inode, size: u64, resize: Resize) -> Result<()> {
         let truncated = data::truncate(&resize.file, size);
-        let mut state = inode.state();
-        let floor = match truncated {
+        let outcome = match truncated {
             // Growing leaves alone what fallocate(2) gave beyond the old size.
-            Ok(()) if resize.grows => state.data.reserved,
-            Ok(()) => 0,
-            Err(_) => resize.reserved_before,
+            Ok(()) if resize.grows => Outcome::Grown,
+            Ok(()) => Outcome::Cut(0),
+            Err(_) => Outcome::Failed,
         };
-        self.settle(inode.ino, &mut state, floor)?;
+        self.end(inode.ino, &mut inode.state(), resize.change, outcome)?;
         truncated
     }
 
@@ -222,7 +222,13 @@ impl Fs {
     ///
     /// A request of size 0 without a handle is open(2)'s `O_TRUNC`, which moves the times in any case, or
     /// truncate(2) of an empty file, which does not: they look the same, and the first is the common one.
-    fn prepare_size(&self, inode: &Inode, size: u64, by_handle: bool) -> Result<Option<Resize>> {
+    fn prepare_size(
+        &self,
+        caller: &Caller,
+        inode: &Inode,
+        size: u64,
+        by_handle: bool,
+    ) -> Result<Option<Resize>> {
         let mut state = inode.state();
         let old = self.data_stat(inode.ino, &state)?;
         if size == old.size && old.blocks == 0 && size != 0 && !by_handle {
@@ -230,16 +236,19 @@ impl Fs {
         }
         self.make_present(inode, &mut state)?;
         let file = self.file(inode.ino, &mut state)?;
-        let reserved_before = state.data.reserved;
+        let change = self.begin(inode.ino, &state);
         let grows = size > old.size;
         if grows {
-            self.reserve(&mut state, size)?;
+            if let Err(errno) = self.reserve(caller, &mut state, size) {
+                self.end(inode.ino, &mut state, change, Outcome::Failed)?;
+                return Err(errno);
+            }
         }
         state.data.mtime_set = false;
         Ok(Some(Resize {
             file,
             grows,
-            reserved_before,
+            change,
         }))
     }
 
@@ -247,9 +256,12 @@ impl Fs {
         let mut state = inode.state();
         let change = self.attributes(caller, inode, &mut state, set)?;
         let owner_or_mode = change.mode.is_some() || change.uid.is_some() || change.gid.is_some();
+        let owner = change.uid.unwrap_or(state.uid);
+        self.transfer(caller, &state, owner)?;
         if owner_or_mode && state.data.present && self.is_passthrough() {
             // What the kernel reads next it judges by the data file's ctime (`relatime_need_update`).
-            self.files.touch_ctime(inode.ino)?;
+            let touched = self.files.touch_ctime(inode.ino);
+            touched.inspect_err(|_| self.transfer_back(&state, owner))?;
         }
         let change = InodeChange::Attributes(change);
         self.superblock

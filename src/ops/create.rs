@@ -105,7 +105,7 @@ impl Fs {
         check_name(name)?;
         let (ino, generation) = self.superblock.fresh_ids();
         let data = self.new_open_file(ino, flags.writable)?;
-        let opened = self.opened(&data);
+        let opened = self.opened(&data, flags.writable);
         match self.create_in(caller, (dir.into(), name), ino, generation, node, data) {
             Ok(entry) => Ok((entry, opened)),
             Err(Errno::EEXIST) if !flags.exclusive => Err(Errno::ESTALE),
@@ -184,7 +184,7 @@ impl Fs {
         ino: Ino,
         generation: u32,
         node: NewNode,
-        data: DataState,
+        mut data: DataState,
     ) -> Result<Entry> {
         let born = self.birth_time(ino, &data);
         let now = self.clock.now();
@@ -193,6 +193,8 @@ impl Fs {
             check_new_name(&tree, at.place())?;
             self.check_lent(Some(caller), &tree, &at)?;
             self.superblock.inodes.take(INODE_SPACE)?;
+            self.charge_new(caller, &mut data)
+                .inspect_err(|_| self.superblock.inodes.give(INODE_SPACE))?;
             Ok(at)
         });
         let located = match checked {

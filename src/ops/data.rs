@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::Fs;
-use crate::data::{self, DataFile, DataStat, pages};
+use crate::data::{self, DataFile, DataStat};
 use crate::errno::{Errno, Result};
 use crate::store::change::InodeChange;
 use crate::store::record::Answer;
@@ -68,7 +68,7 @@ impl Fs {
         ino: Ino,
         use_file: impl FnOnce(&DataFile) -> T,
     ) -> Result<T> {
-        let result = use_file(&self.files.create(ino)?);
+        let result = use_file(&self.files.create_anew(ino)?);
         self.files.remove(ino);
         Ok(result)
     }
@@ -78,11 +78,6 @@ impl Fs {
             Some(DataMode::Passthrough(backing)) => Some(backing.as_ref()),
             Some(DataMode::PageCache) | None => None,
         }
-    }
-
-    /// Whether growing objects take their logical size from the reservation.
-    pub(super) fn reserves(&self) -> bool {
-        self.config.reserve || !self.is_passthrough()
     }
 
     /// Opens a regular file.
@@ -112,14 +107,14 @@ impl Fs {
         let newly_exposed = state.data.exposed && !exposed_before;
         Ok(Opened {
             newly_exposed,
-            ..self.opened(&state.data)
+            ..self.opened(&state.data, writable)
         })
     }
 
-    pub(super) fn opened(&self, data: &DataState) -> Opened {
+    pub(super) fn opened(&self, data: &DataState, writable: bool) -> Opened {
         Opened {
             backing: (data.backing != 0).then_some(data.backing),
-            counted: self.config.reserve,
+            counted: self.counts_handle(writable),
             newly_exposed: false,
         }
     }
@@ -138,6 +133,12 @@ impl Fs {
                 return;
             }
             state.data.writer = false;
+            if std::mem::take(&mut state.data.uncounted) {
+                let known = state.data.reserved;
+                if let Err(error) = self.settle(ino, &mut state, known) {
+                    tracing::warn!(?ino, %error, "cannot count what was written to a file");
+                }
+            }
             self.drop_file(&mut state.data);
             if self.registered.load(Ordering::Relaxed) > IDLE_REGISTRATIONS {
                 self.unregister(&mut state.data);
@@ -176,8 +177,8 @@ impl Fs {
         let mut data = DataState::default();
         if self.reserves() {
             self.room.take(1)?;
-            data.reserved = 1;
         }
+        data.reserved = 1;
         let written = self.files.create(ino).and_then(|file| {
             data.present = true;
             data::write(&file, bytes, 0)
@@ -196,10 +197,12 @@ impl Fs {
         self.free(ino, &mut data);
     }
 
-    /// Frees the data of an evicted inode.
+    /// Frees the data of an evicted inode, and what its owner was charged with.
     pub(super) fn free_data(&self, inode: &Inode) {
         {
             let mut state = inode.state();
+            let uid = state.uid;
+            self.discharge(uid, &mut state.data);
             self.free(inode.ino, &mut state.data);
             self.leaving.remove(&mut state);
         }
@@ -215,7 +218,10 @@ impl Fs {
         if std::mem::take(&mut data.present) {
             self.files.remove(ino);
         }
-        self.room.give(std::mem::take(&mut data.reserved));
+        let reserved = std::mem::take(&mut data.reserved);
+        if self.reserves() {
+            self.room.give(reserved);
+        }
     }
 
     /// Makes the data file, if there is none, and lets it have the inode's times.
@@ -318,63 +324,6 @@ impl Fs {
             stat.mtime = state.mtime;
         }
         Ok(stat)
-    }
-
-    /// Takes room for the first `end` bytes of the file, all or none.
-    pub(super) fn reserve(&self, state: &mut State, end: u64) -> Result<()> {
-        let wanted = pages(end);
-        if !self.reserves() || wanted <= state.data.reserved {
-            return Ok(());
-        }
-        self.room.take(wanted - state.data.reserved)?;
-        state.data.reserved = wanted;
-        Ok(())
-    }
-
-    /// As [`Fs::reserve`], or for as much as there is room; returns the end of what fits.
-    pub(super) fn reserve_some(&self, state: &mut State, start: u64, end: u64) -> Result<u64> {
-        if self.reserve(state, end).is_ok() {
-            return Ok(end);
-        }
-        let free = self.room.limit().saturating_sub(self.room.used());
-        let fits = (state.data.reserved + free) * data::PAGE_SIZE;
-        if fits <= start {
-            return Err(Errno::ENOSPC);
-        }
-        self.reserve(state, fits.min(end))?;
-        Ok(fits.min(end))
-    }
-
-    /// Lets the reservation be what the file has become: the pages of its size, or those that it has where
-    /// these are more, but no fewer than `floor`.
-    ///
-    /// What fallocate(2) gave beyond the size cannot be told from a page below it, so that only a truncation,
-    /// which frees it, gives room back.
-    pub(super) fn settle(&self, ino: Ino, state: &mut State, floor: u64) -> Result<()> {
-        if !self.reserves() || !state.data.present {
-            return Ok(());
-        }
-        let stat = self.files.stat(ino)?;
-        let wanted = pages(stat.size).max(pages(stat.blocks * 512)).max(floor);
-        if wanted < state.data.reserved {
-            self.room.give(state.data.reserved - wanted);
-            state.data.reserved = wanted;
-        } else if wanted > state.data.reserved {
-            // Only where huge pages made more of it than was asked for.
-            let _ = self
-                .room
-                .take(wanted - state.data.reserved)
-                .map(|()| state.data.reserved = wanted);
-        }
-        Ok(())
-    }
-
-    /// Pages of data in use, or promised.
-    pub(super) fn used_pages(&self) -> u64 {
-        if self.reserves() {
-            return self.room.used();
-        }
-        self.files.used_pages().unwrap_or(0)
     }
 }
 

@@ -13,9 +13,11 @@ mod data;
 mod digests;
 mod dir;
 mod faces;
+mod growth;
 mod io;
 mod leaving;
 mod lookup;
+mod quota;
 mod recover;
 mod remove;
 mod rename;
@@ -31,8 +33,10 @@ pub use self::create::{CreateFlags, NewNode};
 pub use self::data::{Backing, DataMode, Opened};
 pub use self::dir::{DirEntry, DirPosition, Listing};
 pub use self::faces::{Dir, Face};
+use self::growth::Changes;
 pub use self::io::WriteFlags;
 use self::leaving::Leaving;
+pub use self::quota::UserLimit;
 pub use self::rename::RenameMode;
 use self::views::Views;
 pub use self::views::{Listener, ViewId};
@@ -54,6 +58,8 @@ pub struct Config {
     pub size: u64,
     /// Inodes; 0 is no limit.
     pub nr_inodes: u64,
+    /// What each user may have.
+    pub users: UserLimit,
     /// Permissions of the root.
     pub mode: u32,
     /// Owner of the root.
@@ -81,6 +87,7 @@ pub struct Fs {
     held_open: AtomicUsize,
     evicted: AtomicUsize,
     leaving: Leaving,
+    changes: Changes,
     views: Views,
     journal: Option<Arc<Journal>>,
     answers: Answers,
@@ -111,18 +118,17 @@ impl Fs {
         let limits = Limits {
             size: config.size,
             nr_inodes: config.nr_inodes,
+            uid_size: config.users.size,
+            uid_nr_inodes: config.users.nr_inodes,
         };
         let root = (config.mode, config.uid, config.gid);
         let recorder = journal.clone().map(|journal| journal as Arc<dyn Recorder>);
         let superblock = Superblock::new(limits, root, clock.now(), recorder);
-        Fs::with(
-            superblock,
-            config,
-            files,
-            clock,
-            journal,
-            Answers::default(),
-        )
+        let answers = Answers::default();
+        let users = config.users;
+        let fs = Fs::with(superblock, config, files, clock, journal, answers);
+        fs.limit_users_at_first(users);
+        fs
     }
 
     fn with(
@@ -144,6 +150,7 @@ impl Fs {
             held_open: AtomicUsize::new(0),
             evicted: AtomicUsize::new(0),
             leaving: Leaving::default(),
+            changes: Changes::default(),
             views: Views::default(),
             journal,
             answers,
@@ -172,7 +179,10 @@ impl Fs {
             self.files.set_size(size)?;
             self.room.set_limit(size / PAGE_SIZE);
         }
-        self.superblock.record_limits(size, nr_inodes);
+        self.superblock.record_limits(|limits| {
+            limits.size = size.unwrap_or(limits.size);
+            limits.nr_inodes = nr_inodes.unwrap_or(limits.nr_inodes);
+        });
         Ok(())
     }
 

@@ -165,7 +165,7 @@ impl Superblock {
             self.record_top();
         }
         if limits {
-            self.record_limits(None, None);
+            self.record_limits(|_| {});
         }
         top || limits || !batch.is_empty()
     }

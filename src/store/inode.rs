@@ -72,7 +72,11 @@ pub struct DataState {
     pub nopen: u32,
     /// The connection's registration of the data file for passthrough; 0 is none.
     pub backing: u32,
-    /// Pages taken from the reservation.
+    /// Its owner is charged with it, and with `reserved` pages (`uid_size`, `uid_nr_inodes`).
+    pub charged: bool,
+    /// Somebody may write whom nobody counts: the file was open when counting began.
+    pub uncounted: bool,
+    /// Pages that its contents need, where they are counted; taken from the reservation, if there is one.
     pub reserved: u64,
     /// Kept open while there are handles.
     pub file: Option<DataFile>,

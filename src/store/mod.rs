@@ -36,9 +36,11 @@ pub mod inode;
 pub mod record;
 pub mod restore;
 pub mod superblock;
+pub mod users;
 pub mod xattr;
 
 pub use self::budget::InodeBudget;
 pub use self::directory::{Cookie, Directory};
 pub use self::inode::{DataState, Inode, State};
 pub use self::superblock::{Superblock, Tree};
+pub use self::users::{Share, Users};

@@ -12,6 +12,7 @@ use super::directory::{Cookie, Directory};
 use super::ids::Ids;
 use super::inode::{DataState, Inode, NewInode};
 use super::record::{Answer, Entity, Limits, Recorder, SuperImage};
+use super::users::{Share, Users};
 use crate::errno::{Errno, Result};
 use crate::types::{Ino, Kind, Timestamp};
 
@@ -50,6 +51,8 @@ pub struct Superblock {
     /// Both limits as they were last set, for the recorder alone.
     limits: Mutex<Limits>,
     pub(super) recorder: Option<Arc<dyn Recorder>>,
+    /// `uid_size` and `uid_nr_inodes`.
+    pub users: Users,
 }
 
 /// Names and inodes; what needs the lock takes `&Tree`, what changes a name `&mut Tree`.
@@ -93,6 +96,7 @@ impl Superblock {
             ids,
             root,
             inodes,
+            users: Users::new(Share::default()),
             limits: Mutex::new(limits),
             recorder,
         };
@@ -117,6 +121,7 @@ impl Superblock {
             ids: Ids::restore(key, numbers),
             root,
             inodes,
+            users: Users::new(Share::default()),
             limits: Mutex::new(limits),
             recorder,
         }
@@ -172,11 +177,10 @@ impl Superblock {
         Entity::Limits(*self.limits.lock())
     }
 
-    /// Tells the recorder the limits, as they are now or will be.
-    pub fn record_limits(&self, size: Option<u64>, nr_inodes: Option<u64>) {
+    /// Changes the limits that the recorder knows; they hold already.
+    pub fn record_limits(&self, change: impl FnOnce(&mut Limits)) {
         let mut limits = self.limits.lock();
-        limits.size = size.unwrap_or(limits.size);
-        limits.nr_inodes = nr_inodes.unwrap_or(limits.nr_inodes);
+        change(&mut limits);
         self.record(&[Entity::Limits(*limits)], Answer::Unfinished);
     }
 }
@@ -231,6 +235,12 @@ impl Tree {
             Some(directory) if directory.hidden.is_some() => directory.parent,
             Some(_) | None => dir,
         }
+    }
+
+    /// Whether `ino` is a directory without a name, which is nobody's object.
+    pub fn is_hidden(&self, ino: Ino) -> bool {
+        let directory = self.directories.get(&ino);
+        directory.is_some_and(|directory| directory.hidden.is_some())
     }
 
     /// The inodes of which the kernel has a reference.

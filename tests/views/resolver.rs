@@ -4,7 +4,7 @@ use shmfs::data::{DataFiles, KernelClock};
 use shmfs::errno::{Errno, Result};
 use shmfs::ops::{
     Caller, Config, CreateFlags, DataMode, Dir, DirPosition, Face, Fs, Listener, Listing, NewNode,
-    RenameMode, SetAttr, ViewId,
+    RenameMode, SetAttr, UserLimit, ViewId,
 };
 use shmfs::options::Atime;
 use shmfs::sys::credentials::Credentials;
@@ -30,6 +30,7 @@ impl World {
         let config = Config {
             size: 1 << 20,
             nr_inodes: 1000,
+            users: UserLimit::default(),
             mode: 0o1777,
             uid: 0,
             gid: 0,
