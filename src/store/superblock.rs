@@ -48,11 +48,11 @@ pub struct Superblock {
     root: Ino,
     /// `nr_inodes`.
     pub inodes: InodeBudget,
+    /// `uid_size` and `uid_nr_inodes`.
+    pub users: Users,
     /// Both limits as they were last set, for the recorder alone.
     limits: Mutex<Limits>,
     pub(super) recorder: Option<Arc<dyn Recorder>>,
-    /// `uid_size` and `uid_nr_inodes`.
-    pub users: Users,
 }
 
 /// Names and inodes; what needs the lock takes `&Tree`, what changes a name `&mut Tree`.
