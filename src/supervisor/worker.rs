@@ -194,6 +194,8 @@ fn start_service(channel: &OwnedFd, given: Given, start: &Start) -> Result<Servi
     let resources = Resources {
         device: given.device.ok_or_else(nothing)?,
         data,
+        // Without the kernel's references nobody can go on from a journal.
+        journal: None,
         layout: start.layout(),
         handshake: Handshake::Kept(Kept {
             request: &given.init,
