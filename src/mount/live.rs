@@ -51,6 +51,7 @@ impl Server for Service {
         let resources = Resources {
             device,
             data: data.map_or_else(DataFiles::memfds, DataFiles::on_tmpfs),
+            journal: None,
             layout,
             exports,
             handshake: Handshake::Device,
