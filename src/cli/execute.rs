@@ -8,7 +8,7 @@ use clap::Parser;
 use clap::error::ErrorKind;
 use rustix::fs::StatVfsMountFlags;
 
-use super::{Cli, Command, MountCommand, RunCommand, UmountCommand, Verbosity};
+use super::{Cli, Command, MountCommand, RunCommand, UmountCommand, UpgradeCommand, Verbosity};
 use crate::doctor;
 use crate::error::{Error, ExitCode, Result};
 use crate::log;
@@ -21,6 +21,9 @@ pub fn execute(words: impl IntoIterator<Item = OsString>) -> Result<i32> {
     let words: Vec<OsString> = words.into_iter().collect();
     if let Some(status) = mount::worker(&words) {
         return Ok(status);
+    }
+    if let Some(ended) = mount::supervisor(&words) {
+        return ended;
     }
     match parse(words)? {
         Some(cli) => cli.execute(),
@@ -79,6 +82,7 @@ impl Command {
             Command::Run(command) => command.execute(),
             Command::Mount(command) => command.execute().map(|()| 0),
             Command::Umount(command) => command.execute().map(|()| 0),
+            Command::Upgrade(command) => command.execute().map(|()| 0),
             Command::Name(command) => super::name::run(command).map(|code| code as i32),
             Command::Doctor(command) => doctor::doctor(command.json),
         }
@@ -215,6 +219,14 @@ impl UmountCommand {
             lazy: self.lazy,
             force: self.force,
         })
+    }
+}
+
+impl UpgradeCommand {
+    fn execute(self) -> Result<()> {
+        let version = mount::upgrade(&self.dir, self.binary.as_deref())?;
+        let said = writeln!(io::stdout(), "{}: {version}", self.dir.display());
+        said.map_err(|error| Error::system("cannot write", error))
     }
 }
 
