@@ -5,31 +5,17 @@ use std::path::Path;
 
 use super::{Cell, LENGTH, PUBLIC, no_secret, uring};
 use crate::calls::{Call, proc_link, reopen};
-use crate::model::Way;
-use crate::proc::{self, Map, mmap};
+use crate::proc::mmap;
+use crate::sys::{self, EACCES, EBADF, EEXIST, EINVAL, EPERM, ETXTBSY, R, fails};
 use crate::syscall;
-use crate::sys::{
-    self, EACCES, EBADF, EEXIST, EFAULT, EINVAL, EIO, ENODEV, EPERM, ETXTBSY, R, fails,
-};
 
-fn read_only(jail: &Path) -> OwnedFd {
+pub(super) fn read_only(jail: &Path) -> OwnedFd {
     sys::open(jail.join("ro"), libc::O_RDONLY).expect("open what may be read")
-}
-
-/// A shared mapping of what may be read; without passthrough there is none.
-fn mapping(file: &OwnedFd, way: Way) -> Option<Map> {
-    let mapped = mmap(file, LENGTH, libc::PROT_READ, libc::MAP_SHARED, 0);
-    match (mapped, way) {
-        (Ok(map), Way::Passthrough) => Some(map),
-        (Err(ENODEV), Way::PageCache) => None,
-        (Ok(_), _) => panic!("a shared mapping that nobody keeps coherent"),
-        (Err(errno), _) => panic!("mmap: {errno:?}"),
-    }
 }
 
 /// Fails unless it is refused with one of these.
 #[track_caller]
-fn refused<T: std::fmt::Debug>(result: R<T>, with: &[sys::E]) {
+pub(super) fn refused<T: std::fmt::Debug>(result: R<T>, with: &[sys::E]) {
     match result {
         Ok(got) => panic!("succeeded with {got:?}"),
         Err(errno) => assert!(with.contains(&errno), "{errno:?} and not one of {with:?}"),
@@ -45,7 +31,12 @@ pub(super) fn write_calls(cell: &mut Cell) {
             iov_base: b"x".as_ptr().cast_mut().cast(),
             iov_len: 1,
         };
-        for flags in [0, libc::RWF_APPEND, libc::RWF_DSYNC, 0x20 /* RWF_NOAPPEND */] {
+        for flags in [
+            0,
+            libc::RWF_APPEND,
+            libc::RWF_DSYNC,
+            0x20, /* RWF_NOAPPEND */
+        ] {
             // SAFETY: one part of one byte.
             let written = unsafe { libc::pwritev2(file.as_raw_fd(), &raw const part, 1, 0, flags) };
             fails(sys::check(written), EBADF);
@@ -62,7 +53,12 @@ pub(super) fn shrinking_and_growing(cell: &mut Cell) {
             fails(sys::truncate(proc_link(&file), length), EACCES);
         }
         let keep = libc::FALLOC_FL_KEEP_SIZE;
-        let modes = [0, keep, keep | libc::FALLOC_FL_PUNCH_HOLE, libc::FALLOC_FL_ZERO_RANGE];
+        let modes = [
+            0,
+            keep,
+            keep | libc::FALLOC_FL_PUNCH_HOLE,
+            libc::FALLOC_FL_ZERO_RANGE,
+        ];
         for mode in modes {
             fails(sys::fallocate(&file, mode, 0, 1 << 20), EBADF);
         }
@@ -91,112 +87,8 @@ pub(super) fn copies_into_it(cell: &mut Cell) {
     });
 }
 
-pub(super) fn writable_mappings(cell: &mut Cell) {
-    cell.attack(|jail| {
-        let file = read_only(jail);
-        let both = libc::PROT_READ | libc::PROT_WRITE;
-        for kind in [libc::MAP_SHARED, libc::MAP_SHARED_VALIDATE] {
-            fails(mmap(&file, LENGTH, both, kind, 0).map(drop), EACCES);
-            fails(mmap(&file, LENGTH, libc::PROT_WRITE, kind, 0).map(drop), EACCES);
-        }
-        for flags in [libc::O_RDWR, libc::O_WRONLY, libc::O_RDWR | libc::O_DIRECT] {
-            fails(sys::open(jail.join("ro"), flags), EACCES);
-        }
-    });
-}
-
-pub(super) fn mprotect_afterwards(cell: &mut Cell) {
-    let way = cell.world.way;
-    cell.attack(|jail| {
-        let file = read_only(jail);
-        let Some(map) = mapping(&file, way) else {
-            return;
-        };
-        for prot in [libc::PROT_WRITE, libc::PROT_READ | libc::PROT_WRITE, libc::PROT_EXEC] {
-            fails(map.protect(prot), EACCES);
-        }
-        drop(file);
-        fails(map.protect(libc::PROT_READ | libc::PROT_WRITE), EACCES);
-        let died = proc::dies_of(|| map.set(0, b'x'));
-        assert_eq!(died, Some(libc::SIGSEGV));
-    });
-}
-
-pub(super) fn madvise_remove(cell: &mut Cell) {
-    let way = cell.world.way;
-    cell.attack(|jail| {
-        let Some(map) = mapping(&read_only(jail), way) else {
-            return;
-        };
-        let (at, length) = (map.at.cast(), map.len);
-        // SAFETY: our own mapping; each of these is refused or harmless.
-        unsafe {
-            fails(sys::check(libc::madvise(at, length, libc::MADV_REMOVE)), EACCES);
-            let populated = libc::madvise(at, length, libc::MADV_POPULATE_WRITE);
-            refused(sys::check(populated), &[EINVAL, EFAULT, EACCES]);
-            let _ = libc::madvise(at, length, libc::MADV_DONTNEED);
-            let _ = libc::madvise(at, length, libc::MADV_FREE);
-            let _ = libc::msync(at, length, libc::MS_SYNC | libc::MS_INVALIDATE);
-        }
-        assert_eq!(map.get(0), PUBLIC);
-    });
-}
-
-/// /proc/self/mem and process_vm_writev force their way into private mappings only.
-pub(super) fn memory_of_the_process(cell: &mut Cell) {
-    let way = cell.world.way;
-    cell.attack(|jail| {
-        let Some(map) = mapping(&read_only(jail), way) else {
-            return;
-        };
-        let memory = sys::open("/proc/self/mem", libc::O_RDWR).expect("our own memory");
-        refused(sys::pwrite(&memory, b"attack", map.at as i64), &[EIO, EFAULT, EACCES]);
-        let local = libc::iovec {
-            iov_base: b"attack".as_ptr().cast_mut().cast(),
-            iov_len: 6,
-        };
-        let remote = libc::iovec {
-            iov_base: map.at.cast(),
-            iov_len: 6,
-        };
-        // SAFETY: six bytes here, six bytes there; a refusal writes nothing.
-        let written = unsafe {
-            let me = libc::getpid();
-            libc::process_vm_writev(me, &raw const local, 1, &raw const remote, 1, 0)
-        };
-        refused(sys::check(written), &[EFAULT, EPERM, EACCES]);
-    });
-}
-
-/// The kernel itself does not store there either.
-pub(super) fn reading_into_a_mapping(cell: &mut Cell) {
-    let way = cell.world.way;
-    cell.attack(|jail| {
-        let Some(map) = mapping(&read_only(jail), way) else {
-            return;
-        };
-        let zero = sys::open("/dev/zero", libc::O_RDONLY).unwrap();
-        // SAFETY: the kernel checks the mapping before it stores.
-        let read = unsafe { libc::read(zero.as_raw_fd(), map.at.cast(), 100) };
-        fails(sys::check(read), EFAULT);
-    });
-}
-
-pub(super) fn private_mappings_stay_private(cell: &mut Cell) {
-    cell.attack(|jail| {
-        let file = read_only(jail);
-        let both = libc::PROT_READ | libc::PROT_WRITE;
-        let map = mmap(&file, LENGTH, both, libc::MAP_PRIVATE, 0).expect("a private mapping");
-        map.set(0, b'x');
-        map.sync(libc::MS_SYNC).expect("msync");
-        let memory = sys::open("/proc/self/mem", libc::O_RDWR).expect("our own memory");
-        sys::pwrite(&memory, b"attack", map.at as i64 + 100).expect("it is our copy");
-        assert_eq!(sys::pread(&file, 1, 0), Ok(vec![PUBLIC]));
-    });
-}
-
 /// Flags that would write.
-const WRITING: [i32; 6] = [
+pub(super) const WRITING: [i32; 6] = [
     libc::O_RDWR,
     libc::O_WRONLY,
     libc::O_RDONLY | libc::O_TRUNC,
@@ -215,7 +107,10 @@ pub(super) fn reopening_by_proc(cell: &mut Cell) {
                 let link = format!("/proc/{process}/fd/{number}");
                 refused(sys::open(link, flags), &[EACCES]);
             }
-            refused(sys::open(format!("/dev/fd/{number}"), flags), &[EACCES, sys::ENOENT]);
+            refused(
+                sys::open(format!("/dev/fd/{number}"), flags),
+                &[EACCES, sys::ENOENT],
+            );
         }
         reopen(&file, libc::O_RDONLY).expect("for reading it is opened again");
     });
@@ -234,26 +129,14 @@ pub(super) fn reopening_a_path_descriptor(cell: &mut Cell) {
     });
 }
 
-pub(super) fn reopening_by_map_files(cell: &mut Cell) {
-    let way = cell.world.way;
-    cell.attack(|jail| {
-        let Some(map) = mapping(&read_only(jail), way) else {
-            return;
-        };
-        let from = map.at as usize;
-        let link = format!("/proc/self/map_files/{from:x}-{:x}", from + map.len);
-        for flags in WRITING {
-            // EPERM without CAP_CHECKPOINT_RESTORE.
-            refused(sys::open(&link, flags), &[EACCES, EPERM]);
-        }
-        refused(sys::truncate(&link, 0), &[EACCES, EPERM]);
-    });
-}
-
 pub(super) fn changed_flags(cell: &mut Cell) {
     cell.attack(|jail| {
         let file = read_only(jail);
-        for flags in [libc::O_RDWR, libc::O_WRONLY | libc::O_APPEND, libc::O_DIRECT] {
+        for flags in [
+            libc::O_RDWR,
+            libc::O_WRONLY | libc::O_APPEND,
+            libc::O_DIRECT,
+        ] {
             // The access mode is not among what F_SETFL changes.
             let _ = syscall!(libc::SYS_fcntl, file.as_raw_fd(), libc::F_SETFL, flags);
             fails(sys::write(&file, b"x"), EBADF);
@@ -292,9 +175,24 @@ pub(super) fn inode_flags(cell: &mut Cell) {
     cell.attack(|jail| {
         let file = read_only(jail);
         let (flags, extended) = ([0x10u64 /* immutable */], [0x8u8; 28]);
-        let known = [sys::ENOTTY, sys::EOPNOTSUPP, EPERM, EACCES, EINVAL, sys::ENOSYS];
-        refused(syscall!(libc::SYS_ioctl, file.as_raw_fd(), SETFLAGS, flags.as_ptr()), &known);
-        let set = syscall!(libc::SYS_ioctl, file.as_raw_fd(), FSSETXATTR, extended.as_ptr());
+        let known = [
+            sys::ENOTTY,
+            sys::EOPNOTSUPP,
+            EPERM,
+            EACCES,
+            EINVAL,
+            sys::ENOSYS,
+        ];
+        refused(
+            syscall!(libc::SYS_ioctl, file.as_raw_fd(), SETFLAGS, flags.as_ptr()),
+            &known,
+        );
+        let set = syscall!(
+            libc::SYS_ioctl,
+            file.as_raw_fd(),
+            FSSETXATTR,
+            extended.as_ptr()
+        );
         refused(set, &known);
     });
     // Nothing became immutable.
@@ -321,7 +219,12 @@ pub(super) fn seals(cell: &mut Cell) {
 pub(super) fn leases_and_signals(cell: &mut Cell) {
     cell.attack(|jail| {
         let file = read_only(jail);
-        let leased = syscall!(libc::SYS_fcntl, file.as_raw_fd(), libc::F_SETLEASE, libc::F_WRLCK);
+        let leased = syscall!(
+            libc::SYS_fcntl,
+            file.as_raw_fd(),
+            libc::F_SETLEASE,
+            libc::F_WRLCK
+        );
         // A write lease on what is open elsewhere, or none at all.
         if leased.is_ok() {
             fails(sys::write(&file, b"x"), EBADF);
@@ -373,7 +276,13 @@ pub(super) fn chmod_and_then_open(cell: &mut Cell) {
 pub(super) fn acl_and_then_open(cell: &mut Cell) {
     // user::rwx, user:1000:rwx, group::rwx, mask::rwx, other::rwx.
     let mut acl = vec![2, 0, 0, 0];
-    for (tag, id) in [(1u16, u32::MAX), (2, 1000), (4, u32::MAX), (0x10, u32::MAX), (0x20, u32::MAX)] {
+    for (tag, id) in [
+        (1u16, u32::MAX),
+        (2, 1000),
+        (4, u32::MAX),
+        (0x10, u32::MAX),
+        (0x20, u32::MAX),
+    ] {
         acl.extend(tag.to_le_bytes());
         acl.extend(7u16.to_le_bytes());
         acl.extend(id.to_le_bytes());
@@ -381,7 +290,10 @@ pub(super) fn acl_and_then_open(cell: &mut Cell) {
     cell.attack(|jail| {
         let path = jail.join("ro");
         let known = [EPERM, EACCES, sys::EOPNOTSUPP];
-        refused(sys::setxattr(&path, "system.posix_acl_access", &acl, 0), &known);
+        refused(
+            sys::setxattr(&path, "system.posix_acl_access", &acl, 0),
+            &known,
+        );
         let removed = sys::removexattr(&path, "system.posix_acl_access");
         refused(removed, &[EPERM, EACCES, sys::EOPNOTSUPP, sys::ENODATA]);
         fails(sys::open(&path, libc::O_RDWR), EACCES);
@@ -421,7 +333,10 @@ pub(super) fn a_write_only_descriptor_reads_nothing(cell: &mut Cell) {
         let (from, to) = (file.as_raw_fd(), target.as_raw_fd());
         // SAFETY: null offsets are allowed.
         unsafe {
-            fails(sys::check(libc::copy_file_range(from, null, to, null, 100, 0)), EBADF);
+            fails(
+                sys::check(libc::copy_file_range(from, null, to, null, 100, 0)),
+                EBADF,
+            );
             fails(sys::check(libc::sendfile(to, from, null, 100)), EBADF);
             let (_reader, writer) = rustix::pipe::pipe().unwrap();
             let spliced = libc::splice(from, null, writer.as_raw_fd(), null, 100, 0);
@@ -483,8 +398,21 @@ pub(super) fn extents_and_holes(cell: &mut Cell) {
         assert_eq!(sys::lseek(&file, 0, libc::SEEK_HOLE), Ok(LENGTH as i64));
         // FS_IOC_FIEMAP with room for no extent.
         let mut ask = [0u64, u64::MAX, 0, 0];
-        let known = [sys::EOPNOTSUPP, sys::ENOTTY, sys::ENOSYS, EINVAL, EACCES, EBADF, ETXTBSY];
-        let asked = syscall!(libc::SYS_ioctl, file.as_raw_fd(), 0xc020_660bu64, ask.as_mut_ptr());
+        let known = [
+            sys::EOPNOTSUPP,
+            sys::ENOTTY,
+            sys::ENOSYS,
+            EINVAL,
+            EACCES,
+            EBADF,
+            ETXTBSY,
+        ];
+        let asked = syscall!(
+            libc::SYS_ioctl,
+            file.as_raw_fd(),
+            0xc020_660bu64,
+            ask.as_mut_ptr()
+        );
         if let Err(errno) = asked {
             assert!(known.contains(&errno), "{errno:?}");
         }
