@@ -37,15 +37,7 @@ struct Print {
 
 /// Objects of the provider; what the attacker may do is said by the name.
 const OBJECTS: [&str; 9] = [
-    "ro",
-    "rw",
-    "wo",
-    "del",
-    "secret",
-    "d/ro",
-    "d/rw",
-    "d/secret",
-    "mr/x",
+    "ro", "rw", "wo", "del", "secret", "d/ro", "d/rw", "d/secret", "mr/x",
 ];
 
 /// What no attack may change; `rw` and `wo` may be written, `del` may be removed.
@@ -129,7 +121,10 @@ impl Cell {
             let after = self.print(name);
             assert_eq!(after.stat, before.stat, "{name}: attributes were changed");
             assert_eq!(after.xattrs, before.xattrs, "{name}: xattrs were changed");
-            assert!(after.contents == before.contents, "{name}: contents were changed");
+            assert!(
+                after.contents == before.contents,
+                "{name}: contents were changed"
+            );
         }
     }
 

@@ -64,11 +64,20 @@ pub(crate) enum Descriptor {
     Futimes(Times),
     Fsetxattr,
     Fgetxattr,
-    Mmap { prot: i32, shared: bool },
+    Mmap {
+        prot: i32,
+        shared: bool,
+    },
     /// Mapped readable, then changed to this.
-    Mprotect { prot: i32, shared: bool },
+    Mprotect {
+        prot: i32,
+        shared: bool,
+    },
     Flock(i32),
-    Lock { kind: i32, ofd: bool },
+    Lock {
+        kind: i32,
+        ofd: bool,
+    },
     Seek(i32),
     Fsync,
     /// By the link in /proc/self/fd.
@@ -228,7 +237,11 @@ pub(crate) fn reopen(file: &impl AsRawFd, flags: i32) -> R {
 }
 
 fn map(file: &OwnedFd, prot: i32, shared: bool) -> R<crate::proc::Map> {
-    let kind = if shared { libc::MAP_SHARED } else { libc::MAP_PRIVATE };
+    let kind = if shared {
+        libc::MAP_SHARED
+    } else {
+        libc::MAP_PRIVATE
+    };
     mmap(file, 4096, prot, kind, 0)
 }
 
@@ -238,7 +251,14 @@ fn statx(path: &Path) -> R {
     unsafe {
         let mut seen: libc::statx = std::mem::zeroed();
         let all = libc::STATX_BASIC_STATS | libc::STATX_BTIME;
-        sys::check(libc::statx(libc::AT_FDCWD, path.as_ptr(), 0, all, &mut seen)).map(drop)
+        sys::check(libc::statx(
+            libc::AT_FDCWD,
+            path.as_ptr(),
+            0,
+            all,
+            &mut seen,
+        ))
+        .map(drop)
     }
 }
 
@@ -294,7 +314,12 @@ fn fgetxattr(file: &OwnedFd) -> R {
     let (name, mut value) = (sys::c(XATTR), [0u8; 64]);
     // SAFETY: the buffer is as long as said.
     sys::check(unsafe {
-        libc::fgetxattr(file.as_raw_fd(), name.as_ptr(), value.as_mut_ptr().cast(), value.len())
+        libc::fgetxattr(
+            file.as_raw_fd(),
+            name.as_ptr(),
+            value.as_mut_ptr().cast(),
+            value.len(),
+        )
     })
     .map(drop)
 }
@@ -311,7 +336,11 @@ pub(crate) fn lock(file: &impl AsRawFd, kind: i32, ofd: bool) -> R {
     unsafe {
         let mut wanted: libc::flock = std::mem::zeroed();
         wanted.l_type = kind as libc::c_short;
-        let command = if ofd { libc::F_OFD_SETLK } else { libc::F_SETLK };
+        let command = if ofd {
+            libc::F_OFD_SETLK
+        } else {
+            libc::F_SETLK
+        };
         sys::check(libc::fcntl(file.as_raw_fd(), command, &wanted)).map(drop)
     }
 }
@@ -319,7 +348,13 @@ pub(crate) fn lock(file: &impl AsRawFd, kind: i32, ofd: bool) -> R {
 fn fchmodat_empty(file: &OwnedFd) -> R {
     // SAFETY: an empty path, NUL-terminated. 452 is fchmodat2.
     sys::check(unsafe {
-        libc::syscall(452, file.as_raw_fd(), c"".as_ptr(), 0o700, libc::AT_EMPTY_PATH)
+        libc::syscall(
+            452,
+            file.as_raw_fd(),
+            c"".as_ptr(),
+            0o700,
+            libc::AT_EMPTY_PATH,
+        )
     })
     .map(drop)
 }

@@ -99,7 +99,9 @@ pub(crate) fn every_number() {
         let served: Vec<Case> = cases().filter(|case| !case.is_load_error()).collect();
         let each = |case: &Case| [Who::User, Who::Root].map(|who| (*case, who));
         let all: Vec<(Case, Who)> = served.iter().flat_map(each).collect();
-        let config = all.iter().map(|(case, who)| toml_of(&case.export(*who), case.rules));
+        let config = all
+            .iter()
+            .map(|(case, who)| toml_of(&case.export(*who), case.rules));
         let world = World::new(way, &config.collect::<String>());
         let wrong: Vec<String> = all
             .iter()
@@ -121,7 +123,9 @@ fn run(world: &World, case: &Case, who: Who) -> Option<String> {
     empty(&world.tree());
     // SAFETY: no pointers.
     unsafe { libc::umask(0) };
-    case.objects.split_whitespace().for_each(|name| make(world, name));
+    case.objects
+        .split_whitespace()
+        .for_each(|name| make(world, name));
     let export = world.export(&case.export(who));
     let expected = case.expected(world.way);
     let mut kid = proc::spawn(|| {
@@ -176,7 +180,10 @@ pub(crate) fn empty(directory: &Path) {
 fn operate(export: &Path, operations: &str) -> String {
     let mut last = String::new();
     for operation in operations.split(';') {
-        assert!(last.is_empty() || !last.starts_with('E'), "{last} before {operation}");
+        assert!(
+            last.is_empty() || !last.starts_with('E'),
+            "{last} before {operation}"
+        );
         last = one(export, operation);
     }
     last
@@ -191,7 +198,11 @@ fn one(export: &Path, operation: &str) -> String {
         "mmap" => return mmap(&export.join(name), rest),
         "flock_sh" | "flock_ex" => {
             let exclusive = verb == "flock_ex";
-            let kind = if exclusive { libc::LOCK_EX } else { libc::LOCK_SH };
+            let kind = if exclusive {
+                libc::LOCK_EX
+            } else {
+                libc::LOCK_SH
+            };
             Call::By(libc::O_RDONLY, calls::Descriptor::Flock(kind))
         }
         "stat" => Call::Stat,

@@ -47,12 +47,7 @@ pub(crate) fn imprison(world: &World, export: &str, who: Who, f: impl FnOnce(&Pa
 }
 
 /// The same, to go on meanwhile.
-pub(crate) fn start_prisoner(
-    world: &World,
-    export: &str,
-    who: Who,
-    f: impl FnOnce(&Path),
-) -> Kid {
+pub(crate) fn start_prisoner(world: &World, export: &str, who: Who, f: impl FnOnce(&Path)) -> Kid {
     // Bound here, so that it is a mount of the host's too, as a container's is.
     let cell = world.export(export);
     let tree = world.tree();

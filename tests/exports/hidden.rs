@@ -177,7 +177,10 @@ pub(crate) fn offsets_do_not_count_hidden_names() {
         let steps = offsets.windows(2).map(|pair| pair[0].abs_diff(pair[1]));
         let steps: Vec<u64> = steps.collect();
         // Either no step is as wide as what lies between, or all of them are arbitrary.
-        let regular = steps.iter().filter(|step| (100..=102).contains(*step)).count();
+        let regular = steps
+            .iter()
+            .filter(|step| (100..=102).contains(*step))
+            .count();
         assert!(regular < 2, "the offsets count hidden names: {offsets:?}");
     });
 }
@@ -196,19 +199,40 @@ pub(crate) fn a_directorys_attributes() {
             let visible = Path::new(name).join("v9");
             provide(world, visible.to_str().unwrap());
             let after = without_atime(&path);
-            assert!(after.mtime > before.mtime, "a visible name moves mtime of '{name}'");
-            assert!(after.ctime > before.ctime, "a visible name moves ctime of '{name}'");
-            assert!(after.size > before.size, "a visible name makes '{name}' larger");
+            assert!(
+                after.mtime > before.mtime,
+                "a visible name moves mtime of '{name}'"
+            );
+            assert!(
+                after.ctime > before.ctime,
+                "a visible name moves ctime of '{name}'"
+            );
+            assert!(
+                after.size > before.size,
+                "a visible name makes '{name}' larger"
+            );
             sys::unlink(world.path(visible.to_str().unwrap())).unwrap();
             assert_eq!(without_atime(&path).size, before.size);
         }
         let before = without_atime(export);
         sys::mkdir(world.path("dark-directory"), 0o755).unwrap();
-        assert_eq!(without_atime(export).nlink, before.nlink, "hidden directories");
+        assert_eq!(
+            without_atime(export).nlink,
+            before.nlink,
+            "hidden directories"
+        );
         sys::mkdir(world.path("w1"), 0o777).unwrap();
-        assert_eq!(without_atime(export).nlink, before.nlink + 1, "visible directories");
+        assert_eq!(
+            without_atime(export).nlink,
+            before.nlink + 1,
+            "visible directories"
+        );
         sys::mkdir(world.path("w1/inside"), 0o777).unwrap();
-        assert_eq!(sys::stat(export.join("w1")).unwrap().nlink, 2, "a hidden one in it");
+        assert_eq!(
+            sys::stat(export.join("w1")).unwrap().nlink,
+            2,
+            "a hidden one in it"
+        );
     });
 }
 
@@ -222,9 +246,8 @@ pub(crate) fn notifications() {
         let path = sys::c(export);
         let everything = libc::IN_ALL_EVENTS & !libc::IN_ACCESS;
         // SAFETY: the path ends in a NUL.
-        let watched = unsafe {
-            libc::inotify_add_watch(watcher.as_raw_fd(), path.as_ptr(), everything)
-        };
+        let watched =
+            unsafe { libc::inotify_add_watch(watcher.as_raw_fd(), path.as_ptr(), everything) };
         sys::check(watched).expect("watch the export");
         consume(Who::Root, || {
             for name in ["secret0", "v-hidden0", "dark0"] {
@@ -236,7 +259,10 @@ pub(crate) fn notifications() {
         consume(Who::Root, || {
             for name in ["secret1", "v-hidden1", "dark1"] {
                 fails(sys::stat(export.join(name)), ENOENT);
-                fails(sys::open(export.join(name), libc::O_RDWR | libc::O_CREAT), EACCES);
+                fails(
+                    sys::open(export.join(name), libc::O_RDWR | libc::O_CREAT),
+                    EACCES,
+                );
             }
         });
         let heard = sys::read(&watcher, 65_536).unwrap_or_default();
@@ -274,9 +300,16 @@ pub(crate) fn inode_numbers() {
         }
         let mut numbers: Vec<u64> = all.iter().map(|entry| entry.ino).collect();
         numbers.sort_unstable();
-        let nearest = numbers.windows(2).map(|pair| pair[1] - pair[0]).min().unwrap();
+        let nearest = numbers
+            .windows(2)
+            .map(|pair| pair[1] - pair[0])
+            .min()
+            .unwrap();
         // Sixty numbers among 2^62: two this near are a counter.
-        assert!(nearest > 1 << 20, "numbers that are near each other: {numbers:?}");
+        assert!(
+            nearest > 1 << 20,
+            "numbers that are near each other: {numbers:?}"
+        );
         let bits = 64 - numbers[0].leading_zeros();
         assert!(bits > 40, "a small number: {}", numbers[0]);
     });
@@ -292,9 +325,15 @@ pub(crate) fn nothing_stale_of_visible_names() {
             provide(world, "v1");
             assert!(seen("v1"), "{round}: created by the provider");
             sys::rename(&from, &to).unwrap();
-            assert!(!seen("v1") && seen("v2"), "{round}: renamed by the provider");
+            assert!(
+                !seen("v1") && seen("v2"),
+                "{round}: renamed by the provider"
+            );
             sys::rename(&to, world.path("secret")).unwrap();
-            assert!(!seen("v2") && !seen("secret"), "{round}: renamed into the dark");
+            assert!(
+                !seen("v2") && !seen("secret"),
+                "{round}: renamed into the dark"
+            );
             sys::rename(world.path("secret"), &from).unwrap();
             assert!(seen("v1"), "{round}: renamed out of the dark");
             drop(sys::put(world.path("v3"), b"new"));
@@ -315,10 +354,18 @@ pub(crate) fn nothing_stale_of_the_consumers_work() {
             assert!(!seen("v1") && !seen("v2"), "{round}: nothing yet");
             consume(Who::User, || drop(sys::put(export.join("v1"), b"consumer")));
             assert_eq!(sys::slurp(world.path("v1")), b"consumer", "{round}");
-            consume(Who::User, || sys::rename(export.join("v1"), export.join("v2")).unwrap());
+            consume(Who::User, || {
+                sys::rename(export.join("v1"), export.join("v2")).unwrap()
+            });
             assert!(!seen("v1") && seen("v2"), "{round}: renamed");
-            consume(Who::User, || sys::link(export.join("v2"), export.join("v1")).unwrap());
-            assert_eq!(sys::stat(world.path("v1")).unwrap().nlink, 2, "{round}: linked");
+            consume(Who::User, || {
+                sys::link(export.join("v2"), export.join("v1")).unwrap()
+            });
+            assert_eq!(
+                sys::stat(world.path("v1")).unwrap().nlink,
+                2,
+                "{round}: linked"
+            );
             for name in ["v1", "v2"] {
                 consume(Who::User, || sys::unlink(export.join(name)).unwrap());
                 assert!(!seen(name), "{round}: unlinked {name}");
@@ -363,7 +410,9 @@ pub(crate) fn creation_is_no_oracle() {
             secrets.iter().for_each(sys::touch);
             consume(who, attempts);
             secrets.iter().for_each(|path| sys::unlink(path).unwrap());
-            secrets.iter().for_each(|path| sys::mkdir(path, 0o755).unwrap());
+            secrets
+                .iter()
+                .for_each(|path| sys::mkdir(path, 0o755).unwrap());
             consume(who, attempts);
             secrets.iter().for_each(|path| sys::rmdir(path).unwrap());
             consume(who, attempts);
@@ -396,7 +445,12 @@ pub(crate) fn while_the_provider_works() {
         (0..20).for_each(|number| provide(world, &format!("v{number}")));
         (0..20).for_each(|number| provide(world, &format!("d/v{number}")));
         let stop = Step::new();
-        let before = ["", "d"].map(|name| (entries(&export.join(name)), without_atime(&export.join(name))));
+        let before = ["", "d"].map(|name| {
+            (
+                entries(&export.join(name)),
+                without_atime(&export.join(name)),
+            )
+        });
         let provider = proc::spawn(|| {
             for round in 0.. {
                 work_in_the_dark(world, 2 * round);
@@ -415,7 +469,10 @@ pub(crate) fn while_the_provider_works() {
                 for name in ["secret0", "v-hidden0", "d/secret0", "dark0", "vfifo0"] {
                     fails(sys::stat(export.join(name)), ENOENT);
                 }
-                fails(sys::open(export.join("secret0"), libc::O_CREAT | libc::O_RDWR), EACCES);
+                fails(
+                    sys::open(export.join("secret0"), libc::O_CREAT | libc::O_RDWR),
+                    EACCES,
+                );
             }
         });
         stop.make();

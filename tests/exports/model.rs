@@ -53,15 +53,16 @@ impl Rights {
 
     /// What a configuration accepts in one rule: something, and no create alone.
     pub(crate) fn may_be_configured(self) -> bool {
-        let only_create = self.has(Rights::CREATE)
-            && !self.has(Rights::READ)
-            && !self.has(Rights::WRITE);
+        let only_create =
+            self.has(Rights::CREATE) && !self.has(Rights::READ) && !self.has(Rights::WRITE);
         self != Rights::NONE && !only_create
     }
 
     /// Every set of rights that a configuration accepts.
     pub(crate) fn every() -> impl Iterator<Item = Rights> {
-        (0..16).map(Rights).filter(|rights| rights.may_be_configured())
+        (0..16)
+            .map(Rights)
+            .filter(|rights| rights.may_be_configured())
     }
 
     /// The words of the configuration.
@@ -86,7 +87,10 @@ impl fmt::Debug for Rights {
             return f.write_str("none");
         }
         let letters = WORDS.iter().filter(|(right, ..)| self.has(*right));
-        letters.map(|(.., letter)| *letter).collect::<String>().fmt(f)
+        letters
+            .map(|(.., letter)| *letter)
+            .collect::<String>()
+            .fmt(f)
     }
 }
 

@@ -120,10 +120,17 @@ fn in_turns(way: Way) {
             said: Vec::new(),
         };
         for (at, (order, by_provider)) in orders.iter().zip(&turns).enumerate() {
-            let actor = if *by_provider { Actor::Provider } else { Actor::Consumer };
+            let actor = if *by_provider {
+                Actor::Provider
+            } else {
+                Actor::Consumer
+            };
             let crew = if *by_provider { &provider } else { &consumer };
             if let Err(complaint) = run.step(actor, order, crew.make(at)) {
-                panic!("SHMFS_SEED={seed}, export r{number}, {way:?}: {complaint}\n{}", run.tell());
+                panic!(
+                    "SHMFS_SEED={seed}, export r{number}, {way:?}: {complaint}\n{}",
+                    run.tell()
+                );
             }
         }
         drop((provider, consumer));
@@ -147,9 +154,14 @@ impl Run<'_> {
 
     fn step(&mut self, actor: Actor, order: &Order, got: R) -> Result<(), String> {
         let Order { call, name, target } = order;
-        self.said.push(format!("{actor:?} {call:?} {name} {target}: {}", answer(&got)));
+        self.said.push(format!(
+            "{actor:?} {call:?} {name} {target}: {}",
+            answer(&got)
+        ));
         let way = self.world.way;
-        let expected = self.tree.expect(actor, self.rules, way, *call, name, target);
+        let expected = self
+            .tree
+            .expect(actor, self.rules, way, *call, name, target);
         if !expected.any.contains(&got) {
             return Err(format!("expected {expected}, got {}", answer(&got)));
         }
@@ -170,7 +182,9 @@ impl Run<'_> {
         walk(directory, "", &mut found);
         found.sort();
         if found != expected {
-            return Err(format!("{actor:?} sees {found:?}\n    and not {expected:?}"));
+            return Err(format!(
+                "{actor:?} sees {found:?}\n    and not {expected:?}"
+            ));
         }
         for (path, kind) in &expected {
             let rights = match actor {
@@ -180,7 +194,9 @@ impl Run<'_> {
             if *kind == Kind::File && rights.has(Rights::READ) {
                 let (got, wanted) = (sys::slurp(directory.join(path)), self.tree.contents(path));
                 if got != wanted {
-                    return Err(format!("{actor:?} reads {got:?} in {path} and not {wanted:?}"));
+                    return Err(format!(
+                        "{actor:?} reads {got:?} in {path} and not {wanted:?}"
+                    ));
                 }
             }
         }
@@ -195,7 +211,11 @@ fn walk(root: &Path, below: &str, found: &mut Vec<(String, Kind)>) {
     };
     for entry in entries.flatten() {
         let name = entry.file_name().into_string().unwrap();
-        let path = if below.is_empty() { name } else { format!("{below}/{name}") };
+        let path = if below.is_empty() {
+            name
+        } else {
+            format!("{below}/{name}")
+        };
         if entry.file_type().unwrap().is_dir() {
             found.push((path.clone(), Kind::Directory));
             walk(root, &path, found);
@@ -247,7 +267,12 @@ fn at_once(way: Way) {
                 let kinds = [Kind::File, Kind::Directory];
                 !kinds.iter().any(|kind| rules.shows(name.as_bytes(), *kind))
             });
-            assert_eq!(never, None, "SHMFS_SEED={seed}: listed\n{}", rules.toml("x"));
+            assert_eq!(
+                never,
+                None,
+                "SHMFS_SEED={seed}: listed\n{}",
+                rules.toml("x")
+            );
         }
         provider.kill(libc::SIGKILL);
         let _ = provider.end(crate::consumer::PATIENCE);
@@ -282,7 +307,12 @@ fn possible(rules: &Rules, way: Way, order: &Order) -> BTreeSet<String> {
         for name in paths(&order.name, wanted) {
             for target in paths(&order.target, wanted) {
                 let who = Who::User;
-                let situation = Situation { who, way, name, target };
+                let situation = Situation {
+                    who,
+                    way,
+                    name,
+                    target,
+                };
                 let expected = verdict(order.call, &situation);
                 all.extend(expected.any.iter().map(answer));
             }
@@ -298,7 +328,14 @@ fn possible(rules: &Rules, way: Way, order: &Order) -> BTreeSet<String> {
     // The kernel found one thing, and the operation another.
     more(ENOENT);
     if matches!(order.call, Call::Rename(_) | Call::Rmdir) {
-        for errno in [sys::ENOTEMPTY, sys::EINVAL, sys::EXDEV, sys::EACCES, ENOTDIR, sys::EISDIR] {
+        for errno in [
+            sys::ENOTEMPTY,
+            sys::EINVAL,
+            sys::EXDEV,
+            sys::EACCES,
+            ENOTDIR,
+            sys::EISDIR,
+        ] {
             more(errno);
         }
         if let Call::Rename(_) = order.call {

@@ -23,8 +23,28 @@ pub(crate) fn cases(usual: usize) -> usize {
 const PARTS: [&str; 8] = ["a", "b", "ab", ".a", "", "c", "abc", "a-b"];
 
 const GLOBS: [&str; 22] = [
-    "a", "b", "ab", ".a", "*", "a*", "*b", "?", "??", "a?", "[ab]", "[!a]", "[^b]*", "[a-b]*",
-    "{a,b}", "{,.}a", "{a*,b?}", "\\a", "a\\-b", "*-*", "**", "{a,{b,c}}*",
+    "a",
+    "b",
+    "ab",
+    ".a",
+    "*",
+    "a*",
+    "*b",
+    "?",
+    "??",
+    "a?",
+    "[ab]",
+    "[!a]",
+    "[^b]*",
+    "[a-b]*",
+    "{a,b}",
+    "{,.}a",
+    "{a*,b?}",
+    "\\a",
+    "a\\-b",
+    "*-*",
+    "**",
+    "{a,{b,c}}*",
 ];
 
 pub(crate) fn random_pattern(rng: &mut Rng) -> String {
@@ -73,7 +93,11 @@ fn paths() -> Vec<String> {
 
 fn ours(rights: shmfs::export::Rights) -> Rights {
     let words = shmfs::export::Rights::EACH.into_iter();
-    Rights::of_words(words.filter(|one| rights.contains(*one)).map(|one| one.word()))
+    Rights::of_words(
+        words
+            .filter(|one| rights.contains(*one))
+            .map(|one| one.word()),
+    )
 }
 
 /// Random rules give each path the rights that the model gives it.
@@ -137,7 +161,10 @@ pub(crate) fn what_is_accepted_says_what_holds() {
         assert!(contradicts(&said), "{said}");
         refused += 1;
     }
-    assert!(refused > 50 && accepted > 50, "{refused} refused, {accepted} accepted");
+    assert!(
+        refused > 50 && accepted > 50,
+        "{refused} refused, {accepted} accepted"
+    );
 }
 
 /// A real name, the pattern for it, and an object that has it.
@@ -165,12 +192,18 @@ pub(crate) fn real_names() -> impl Iterator<Item = RealName> {
 /// Each pattern matches its example, in the model and in the program, and is accepted.
 pub(crate) fn real_patterns_match_real_names() {
     let mut count = 0;
-    for RealName { pattern, example, .. } in real_names() {
+    for RealName {
+        pattern, example, ..
+    } in real_names()
+    {
         let (path, kind) = match example.strip_suffix('/') {
             Some(path) => (path, Kind::Directory),
             None => (example, Kind::File),
         };
-        assert!(Pattern::of(pattern).matches(path.as_bytes(), kind), "{pattern} {example}");
+        assert!(
+            Pattern::of(pattern).matches(path.as_bytes(), kind),
+            "{pattern} {example}"
+        );
         let rules = Rules::default().grant(pattern, Rights::ALL);
         let text = rules.toml("x");
         let (exports, _) = Exports::parse(&text, "real").unwrap_or_else(|why| panic!("{why}"));
@@ -189,7 +222,9 @@ pub(crate) fn real_patterns_match_real_names() {
 pub(crate) fn matching_is_linear() {
     let evil = "*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*b";
     let deep = "**/a/**/a/**/a/**/a/**/a/**/b";
-    let rules = Rules::default().grant(evil, Rights::READ).grant(deep, Rights::READ);
+    let rules = Rules::default()
+        .grant(evil, Rights::READ)
+        .grant(deep, Rights::READ);
     let (exports, _) = Exports::parse(&rules.toml("x"), "evil").unwrap();
     let found = &exports.get("x").unwrap().rules;
     // Backtracking would not come to an end.

@@ -5,9 +5,7 @@ use std::path::PathBuf;
 
 use crate::calls::{Call, Descriptor, Ids, SEED, Times, XATTR};
 use crate::consumer::{Crew, Order};
-use crate::model::{
-    Expect, Other, Presence, Rights, Rules, Situation, Way, Who, answer, verdict,
-};
+use crate::model::{Expect, Other, Presence, Rights, Rules, Situation, Way, Who, answer, verdict};
 use crate::sys::{self, R, Stat};
 use crate::world::{USER, World};
 
@@ -32,7 +30,9 @@ fn rules() -> Rules {
             rules = rules.grant(&format!("{side}-{rights}/"), rights);
         }
     }
-    let rules = rules.grant("?-hid*", Rights::ALL).grant("?-hid*/", Rights::ALL);
+    let rules = rules
+        .grant("?-hid*", Rights::ALL)
+        .grant("?-hid*/", Rights::ALL);
     rules.hide("?-hide").hide("?-hide/")
 }
 
@@ -157,9 +157,20 @@ fn calls_by_name() -> Vec<Call> {
         ]
         .map(SetXattr),
     );
-    let kinds = [libc::S_IFREG, libc::S_IFIFO, libc::S_IFSOCK, libc::S_IFCHR, libc::S_IFBLK];
+    let kinds = [
+        libc::S_IFREG,
+        libc::S_IFIFO,
+        libc::S_IFSOCK,
+        libc::S_IFCHR,
+        libc::S_IFBLK,
+    ];
     all.extend(kinds.map(Mknod));
-    for flags in [libc::O_RDONLY, libc::O_WRONLY, libc::O_RDWR, libc::O_RDONLY | libc::O_TRUNC] {
+    for flags in [
+        libc::O_RDONLY,
+        libc::O_WRONLY,
+        libc::O_RDWR,
+        libc::O_RDONLY | libc::O_TRUNC,
+    ] {
         all.extend([Reopen(flags), Handle(flags)]);
     }
     all
@@ -201,7 +212,13 @@ fn calls_by_descriptor() -> Vec<Call> {
             let kinds = [F_RDLCK, F_WRLCK];
             then.extend(kinds.map(|kind| Descriptor::Lock { kind, ofd }));
         }
-        let again = [O_RDONLY, O_WRONLY, O_RDWR, O_RDONLY | O_TRUNC, O_RDWR | O_APPEND];
+        let again = [
+            O_RDONLY,
+            O_WRONLY,
+            O_RDWR,
+            O_RDONLY | O_TRUNC,
+            O_RDWR | O_APPEND,
+        ];
         then.extend(again.map(Descriptor::Reopen));
         all.extend(then.into_iter().map(|then| Call::By(flags, then)));
     }
@@ -221,7 +238,11 @@ fn singles(who: Who, way: Way) -> Vec<Line> {
             }
             // What changes something comes last: the object is made once for all before.
             calls.sort_by_key(|call| matches!(call, Call::Unlink | Call::Rmdir));
-            lines.extend(calls.into_iter().map(|call| Line::new(call, who, way, &a, &nothing)));
+            lines.extend(
+                calls
+                    .into_iter()
+                    .map(|call| Line::new(call, who, way, &a, &nothing)),
+            );
         }
     }
     lines
@@ -301,7 +322,11 @@ impl Provider {
             sys::setxattr(&path, XATTR, b"v", 0).expect("give an attribute");
         }
         sys::chown(&path, USER, USER).expect("chown");
-        let mode = if wanted == Presence::Directory { 0o777 } else { 0o666 };
+        let mode = if wanted == Presence::Directory {
+            0o777
+        } else {
+            0o666
+        };
         sys::chmod(&path, mode).expect("chmod");
     }
 
@@ -321,7 +346,13 @@ impl Provider {
 const CONTENTS: &[u8] = b"the provider wrote this";
 
 /// What is wrong with one line.
-fn try_line(provider: &mut Provider, crew: &Crew, number: usize, line: &Line, fresh: bool) -> Verdict {
+fn try_line(
+    provider: &mut Provider,
+    crew: &Crew,
+    number: usize,
+    line: &Line,
+    fresh: bool,
+) -> Verdict {
     let Line { order, situation } = line;
     if !provider.seed_is_clean {
         provider.place(SEED, Presence::File, true);
@@ -397,7 +428,11 @@ fn run(who: Who, way: Way, lines: &[Line]) {
     }
     drop(crew);
     let rules = "(rules: each name grants what it is called after its dash; none, hide: nothing)";
-    assert!(wrong == 0, "{wrong} of {} lines differ {rules}\n{text}", lines.len());
+    assert!(
+        wrong == 0,
+        "{wrong} of {} lines differ {rules}\n{text}",
+        lines.len()
+    );
     world.stop();
 }
 

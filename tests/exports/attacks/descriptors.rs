@@ -7,10 +7,10 @@ use super::{Cell, LENGTH, PUBLIC, no_secret, uring};
 use crate::calls::{Call, proc_link, reopen};
 use crate::model::Way;
 use crate::proc::{self, Map, mmap};
-use crate::syscall;
 use crate::sys::{
     self, EACCES, EBADF, EEXIST, EFAULT, EINVAL, EIO, ENODEV, EPERM, ETXTBSY, R, fails,
 };
+use crate::syscall;
 
 fn read_only(jail: &Path) -> OwnedFd {
     sys::open(jail.join("ro"), libc::O_RDONLY).expect("open what may be read")
@@ -45,7 +45,12 @@ pub(super) fn write_calls(cell: &mut Cell) {
             iov_base: b"x".as_ptr().cast_mut().cast(),
             iov_len: 1,
         };
-        for flags in [0, libc::RWF_APPEND, libc::RWF_DSYNC, 0x20 /* RWF_NOAPPEND */] {
+        for flags in [
+            0,
+            libc::RWF_APPEND,
+            libc::RWF_DSYNC,
+            0x20, /* RWF_NOAPPEND */
+        ] {
             // SAFETY: one part of one byte.
             let written = unsafe { libc::pwritev2(file.as_raw_fd(), &raw const part, 1, 0, flags) };
             fails(sys::check(written), EBADF);
@@ -62,7 +67,12 @@ pub(super) fn shrinking_and_growing(cell: &mut Cell) {
             fails(sys::truncate(proc_link(&file), length), EACCES);
         }
         let keep = libc::FALLOC_FL_KEEP_SIZE;
-        let modes = [0, keep, keep | libc::FALLOC_FL_PUNCH_HOLE, libc::FALLOC_FL_ZERO_RANGE];
+        let modes = [
+            0,
+            keep,
+            keep | libc::FALLOC_FL_PUNCH_HOLE,
+            libc::FALLOC_FL_ZERO_RANGE,
+        ];
         for mode in modes {
             fails(sys::fallocate(&file, mode, 0, 1 << 20), EBADF);
         }
@@ -97,7 +107,10 @@ pub(super) fn writable_mappings(cell: &mut Cell) {
         let both = libc::PROT_READ | libc::PROT_WRITE;
         for kind in [libc::MAP_SHARED, libc::MAP_SHARED_VALIDATE] {
             fails(mmap(&file, LENGTH, both, kind, 0).map(drop), EACCES);
-            fails(mmap(&file, LENGTH, libc::PROT_WRITE, kind, 0).map(drop), EACCES);
+            fails(
+                mmap(&file, LENGTH, libc::PROT_WRITE, kind, 0).map(drop),
+                EACCES,
+            );
         }
         for flags in [libc::O_RDWR, libc::O_WRONLY, libc::O_RDWR | libc::O_DIRECT] {
             fails(sys::open(jail.join("ro"), flags), EACCES);
@@ -112,7 +125,11 @@ pub(super) fn mprotect_afterwards(cell: &mut Cell) {
         let Some(map) = mapping(&file, way) else {
             return;
         };
-        for prot in [libc::PROT_WRITE, libc::PROT_READ | libc::PROT_WRITE, libc::PROT_EXEC] {
+        for prot in [
+            libc::PROT_WRITE,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::PROT_EXEC,
+        ] {
             fails(map.protect(prot), EACCES);
         }
         drop(file);
@@ -131,7 +148,10 @@ pub(super) fn madvise_remove(cell: &mut Cell) {
         let (at, length) = (map.at.cast(), map.len);
         // SAFETY: our own mapping; each of these is refused or harmless.
         unsafe {
-            fails(sys::check(libc::madvise(at, length, libc::MADV_REMOVE)), EACCES);
+            fails(
+                sys::check(libc::madvise(at, length, libc::MADV_REMOVE)),
+                EACCES,
+            );
             let populated = libc::madvise(at, length, libc::MADV_POPULATE_WRITE);
             refused(sys::check(populated), &[EINVAL, EFAULT, EACCES]);
             let _ = libc::madvise(at, length, libc::MADV_DONTNEED);
@@ -150,7 +170,10 @@ pub(super) fn memory_of_the_process(cell: &mut Cell) {
             return;
         };
         let memory = sys::open("/proc/self/mem", libc::O_RDWR).expect("our own memory");
-        refused(sys::pwrite(&memory, b"attack", map.at as i64), &[EIO, EFAULT, EACCES]);
+        refused(
+            sys::pwrite(&memory, b"attack", map.at as i64),
+            &[EIO, EFAULT, EACCES],
+        );
         let local = libc::iovec {
             iov_base: b"attack".as_ptr().cast_mut().cast(),
             iov_len: 6,
@@ -215,7 +238,10 @@ pub(super) fn reopening_by_proc(cell: &mut Cell) {
                 let link = format!("/proc/{process}/fd/{number}");
                 refused(sys::open(link, flags), &[EACCES]);
             }
-            refused(sys::open(format!("/dev/fd/{number}"), flags), &[EACCES, sys::ENOENT]);
+            refused(
+                sys::open(format!("/dev/fd/{number}"), flags),
+                &[EACCES, sys::ENOENT],
+            );
         }
         reopen(&file, libc::O_RDONLY).expect("for reading it is opened again");
     });
@@ -253,7 +279,11 @@ pub(super) fn reopening_by_map_files(cell: &mut Cell) {
 pub(super) fn changed_flags(cell: &mut Cell) {
     cell.attack(|jail| {
         let file = read_only(jail);
-        for flags in [libc::O_RDWR, libc::O_WRONLY | libc::O_APPEND, libc::O_DIRECT] {
+        for flags in [
+            libc::O_RDWR,
+            libc::O_WRONLY | libc::O_APPEND,
+            libc::O_DIRECT,
+        ] {
             // The access mode is not among what F_SETFL changes.
             let _ = syscall!(libc::SYS_fcntl, file.as_raw_fd(), libc::F_SETFL, flags);
             fails(sys::write(&file, b"x"), EBADF);
@@ -292,9 +322,24 @@ pub(super) fn inode_flags(cell: &mut Cell) {
     cell.attack(|jail| {
         let file = read_only(jail);
         let (flags, extended) = ([0x10u64 /* immutable */], [0x8u8; 28]);
-        let known = [sys::ENOTTY, sys::EOPNOTSUPP, EPERM, EACCES, EINVAL, sys::ENOSYS];
-        refused(syscall!(libc::SYS_ioctl, file.as_raw_fd(), SETFLAGS, flags.as_ptr()), &known);
-        let set = syscall!(libc::SYS_ioctl, file.as_raw_fd(), FSSETXATTR, extended.as_ptr());
+        let known = [
+            sys::ENOTTY,
+            sys::EOPNOTSUPP,
+            EPERM,
+            EACCES,
+            EINVAL,
+            sys::ENOSYS,
+        ];
+        refused(
+            syscall!(libc::SYS_ioctl, file.as_raw_fd(), SETFLAGS, flags.as_ptr()),
+            &known,
+        );
+        let set = syscall!(
+            libc::SYS_ioctl,
+            file.as_raw_fd(),
+            FSSETXATTR,
+            extended.as_ptr()
+        );
         refused(set, &known);
     });
     // Nothing became immutable.
@@ -321,7 +366,12 @@ pub(super) fn seals(cell: &mut Cell) {
 pub(super) fn leases_and_signals(cell: &mut Cell) {
     cell.attack(|jail| {
         let file = read_only(jail);
-        let leased = syscall!(libc::SYS_fcntl, file.as_raw_fd(), libc::F_SETLEASE, libc::F_WRLCK);
+        let leased = syscall!(
+            libc::SYS_fcntl,
+            file.as_raw_fd(),
+            libc::F_SETLEASE,
+            libc::F_WRLCK
+        );
         // A write lease on what is open elsewhere, or none at all.
         if leased.is_ok() {
             fails(sys::write(&file, b"x"), EBADF);
@@ -373,7 +423,13 @@ pub(super) fn chmod_and_then_open(cell: &mut Cell) {
 pub(super) fn acl_and_then_open(cell: &mut Cell) {
     // user::rwx, user:1000:rwx, group::rwx, mask::rwx, other::rwx.
     let mut acl = vec![2, 0, 0, 0];
-    for (tag, id) in [(1u16, u32::MAX), (2, 1000), (4, u32::MAX), (0x10, u32::MAX), (0x20, u32::MAX)] {
+    for (tag, id) in [
+        (1u16, u32::MAX),
+        (2, 1000),
+        (4, u32::MAX),
+        (0x10, u32::MAX),
+        (0x20, u32::MAX),
+    ] {
         acl.extend(tag.to_le_bytes());
         acl.extend(7u16.to_le_bytes());
         acl.extend(id.to_le_bytes());
@@ -381,7 +437,10 @@ pub(super) fn acl_and_then_open(cell: &mut Cell) {
     cell.attack(|jail| {
         let path = jail.join("ro");
         let known = [EPERM, EACCES, sys::EOPNOTSUPP];
-        refused(sys::setxattr(&path, "system.posix_acl_access", &acl, 0), &known);
+        refused(
+            sys::setxattr(&path, "system.posix_acl_access", &acl, 0),
+            &known,
+        );
         let removed = sys::removexattr(&path, "system.posix_acl_access");
         refused(removed, &[EPERM, EACCES, sys::EOPNOTSUPP, sys::ENODATA]);
         fails(sys::open(&path, libc::O_RDWR), EACCES);
@@ -421,7 +480,10 @@ pub(super) fn a_write_only_descriptor_reads_nothing(cell: &mut Cell) {
         let (from, to) = (file.as_raw_fd(), target.as_raw_fd());
         // SAFETY: null offsets are allowed.
         unsafe {
-            fails(sys::check(libc::copy_file_range(from, null, to, null, 100, 0)), EBADF);
+            fails(
+                sys::check(libc::copy_file_range(from, null, to, null, 100, 0)),
+                EBADF,
+            );
             fails(sys::check(libc::sendfile(to, from, null, 100)), EBADF);
             let (_reader, writer) = rustix::pipe::pipe().unwrap();
             let spliced = libc::splice(from, null, writer.as_raw_fd(), null, 100, 0);
@@ -483,8 +545,21 @@ pub(super) fn extents_and_holes(cell: &mut Cell) {
         assert_eq!(sys::lseek(&file, 0, libc::SEEK_HOLE), Ok(LENGTH as i64));
         // FS_IOC_FIEMAP with room for no extent.
         let mut ask = [0u64, u64::MAX, 0, 0];
-        let known = [sys::EOPNOTSUPP, sys::ENOTTY, sys::ENOSYS, EINVAL, EACCES, EBADF, ETXTBSY];
-        let asked = syscall!(libc::SYS_ioctl, file.as_raw_fd(), 0xc020_660bu64, ask.as_mut_ptr());
+        let known = [
+            sys::EOPNOTSUPP,
+            sys::ENOTTY,
+            sys::ENOSYS,
+            EINVAL,
+            EACCES,
+            EBADF,
+            ETXTBSY,
+        ];
+        let asked = syscall!(
+            libc::SYS_ioctl,
+            file.as_raw_fd(),
+            0xc020_660bu64,
+            ask.as_mut_ptr()
+        );
         if let Err(errno) = asked {
             assert!(known.contains(&errno), "{errno:?}");
         }

@@ -7,8 +7,8 @@ use super::{Cell, OBJECTS};
 use crate::handles::{self, Handle};
 use crate::model::Who;
 use crate::proc::{self, Step};
-use crate::syscall;
 use crate::sys::{self, E, EACCES, EINVAL, ENOENT, EPERM, ESRCH, ESTALE, R};
+use crate::syscall;
 
 #[track_caller]
 fn refused<T: std::fmt::Debug>(result: R<T>, with: &[E]) {
@@ -38,7 +38,9 @@ fn shows_nothing(directory: &OwnedFd, by: &str) {
 
 fn device(directory: &OwnedFd) -> u64 {
     use std::os::unix::fs::MetadataExt;
-    std::fs::metadata(crate::calls::proc_link(directory)).unwrap().dev()
+    std::fs::metadata(crate::calls::proc_link(directory))
+        .unwrap()
+        .dev()
 }
 
 pub(super) fn dots_above_the_bind(cell: &mut Cell) {
@@ -49,11 +51,19 @@ pub(super) fn dots_above_the_bind(cell: &mut Cell) {
             let Ok(above) = sys::open(&path, libc::O_RDONLY | libc::O_DIRECTORY) else {
                 continue;
             };
-            assert_ne!(device(&above), device(&inside), "{dots} is on the same mount");
+            assert_ne!(
+                device(&above),
+                device(&inside),
+                "{dots} is on the same mount"
+            );
         }
         // Where the tree was seen there is an empty directory.
         let tree = jail.parent().unwrap().join("tree");
-        assert_eq!(sys::ls(tree), [""; 0], "the provider's mount is in the prison");
+        assert_eq!(
+            sys::ls(tree),
+            [""; 0],
+            "the provider's mount is in the prison"
+        );
     });
 }
 
@@ -73,7 +83,11 @@ pub(super) fn dots_by_descriptors(cell: &mut Cell) {
             sys::chdir("..").unwrap();
         }
         let here = sys::open(".", flags).unwrap();
-        assert_ne!(device(&here), device(&inside), "chdir(..) stays on the mount");
+        assert_ne!(
+            device(&here),
+            device(&inside),
+            "chdir(..) stays on the mount"
+        );
     });
 }
 
@@ -160,7 +174,11 @@ pub(super) fn handles_with_another_number(cell: &mut Cell) {
             let bits = (0..64).map(|bit| own ^ (1 << bit));
             for number in (0..200).chain(near).chain(bits) {
                 let forged = with_number(&handle, number);
-                try_handle(&root, &forged, &format!("the number {number} in {name}'s handle"));
+                try_handle(
+                    &root,
+                    &forged,
+                    &format!("the number {number} in {name}'s handle"),
+                );
             }
         }
     });
@@ -185,7 +203,11 @@ pub(super) fn handles_of_the_tree(cell: &mut Cell) {
                 if forged.bytes[..12] == other.bytes[..12] {
                     continue; // the same node in both
                 }
-                try_handle(&root, &forged, &format!("a number of the tree in {name}'s handle"));
+                try_handle(
+                    &root,
+                    &forged,
+                    &format!("a number of the tree in {name}'s handle"),
+                );
             }
         }
     });
@@ -313,7 +335,10 @@ pub(super) fn mounts(cell: &mut Cell) {
         refused(mount(jail, libc::MS_BIND), &[EPERM]);
         refused(mount(jail, libc::MS_MOVE), &[EPERM]);
         // SAFETY: the path ends in a NUL.
-        refused(sys::check(unsafe { libc::umount2(path.as_ptr(), libc::MNT_DETACH) }), &[EPERM]);
+        refused(
+            sys::check(unsafe { libc::umount2(path.as_ptr(), libc::MNT_DETACH) }),
+            &[EPERM],
+        );
         let clone = 1; // OPEN_TREE_CLONE
         let tree = syscall!(libc::SYS_open_tree, libc::AT_FDCWD, path.as_ptr(), clone);
         refused(tree, &[EPERM]);

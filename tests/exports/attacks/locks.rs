@@ -7,8 +7,8 @@ use crate::calls::{flock, lock};
 use crate::consumer::start_prisoner;
 use crate::model::Who;
 use crate::proc::Step;
-use crate::syscall;
 use crate::sys::{self, EACCES, EAGAIN};
+use crate::syscall;
 
 /// The consumer holds something while the provider works.
 fn while_held(cell: &Cell, hold: impl Fn(&Path) -> Vec<std::os::fd::OwnedFd>, work: impl Fn()) {

@@ -8,10 +8,10 @@ use crate::calls::{bind, proc_link, reopen};
 use crate::consumer::consume;
 use crate::model::Who;
 use crate::proc::{self, Step};
-use crate::syscall;
 use crate::sys::{
     self, E, EACCES, EEXIST, EINVAL, ENOENT, ENOTEMPTY, EOPNOTSUPP, EPERM, ESTALE, EXDEV, R, fails,
 };
+use crate::syscall;
 
 const RENAMES: [u32; 2] = [0, libc::RENAME_NOREPLACE];
 
@@ -66,13 +66,24 @@ pub(super) fn renames_over_what_may_be_read(cell: &mut Cell) {
 
 pub(super) fn exchanges(cell: &mut Cell) {
     cell.attack(|jail| {
-        let exchange = |a: &str, b: &str| {
-            sys::rename2(jail.join(a), jail.join(b), libc::RENAME_EXCHANGE)
-        };
-        for (a, b) in [("ro", "rw"), ("rw", "ro"), ("d/ro", "rw"), ("rw", "d/ro"), ("mr/x", "rw")] {
+        let exchange =
+            |a: &str, b: &str| sys::rename2(jail.join(a), jail.join(b), libc::RENAME_EXCHANGE);
+        for (a, b) in [
+            ("ro", "rw"),
+            ("rw", "ro"),
+            ("d/ro", "rw"),
+            ("rw", "d/ro"),
+            ("mr/x", "rw"),
+        ] {
             fails(exchange(a, b), EACCES);
         }
-        for (a, b) in [("rw", "wo"), ("wo", "rw"), ("del", "rw"), ("rw", "del"), ("ro", "del")] {
+        for (a, b) in [
+            ("rw", "wo"),
+            ("wo", "rw"),
+            ("del", "rw"),
+            ("rw", "del"),
+            ("ro", "del"),
+        ] {
             fails(exchange(a, b), EACCES);
         }
         for (a, b) in [("rw", "secret"), ("secret", "rw"), ("d/rw", "d/secret")] {
@@ -149,9 +160,15 @@ pub(super) fn a_providers_link_under_two_names(cell: &mut Cell) {
         sys::pwrite(&writer, b"BOTH", 0).unwrap();
         assert_eq!(sys::pread(&reader, 4, 0), Ok(b"BOTH".to_vec()));
         fails(sys::chmod(jail.join("ro-both"), 0o777), EPERM);
-        fails(sys::link(jail.join("ro-both"), jail.join("rw-third")), EPERM);
+        fails(
+            sys::link(jail.join("ro-both"), jail.join("rw-third")),
+            EPERM,
+        );
         fails(sys::unlink(jail.join("ro-both")), EACCES);
-        fails(sys::rename(jail.join("ro-both"), jail.join("rw-both")), EACCES);
+        fails(
+            sys::rename(jail.join("ro-both"), jail.join("rw-both")),
+            EACCES,
+        );
     });
 }
 
@@ -204,10 +221,16 @@ pub(super) fn a_secret_under_a_readable_name(cell: &mut Cell) {
 pub(super) fn moving_a_directory_widens_nothing(cell: &mut Cell) {
     cell.attack(|jail| {
         for flags in RENAMES {
-            refused(sys::rename2(jail.join("mr"), jail.join("mw"), flags), &[EACCES, EXDEV]);
+            refused(
+                sys::rename2(jail.join("mr"), jail.join("mw"), flags),
+                &[EACCES, EXDEV],
+            );
         }
         sys::mkdir(jail.join("mw1"), 0o777).unwrap();
-        refused(sys::rename(jail.join("mr"), jail.join("mw1")), &[EACCES, EXDEV]);
+        refused(
+            sys::rename(jail.join("mr"), jail.join("mw1")),
+            &[EACCES, EXDEV],
+        );
         fails(sys::stat(jail.join("mw1/x")), ENOENT);
         sys::rmdir(jail.join("mw1")).unwrap();
         cannot_write(&jail.join("mr/x"));
@@ -226,8 +249,17 @@ pub(super) fn exchanging_directories_widens_nothing(cell: &mut Cell) {
         sys::mkdir(jail.join("mw1"), 0o777).unwrap();
         drop(sys::put(jail.join("mw1/y"), b"mine"));
         let exchange = libc::RENAME_EXCHANGE;
-        for (a, b) in [("mr", "mw1"), ("mw1", "mr"), ("d", "mw1"), ("mw1", "d"), ("d", "mr")] {
-            refused(sys::rename2(jail.join(a), jail.join(b), exchange), &[EACCES, EXDEV]);
+        for (a, b) in [
+            ("mr", "mw1"),
+            ("mw1", "mr"),
+            ("d", "mw1"),
+            ("mw1", "d"),
+            ("d", "mr"),
+        ] {
+            refused(
+                sys::rename2(jail.join(a), jail.join(b), exchange),
+                &[EACCES, EXDEV],
+            );
         }
         cannot_write(&jail.join("mr/x"));
         fails(sys::stat(jail.join("mw1/x")), ENOENT);
@@ -276,7 +308,10 @@ pub(super) fn special_files(cell: &mut Cell) {
             fails(sys::symlink("/etc/passwd", &path), EPERM);
         }
         fails(bind(&jail.join("rw9")), EPERM);
-        fails(sys::mknod(jail.join("ro"), libc::S_IFIFO | 0o666, 0), EEXIST);
+        fails(
+            sys::mknod(jail.join("ro"), libc::S_IFIFO | 0o666, 0),
+            EEXIST,
+        );
     });
 }
 
@@ -284,7 +319,10 @@ pub(super) fn whiteouts(cell: &mut Cell) {
     cell.attack(|jail| {
         let fresh = jail.join("rw-fresh");
         drop(sys::put(&fresh, b"x"));
-        for flags in [libc::RENAME_WHITEOUT, libc::RENAME_WHITEOUT | libc::RENAME_NOREPLACE] {
+        for flags in [
+            libc::RENAME_WHITEOUT,
+            libc::RENAME_WHITEOUT | libc::RENAME_NOREPLACE,
+        ] {
             let renamed = sys::rename2(&fresh, jail.join("rw-other"), flags);
             refused(renamed, &[EPERM, EACCES, EINVAL]);
         }
@@ -305,8 +343,7 @@ pub(super) fn unnamed_files_linked(cell: &mut Cell) {
         }
         // An unnamed file of elsewhere does not come in either.
         if let Ok(file) = sys::open("/dev/shm", libc::O_TMPFILE | libc::O_RDWR) {
-            let linked =
-                sys::linkat(proc_link(&file), jail.join("rw9"), libc::AT_SYMLINK_FOLLOW);
+            let linked = sys::linkat(proc_link(&file), jail.join("rw9"), libc::AT_SYMLINK_FOLLOW);
             fails(linked, EXDEV);
         }
     });
@@ -325,20 +362,33 @@ pub(super) fn removal_and_creation_again(cell: &mut Cell) {
         let jail = cell.world.export("cell");
         let reader = sys::open(jail.join("del"), libc::O_RDONLY).unwrap();
         sys::unlink(jail.join("del")).expect("delete is granted");
-        fails(sys::open(jail.join("del"), libc::O_RDWR | libc::O_CREAT), EACCES);
+        fails(
+            sys::open(jail.join("del"), libc::O_RDWR | libc::O_CREAT),
+            EACCES,
+        );
         // The object without a name is what it was: still not to be written.
         for flags in [libc::O_RDWR, libc::O_WRONLY, libc::O_RDONLY | libc::O_TRUNC] {
             refused(reopen(&reader, flags), &[EACCES, ENOENT, ESTALE]);
         }
         assert_eq!(sys::pread(&reader, LENGTH, 0).unwrap().len(), LENGTH);
-        let linked = sys::linkat(proc_link(&reader), jail.join("rw9"), libc::AT_SYMLINK_FOLLOW);
+        let linked = sys::linkat(
+            proc_link(&reader),
+            jail.join("rw9"),
+            libc::AT_SYMLINK_FOLLOW,
+        );
         refused(linked, &[EPERM, ENOENT]);
     });
 }
 
 pub(super) fn the_way_to_the_views(cell: &mut Cell) {
     cell.attack(|jail| {
-        for name in [".shmfs", ".shmfs/exports", ".shmfs/views", ".shmfs/private", "d/.shmfs"] {
+        for name in [
+            ".shmfs",
+            ".shmfs/exports",
+            ".shmfs/views",
+            ".shmfs/private",
+            "d/.shmfs",
+        ] {
             let path = jail.join(name);
             fails(sys::stat(&path), ENOENT);
             fails(sys::open(&path, libc::O_RDONLY), ENOENT);
@@ -357,7 +407,13 @@ pub(super) fn the_way_to_the_views(cell: &mut Cell) {
 
 pub(super) fn names_that_are_not_clean(cell: &mut Cell) {
     cell.attack(|jail| {
-        for name in ["d/../secret", "./secret", "d//secret", "mr/../d/./secret", "d/../d/secret"] {
+        for name in [
+            "d/../secret",
+            "./secret",
+            "d//secret",
+            "mr/../d/./secret",
+            "d/../d/secret",
+        ] {
             fails(sys::stat(jail.join(name)), ENOENT);
             fails(sys::open(jail.join(name), libc::O_RDONLY), ENOENT);
         }
@@ -366,11 +422,20 @@ pub(super) fn names_that_are_not_clean(cell: &mut Cell) {
             refused(sys::open(jail.join(name), flags), &[EACCES, sys::ENOTDIR]);
         }
         for name in ["rw/", "rw/.", "rw/..", "ro/..", "secret/.."] {
-            refused(sys::open(jail.join(name), libc::O_RDONLY), &[sys::ENOTDIR, ENOENT]);
+            refused(
+                sys::open(jail.join(name), libc::O_RDONLY),
+                &[sys::ENOTDIR, ENOENT],
+            );
         }
-        fails(sys::rename(jail.join("d/rw/"), jail.join("d/rw9")), sys::ENOTDIR);
+        fails(
+            sys::rename(jail.join("d/rw/"), jail.join("d/rw9")),
+            sys::ENOTDIR,
+        );
         let long = "rw".repeat(200);
-        fails(sys::open(jail.join(long), libc::O_RDWR | libc::O_CREAT), sys::ENAMETOOLONG);
+        fails(
+            sys::open(jail.join(long), libc::O_RDWR | libc::O_CREAT),
+            sys::ENAMETOOLONG,
+        );
     });
 }
 
@@ -384,16 +449,25 @@ pub(super) fn a_directory_moved_into_the_dark(cell: &mut Cell) {
         open.make();
         moved.wait();
         for name in ["rw", "ro", "secret", "new-secret"] {
-            refused(sys::openat(&directory, name, libc::O_RDONLY, 0), &[ENOENT, ESTALE]);
+            refused(
+                sys::openat(&directory, name, libc::O_RDONLY, 0),
+                &[ENOENT, ESTALE],
+            );
             let creating = libc::O_CREAT | libc::O_RDWR;
-            refused(sys::openat(&directory, name, creating, 0), &[EACCES, ENOENT, ESTALE]);
+            refused(
+                sys::openat(&directory, name, creating, 0),
+                &[EACCES, ENOENT, ESTALE],
+            );
         }
         if let Ok(names) = std::fs::read_dir(proc_link(&directory)) {
             let names: Vec<_> = names.flatten().collect();
             assert!(names.is_empty(), "listed in the dark: {names:?}");
         }
         if let Ok(above) = sys::openat(&directory, "..", libc::O_RDONLY | libc::O_DIRECTORY, 0) {
-            refused(sys::openat(&above, "new-secret", libc::O_RDONLY, 0), &[ENOENT, ESTALE]);
+            refused(
+                sys::openat(&above, "new-secret", libc::O_RDONLY, 0),
+                &[ENOENT, ESTALE],
+            );
         }
     });
     open.wait();
@@ -412,7 +486,10 @@ pub(super) fn case_and_bytes(cell: &mut Cell) {
     cell.attack(|jail| {
         for name in ["RO", "Secret", "SECRET", "ｒｏ", "r\u{f6}"] {
             fails(sys::stat(jail.join(name)), ENOENT);
-            fails(sys::open(jail.join(name), libc::O_RDWR | libc::O_CREAT), EACCES);
+            fails(
+                sys::open(jail.join(name), libc::O_RDWR | libc::O_CREAT),
+                EACCES,
+            );
         }
         use std::os::unix::ffi::OsStrExt;
         let odd = std::ffi::OsStr::from_bytes(b"rw\xff\xfe\n");

@@ -106,7 +106,11 @@ pub(super) fn creating_what_is_made_meanwhile(cell: &mut Cell) {
         let name = jail.join("rw-meanwhile");
         match sys::open_mode(&name, flags, 0o600) {
             Ok(file) => {
-                assert_ne!(sys::fstat(&file).unwrap().uid, 0, "another's object was opened");
+                assert_ne!(
+                    sys::fstat(&file).unwrap().uid,
+                    0,
+                    "another's object was opened"
+                );
                 let _ = sys::unlink(&name);
             }
             Err(EACCES | ENOENT | ESTALE) => {}

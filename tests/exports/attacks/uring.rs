@@ -68,8 +68,11 @@ impl Ring {
 
     /// Submits one entry and waits for its result.
     fn submit(&mut self, entry: &[u8; 64]) -> i32 {
-        let (tail_at, mask_at, array) =
-            (self.params.sq_off[1], self.params.sq_off[2], self.params.sq_off[6]);
+        let (tail_at, mask_at, array) = (
+            self.params.sq_off[1],
+            self.params.sq_off[2],
+            self.params.sq_off[6],
+        );
         let tail = self.word(tail_at);
         let index = tail & self.word(mask_at);
         self.entries.fill(index as usize * 64, entry);
@@ -79,8 +82,11 @@ impl Ring {
         let (fd, null) = (self.descriptor.as_raw_fd(), std::ptr::null::<u8>());
         let entered = crate::syscall!(libc::SYS_io_uring_enter, fd, 1, 1, GETEVENTS, null, 0);
         assert_eq!(entered, Ok(1), "io_uring_enter");
-        let (head_at, mask_at, cqes) =
-            (self.params.cq_off[0], self.params.cq_off[2], self.params.cq_off[5]);
+        let (head_at, mask_at, cqes) = (
+            self.params.cq_off[0],
+            self.params.cq_off[2],
+            self.params.cq_off[5],
+        );
         let head = self.word(head_at);
         let result = self.word(cqes + (head & self.word(mask_at)) * 16 + 8);
         self.set_word(head_at, head.wrapping_add(1));

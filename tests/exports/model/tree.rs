@@ -47,7 +47,9 @@ impl Tree {
     /// Names below a directory, at any depth.
     fn below(&self, path: &str) -> impl Iterator<Item = &String> {
         let prefix = format!("{path}/");
-        self.names.keys().filter(move |name| name.starts_with(&prefix))
+        self.names
+            .keys()
+            .filter(move |name| name.starts_with(&prefix))
     }
 
     /// All paths that this actor can find by listing, with their kinds.
@@ -62,7 +64,9 @@ impl Tree {
             }
             actor == Actor::Provider || rules.shows(path.as_bytes(), self.kind(path).unwrap())
         });
-        found.map(|path| (path.clone(), self.kind(path).unwrap())).collect()
+        found
+            .map(|path| (path.clone(), self.kind(path).unwrap()))
+            .collect()
     }
 
     /// What is in a file.
@@ -71,25 +75,45 @@ impl Tree {
     }
 
     /// What this call answers here.
-    pub(crate) fn expect(&self, actor: Actor, rules: &Rules, way: Way, call: Call, a: &str, b: &str) -> Expect {
+    pub(crate) fn expect(
+        &self,
+        actor: Actor,
+        rules: &Rules,
+        way: Way,
+        call: Call,
+        a: &str,
+        b: &str,
+    ) -> Expect {
         if let Some(refusal) = self.way_to(a, actor, rules) {
             return refusal;
         }
         let source = self.kind(a).unwrap_or(wanted(call));
         let situation = Situation {
             who: Who::User,
-            way: if actor == Actor::Provider { Way::Plain } else { way },
+            way: if actor == Actor::Provider {
+                Way::Plain
+            } else {
+                way
+            },
             name: self.other(a, source, actor, rules),
             target: self.other(b, self.kind(b).unwrap_or(source), actor, rules),
         };
         if !call.has_target() {
             let is_full = call == Call::Rmdir && self.below(a).next().is_some();
             let expected = verdict(call, &situation);
-            return if is_full { or_not_empty(expected) } else { expected };
+            return if is_full {
+                or_not_empty(expected)
+            } else {
+                expected
+            };
         }
         if let (Some(refusal), true) = (self.way_to(b, actor, rules), call == Call::Link) {
             let missing = situation.name.seen() == Presence::Absent;
-            return if missing { verdict(call, &situation) } else { refusal };
+            return if missing {
+                verdict(call, &situation)
+            } else {
+                refusal
+            };
         }
         if let Some(refusal) = self.way_to(b, actor, rules) {
             return refusal;
@@ -132,7 +156,15 @@ impl Tree {
         }
     }
 
-    fn rename(&self, flags: u32, a: &str, b: &str, actor: Actor, rules: &Rules, s: &Situation) -> Expect {
+    fn rename(
+        &self,
+        flags: u32,
+        a: &str,
+        b: &str,
+        actor: Actor,
+        rules: &Rules,
+        s: &Situation,
+    ) -> Expect {
         let expected = verdict(Call::Rename(flags), s);
         let early = [ENOENT, crate::sys::EEXIST];
         if let [Err(errno)] = expected.any[..] {
@@ -160,12 +192,20 @@ impl Tree {
         }
         let is_directory = self.kind(a) == Some(Kind::Directory);
         let full = self.below(b).next().is_some() && !exchange && is_directory;
-        let expected = if full { or_not_empty(expected) } else { expected };
+        let expected = if full {
+            or_not_empty(expected)
+        } else {
+            expected
+        };
         if !is_directory || actor == Actor::Provider {
             return expected;
         }
         let there = self.moved_rights(a, b, rules);
-        let back = if exchange { self.moved_rights(b, a, rules) } else { Moved::Less };
+        let back = if exchange {
+            self.moved_rights(b, a, rules)
+        } else {
+            Moved::Less
+        };
         match there.max(back) {
             Moved::Less => expected,
             Moved::More => {
@@ -188,7 +228,8 @@ impl Tree {
             let there = format!("{to}{}", &path[from.len()..]);
             let before = rules.rights(path.as_bytes(), kind);
             let after = rules.rights(there.as_bytes(), kind);
-            let appears = rules.shows(there.as_bytes(), kind) && !rules.shows(path.as_bytes(), kind);
+            let appears =
+                rules.shows(there.as_bytes(), kind) && !rules.shows(path.as_bytes(), kind);
             match after.widens(before) {
                 true => Moved::Widened,
                 false if appears || !before.has(after) => Moved::More,
@@ -204,7 +245,8 @@ impl Tree {
         match call {
             Call::Open(flags) if flags & libc::O_CREAT != 0 && is_new => {
                 self.contents.push(Vec::new());
-                self.names.insert(a.to_owned(), Some(self.contents.len() - 1));
+                self.names
+                    .insert(a.to_owned(), Some(self.contents.len() - 1));
             }
             Call::Open(flags) if flags & libc::O_TRUNC != 0 => self.file(a).clear(),
             Call::Truncate | Call::By(_, Descriptor::Ftruncate) => self.file(a).resize(3, 0),
@@ -251,7 +293,8 @@ impl Tree {
 
     fn put(&mut self, path: &str, objects: Vec<(String, Option<usize>)>) {
         let named = objects.into_iter();
-        self.names.extend(named.map(|(rest, object)| (format!("{path}{rest}"), object)));
+        self.names
+            .extend(named.map(|(rest, object)| (format!("{path}{rest}"), object)));
     }
 }
 

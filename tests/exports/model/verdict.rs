@@ -199,10 +199,21 @@ fn access(mode: i32, s: &Situation, is_directory: bool) -> Expect {
     }
     if s.who == Who::Root || is_directory {
         let both = [Ok(()), Err(EACCES)];
-        return any(&both, "the kernel alone answers, from the mode that is shown");
+        return any(
+            &both,
+            "the kernel alone answers, from the mode that is shown",
+        );
     }
-    let needed = if mode == libc::W_OK { Rights::WRITE } else { Rights::READ };
-    only(s.name.rights.has(needed), EACCES, "the mode shows what is granted")
+    let needed = if mode == libc::W_OK {
+        Rights::WRITE
+    } else {
+        Rights::READ
+    };
+    only(
+        s.name.rights.has(needed),
+        EACCES,
+        "the mode shows what is granted",
+    )
 }
 
 /// chmod, chown and times that are given: what POSIX leaves to the owner.
@@ -215,7 +226,10 @@ fn asks_for_nothing(s: &Situation) -> Expect {
     if s.name.rights.has(Rights::WRITE) {
         return ok("write allows it");
     }
-    any(&[Ok(()), Err(EPERM)], "it asks for nothing; nothing may change")
+    any(
+        &[Ok(()), Err(EPERM)],
+        "it asks for nothing; nothing may change",
+    )
 }
 
 fn utimes(times: Times, s: &Situation) -> Expect {
@@ -250,12 +264,18 @@ fn set_xattr(name: &str, s: &Situation) -> Expect {
 /// allowed like a chmod.
 fn acl(name: &str, may: bool, s: &Situation) -> Expect {
     if name.ends_with("default") && s.name.presence == Presence::File {
-        return any(&[Err(EACCES), Err(EPERM), Err(EOPNOTSUPP)], "files have no default ACL");
+        return any(
+            &[Err(EACCES), Err(EPERM), Err(EOPNOTSUPP)],
+            "files have no default ACL",
+        );
     }
     if may {
         return any(&[Ok(()), Err(EOPNOTSUPP)], "like chmod, or not offered");
     }
-    any(&[Err(EPERM), Err(EACCES), Err(EOPNOTSUPP)], "an ACL needs write")
+    any(
+        &[Err(EPERM), Err(EACCES), Err(EOPNOTSUPP)],
+        "an ACL needs write",
+    )
 }
 
 fn get_xattr(name: &str, s: &Situation) -> Expect {
@@ -269,7 +289,11 @@ fn get_xattr(name: &str, s: &Situation) -> Expect {
 
 fn lists(s: &Situation) -> Expect {
     let may = s.name.rights.has(Rights::READ) || s.name.leads;
-    only(may, EACCES, "a directory is listed with read, or on the way to a grant")
+    only(
+        may,
+        EACCES,
+        "a directory is listed with read, or on the way to a grant",
+    )
 }
 
 fn handle(flags: i32, s: &Situation) -> Expect {
@@ -329,7 +353,10 @@ fn unnamed(s: &Situation) -> Expect {
 
 fn open_new(flags: i32, s: &Situation) -> Expect {
     if !s.name.is_free() {
-        return no(EACCES, "needs create; the same whether something hidden is there");
+        return no(
+            EACCES,
+            "needs create; the same whether something hidden is there",
+        );
     }
     if !s.name.rights.has(asked(flags)) {
         return no(EACCES, "needs all the access that is asked for");
@@ -348,7 +375,11 @@ fn open_file(flags: i32, s: &Situation) -> Expect {
     if flags & libc::O_TRUNC != 0 {
         needed = needed.and(Rights::WRITE);
     }
-    only(s.name.rights.has(needed), EACCES, "needs the access that is asked for")
+    only(
+        s.name.rights.has(needed),
+        EACCES,
+        "needs the access that is asked for",
+    )
 }
 
 fn by_descriptor(flags: i32, then: Descriptor, s: &Situation) -> Expect {
@@ -383,13 +414,15 @@ fn by_descriptor(flags: i32, then: Descriptor, s: &Situation) -> Expect {
         Descriptor::Fgetxattr => only(has(Rights::READ), EACCES, "getxattr needs read"),
         Descriptor::Mmap { prot, shared } => mmap(prot, shared, readable, writable, s),
         Descriptor::Mprotect { prot, shared } => mprotect(prot, shared, readable, writable, s),
-        Descriptor::Flock(libc::LOCK_EX) if !has(Rights::WRITE) => {
-            any(&[Ok(()), Err(EACCES)], "EACCES, or a lock that this export alone sees")
-        }
+        Descriptor::Flock(libc::LOCK_EX) if !has(Rights::WRITE) => any(
+            &[Ok(()), Err(EACCES)],
+            "EACCES, or a lock that this export alone sees",
+        ),
         Descriptor::Flock(_) => ok("locks go with the access"),
-        Descriptor::Lock { kind: libc::F_RDLCK, .. } => {
-            only(readable, EBADF, "the kernel: O_WRONLY")
-        }
+        Descriptor::Lock {
+            kind: libc::F_RDLCK,
+            ..
+        } => only(readable, EBADF, "the kernel: O_WRONLY"),
         Descriptor::Lock { .. } => only(writable, EBADF, "the kernel: O_RDONLY"),
         Descriptor::Reopen(flags) => open(flags, s),
     }
@@ -407,7 +440,10 @@ fn mmap(prot: i32, shared: bool, readable: bool, writable: bool, s: &Situation) 
     }
     let both = Rights::READ.and(Rights::WRITE);
     if shared && s.way == Way::PageCache && !s.name.rights.has(both) {
-        return no(ENODEV, "without passthrough a restricted file is opened for direct I/O");
+        return no(
+            ENODEV,
+            "without passthrough a restricted file is opened for direct I/O",
+        );
     }
     ok("the descriptor allows it")
 }
@@ -428,7 +464,11 @@ fn mkdir(s: &Situation) -> Expect {
     if s.name.seen() != Presence::Absent {
         return no(EEXIST, "it is visible, so that it exists may be told");
     }
-    only(s.name.is_free(), EACCES, "needs create by a directory pattern")
+    only(
+        s.name.is_free(),
+        EACCES,
+        "needs create by a directory pattern",
+    )
 }
 
 fn special(s: &Situation, exists: E) -> Expect {
@@ -453,10 +493,16 @@ fn mknod(kind: u32, s: &Situation) -> Expect {
         return no(EEXIST, "it is visible, so that it exists may be told");
     }
     if !s.name.is_free() {
-        return any(&[Err(EPERM), Err(EACCES)], "needs create, if mknod makes files at all");
+        return any(
+            &[Err(EPERM), Err(EACCES)],
+            "needs create, if mknod makes files at all",
+        );
     }
     let answers = [Ok(()), Err(EPERM)];
-    any(&answers, "create is granted, and mknod may be refused as such")
+    any(
+        &answers,
+        "create is granted, and mknod may be refused as such",
+    )
 }
 
 fn link(s: &Situation) -> Expect {
@@ -523,7 +569,10 @@ fn moved(to: Presence, exchange: bool, s: &Situation) -> Expect {
         return no(EACCES, "the source needs delete");
     }
     if !replaces && !target.is_free() {
-        return no(EACCES, "the target needs create; the same whether something hidden is there");
+        return no(
+            EACCES,
+            "the target needs create; the same whether something hidden is there",
+        );
     }
     if replaces && !target.rights.has(whole) {
         return no(EACCES, "the target needs create and delete");
