@@ -11,6 +11,7 @@ mod problem;
 mod read;
 mod rights;
 mod rules;
+mod source;
 mod verdict;
 
 pub use config::{Export, Exports, Unmatched};
@@ -18,4 +19,5 @@ pub use pattern::{Fault, Pattern};
 pub use problem::{Code, Problem, Problems, Warning};
 pub use rights::Rights;
 pub use rules::{Key, Rule, Rules, Verb};
+pub use source::Source;
 pub use verdict::{Operation, Presence, RenameMode, XattrClass, verdict};

@@ -16,6 +16,7 @@ use super::passthrough::Registry;
 use super::views::{self, Opener};
 use crate::data::{DataFiles, KernelClock, PAGE_SIZE};
 use crate::error::{Error, ExitCode, Result};
+use crate::export::Source;
 use crate::ops::{Config, DataMode, Fs, UserLimit};
 use crate::options::{Limits, Options, Passthrough};
 use crate::store::Share;
@@ -64,6 +65,8 @@ pub struct Resources<'a> {
     pub data: Option<OwnedFd>,
     /// What node 1 is.
     pub layout: Layout,
+    /// What exports there are.
+    pub exports: Option<Source>,
     /// How the session begins.
     pub handshake: Handshake<'a>,
 }
@@ -84,6 +87,7 @@ impl Service {
             device,
             data,
             layout,
+            exports,
             handshake,
         } = resources;
         let device = Arc::new(device);
@@ -112,6 +116,7 @@ impl Service {
             device: Arc::clone(&device),
         };
         opener.prepare(&fs, &nodes, options)?;
+        drop(exports);
         fs.set_data_mode(choose_mode(&fs, &device, options.passthrough)?);
         let thread = std::thread::Builder::new()
             .name("shmfs-session".into())
@@ -123,6 +128,16 @@ impl Service {
             device,
             thread: Mutex::new(Some(thread)),
         })
+    }
+
+    /// Goes on with other exports; where something of them cannot change on a live mount the old ones stay.
+    pub fn reload_exports(&self, _exports: &Source) -> std::result::Result<(), String> {
+        Err("exports are not served yet".to_owned())
+    }
+
+    /// Opens a session of an export; returns the name of its directory under `.shmfs/exports`.
+    pub fn open_session(&self, _export: &str) -> std::result::Result<String, String> {
+        Err("exports are not served yet".to_owned())
     }
 
     /// The file system.

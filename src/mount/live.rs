@@ -9,11 +9,13 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{UnmountFlags, unmount};
 
+use super::exports::Configuration;
 use super::place::Place;
 use super::serve::detach;
 use super::views::{self, Bindings};
 use super::{attach, detached, fusermount, table};
 use crate::error::{Error, ExitCode, Result};
+use crate::export::Source;
 use crate::fuse::{Handshake, Layout, Resources, Service};
 use crate::options::Options;
 use crate::supervisor::{Kept, Supervisor};
@@ -27,6 +29,7 @@ pub(crate) trait Server: Sized {
         data: Option<OwnedFd>,
         layout: Layout,
         options: &Options,
+        exports: Option<Source>,
     ) -> Result<Self>;
 
     /// The name of the tree in the anteroom.
@@ -43,11 +46,13 @@ impl Server for Service {
         data: Option<OwnedFd>,
         layout: Layout,
         options: &Options,
+        exports: Option<Source>,
     ) -> Result<Service> {
         let resources = Resources {
             device,
             data,
             layout,
+            exports,
             handshake: Handshake::Device,
         };
         Service::start(resources, options)
@@ -69,8 +74,9 @@ impl Server for Supervisor {
         data: Option<OwnedFd>,
         layout: Layout,
         options: &Options,
+        exports: Option<Source>,
     ) -> Result<Supervisor> {
-        Supervisor::start(Kept::new(device, data, layout, options)?)
+        Supervisor::start(Kept::new(device, data, layout, options)?.with_exports(exports))
     }
 
     fn entrance(&self) -> Option<&CStr> {
@@ -89,16 +95,20 @@ pub(crate) struct Live<S> {
     pub(crate) server: S,
     /// What is mounted.
     pub(crate) identity: Identity,
-    /// Views that are bound elsewhere.
+    /// Views and exports that are bound elsewhere.
     pub(crate) views: Vec<Identity>,
 }
 
 impl<S: Server> Live<S> {
     /// Mounts on `place`, in the way that the caller's privileges allow.
     pub(crate) fn mount(options: &Options, source: &OsStr, place: &Place) -> Result<Live<S>> {
+        let exports = Configuration::of(options)?;
         match sys::mount::may_mount() {
-            Ok(()) => Live::by_kernel(options, source, place, &Bindings::resolve(options)?),
-            Err(Errno::PERM) => Live::by_fusermount(options, source, place),
+            Ok(()) => {
+                let bindings = Bindings::resolve(options, exports.as_ref())?;
+                Live::by_kernel(options, source, place, &bindings, exports)
+            }
+            Err(Errno::PERM) => Live::by_fusermount(options, source, place, exports),
             Err(error) => Err(Error::system("cannot mount by fsopen(2)", error)
                 .hint("Linux 5.2 or later is needed, and a sandbox that lets fsopen through.")),
         }
@@ -110,10 +120,12 @@ impl<S: Server> Live<S> {
         source: &OsStr,
         place: &Place,
         bindings: &Bindings,
+        exports: Option<Configuration>,
     ) -> Result<Live<S>> {
         let connection = attach::connect(options, source)?;
         let data = detached::make(options);
-        let server = S::start(connection.device, data, Layout::Anteroom, options)?;
+        let exports = exports.map(|exports| exports.source);
+        let server = S::start(connection.device, data, Layout::Anteroom, options, exports)?;
         let anteroom = connection.anteroom;
         let entrance = server
             .entrance()
@@ -134,15 +146,21 @@ impl<S: Server> Live<S> {
     }
 
     /// Mounts with the help of fusermount3.
-    fn by_fusermount(options: &Options, source: &OsStr, place: &Place) -> Result<Live<S>> {
+    fn by_fusermount(
+        options: &Options,
+        source: &OsStr,
+        place: &Place,
+        exports: Option<Configuration>,
+    ) -> Result<Live<S>> {
         if options.suid || options.dev {
             tracing::warn!("only root can mount with suid or dev: they are left out");
         }
-        views::check_unbound(options, place.path())?;
+        views::check_unbound(options, exports.as_ref(), place.path())?;
         let data = detached::make(options);
         let device = fusermount::mount(options, source, place.path())?;
         let identity = Identity::on_top_of(place.path())?;
-        let server = S::start(device, data, Layout::Direct, options)
+        let exports = exports.map(|exports| exports.source);
+        let server = S::start(device, data, Layout::Direct, options, exports)
             .inspect_err(|_| drop(fusermount::unmount(place.path(), true)))?;
         let views = Vec::new();
         Ok(Live {

@@ -11,7 +11,7 @@ use rustix::mount::{MountFlags, UnmountFlags, mount_remount, unmount};
 use super::control::Daemon;
 use super::place::dead_mount_hint;
 use super::table::Entry;
-use super::{fusermount, table};
+use super::{exports, fusermount, table};
 use crate::error::{Error, ExitCode, Result};
 use crate::options::{Atime, Limits, Options};
 
@@ -34,7 +34,7 @@ pub struct UmountArgs {
 
 /// Unmounts, and waits until the daemon has ended.
 pub fn umount(arguments: &UmountArgs) -> Result<()> {
-    let entry = shmfs_at(&arguments.dir)?;
+    let entry = shmfs_at(&arguments.dir, "unmount")?;
     let daemon = Daemon::connect(&entry.device);
     if let Err(error) = &daemon {
         tracing::debug!(%error, "no daemon to wait for");
@@ -44,44 +44,47 @@ pub fn umount(arguments: &UmountArgs) -> Result<()> {
     } else {
         take_away(&entry, arguments.lazy)?;
     }
-    take_views_away(&entry, arguments.lazy || arguments.force)?;
+    take_parts_away(&entry, arguments.lazy || arguments.force)?;
     match daemon {
-        Ok(daemon) if !arguments.lazy => wait(&daemon, &entry),
+        Ok(daemon) if !arguments.lazy && !entry.is_part() => wait(&daemon, &entry),
         Ok(_) | Err(_) => Ok(()),
     }
 }
 
 /// The shmfs whose root directory `dir` is.
-fn shmfs_at(dir: &Path) -> Result<Entry> {
+pub(super) fn shmfs_at(dir: &Path, verb: &str) -> Result<Entry> {
     let found =
-        table::at(dir).map_err(|error| Error::path("unmount", dir, error).code(ExitCode::Mount))?;
+        table::at(dir).map_err(|error| Error::path(verb, dir, error).code(ExitCode::Mount))?;
     let entry = found.ok_or_else(|| refused(format!("{} is not a mount point", dir.display())))?;
     if entry.is_shmfs() {
         return Ok(entry);
     }
     let kind = String::from_utf8_lossy(&entry.kind);
-    Err(refused(format!(
+    let other = refused(format!(
         "{} is a mount of the type {kind}, not an shmfs",
         dir.display()
-    ))
-    .hint(format!("Use: umount {}", dir.display())))
+    ));
+    Err(match verb {
+        "unmount" => other.hint(format!("Use: umount {}", dir.display())),
+        _ => other,
+    })
 }
 
 fn refused(what: String) -> Error {
     Error::new(ExitCode::Mount, what)
 }
 
-/// The views that were bound go with their tree.
-fn take_views_away(entry: &Entry, lazy: bool) -> Result<()> {
+/// The views and exports that were bound go with their tree.
+fn take_parts_away(entry: &Entry, lazy: bool) -> Result<()> {
     let Ok(entries) = table::entries() else {
         return Ok(());
     };
-    let ours = |other: &&Entry| other.device == entry.device && other.is_view();
-    let views = entries.iter().filter(ours);
-    if entry.is_view() {
+    if entry.is_part() {
         return Ok(());
     }
-    views.rev().try_for_each(|view| take_away(view, lazy))
+    let ours = |other: &&Entry| other.device == entry.device && other.is_part();
+    let parts = entries.iter().filter(ours);
+    parts.rev().try_for_each(|part| take_away(part, lazy))
 }
 
 fn take_away(entry: &Entry, lazy: bool) -> Result<()> {
@@ -203,19 +206,24 @@ pub struct RemountArgs {
     pub dir: PathBuf,
     /// Limits to change.
     pub limits: Limits,
+    /// A file of exports to go on with.
+    pub exports: Option<PathBuf>,
     /// The generic options, such as `ro`, that the mount shall have; `None` leaves them.
     pub flags: Option<Options>,
 }
 
 /// Changes the options of a live mount.
 pub fn remount(arguments: &RemountArgs) -> Result<()> {
-    let entry = shmfs_at(&arguments.dir)?;
+    let entry = shmfs_at(&arguments.dir, "remount")?;
     let path = entry.mount_point.as_path();
     let failed = |error: io::Error| Error::path("remount", path, error).code(ExitCode::Mount);
     if arguments.limits != Limits::default() {
         let daemon = Daemon::connect(&entry.device)
             .map_err(|error| failed(error).hint(unreachable_hint(path)))?;
         daemon.remount(&arguments.limits).map_err(failed)?;
+    }
+    if let Some(file) = &arguments.exports {
+        exports::reload(&arguments.dir, Some(file))?;
     }
     let Some(options) = &arguments.flags else {
         return Ok(());

@@ -66,7 +66,9 @@ pub(super) fn serve(arguments: &RunArgs, front: OwnedFd, original: &Original) ->
         let served = server.run(arguments.wait);
         // Somebody outside may hold a file of ours: the end of the processes ends the connection, and
         // nobody waits for that somebody.
-        server.supervisor.borrow_mut().kill();
+        if let Some(supervisor) = &server.supervisor {
+            supervisor.borrow_mut().kill();
+        }
         served
     });
     let Err(error) = served else {
@@ -89,7 +91,8 @@ struct Server<'a> {
     front: &'a OwnedFd,
     signals: Signals,
     command: Pid,
-    supervisor: RefCell<Supervisor>,
+    /// `None` where somebody else serves.
+    supervisor: Option<RefCell<Supervisor>>,
     /// What this process can unmount itself.
     identity: Option<Identity>,
 }
@@ -101,7 +104,7 @@ impl<'a> Server<'a> {
         let signals = Set::of(&[libc::SIGCHLD, libc::SIGTERM]);
         signals.block().map_err(failed)?;
         let signals = signals.descriptor().map_err(failed)?;
-        let way = Way::prepare(&arguments.options)?;
+        let way = Way::prepare(arguments)?;
         let (gate, theirs) = channel::pair().map_err(failed)?;
         // Before there are threads.
         let Some(command) = process::fork().map_err(failed)? else {
@@ -116,14 +119,17 @@ impl<'a> Server<'a> {
         )
         .map_err(failed)?;
         wait_until_entered(&gate)?;
-        let (supervisor, identity) = way.serve(&arguments.options)?;
+        let served = way.serve(&arguments.options)?;
+        let (supervisor, identity) = served.map_or((None, None), |(supervisor, identity)| {
+            (Some(RefCell::new(supervisor)), identity)
+        });
         channel::send(front, &[STARTED], Some(pidfd.as_fd())).map_err(failed)?;
         channel::send(&gate, b"go", None).map_err(failed)?;
         Ok(Server {
             front,
             signals,
             command,
-            supervisor: RefCell::new(supervisor),
+            supervisor,
             identity,
         })
     }
@@ -139,7 +145,7 @@ impl<'a> Server<'a> {
             }
             self.reap(&mut ended)?;
             // That the connection has ended is the command's to see.
-            self.supervisor.borrow_mut().turn()?;
+            self.turn()?;
             if told_to_end || (ended && (!wait || !self.has_children())) {
                 break;
             }
@@ -150,8 +156,9 @@ impl<'a> Server<'a> {
 
     /// Waits until there is something to do; answers whether the front has ended.
     fn wait(&self) -> Result<bool> {
-        let supervisor = self.supervisor.borrow();
-        let worker: Vec<BorrowedFd<'_>> = supervisor.descriptors().collect();
+        let supervisor = self.supervisor.as_ref().map(RefCell::borrow);
+        let worker = supervisor.iter().flat_map(|it| it.descriptors());
+        let worker: Vec<BorrowedFd<'_>> = worker.collect();
         let mut waiting = vec![
             PollFd::new(self.front, PollFlags::IN),
             PollFd::new(&self.signals, PollFlags::IN),
@@ -170,7 +177,7 @@ impl<'a> Server<'a> {
             strangers: &|| self.worker().into_iter().collect(),
             grace: Grace::Usual,
             reap: &mut || self.goes_on(ended),
-            unblock: &mut || self.supervisor.borrow_mut().abort(),
+            unblock: &mut || self.abort(),
         };
         ending.run();
         if let Some(identity) = &self.identity {
@@ -178,8 +185,22 @@ impl<'a> Server<'a> {
         }
     }
 
+    /// Does what there is to do for the worker.
+    fn turn(&self) -> Result<()> {
+        match &self.supervisor {
+            Some(supervisor) => supervisor.borrow_mut().turn().map(drop),
+            None => Ok(()),
+        }
+    }
+
+    fn abort(&self) {
+        if let Some(supervisor) = &self.supervisor {
+            supervisor.borrow_mut().abort();
+        }
+    }
+
     fn worker(&self) -> Option<i32> {
-        let worker = self.supervisor.borrow().worker();
+        let worker = self.supervisor.as_ref()?.borrow().worker();
         worker.map(|pid| pid.as_raw_nonzero().get())
     }
 
@@ -193,9 +214,7 @@ impl<'a> Server<'a> {
 
     /// A turn on the way to the end; `false` where nothing is left.
     fn goes_on(&self, ended: &mut bool) -> bool {
-        let turned = self
-            .reap(ended)
-            .and_then(|()| self.supervisor.borrow_mut().turn());
+        let turned = self.reap(ended).and_then(|()| self.turn());
         if let Err(error) = turned {
             tracing::debug!(%error, "the file system ends first");
         }
@@ -214,8 +233,10 @@ impl<'a> Server<'a> {
                     None,
                 ));
             }
-            let reaped = self.supervisor.borrow_mut().reaped(pid, status);
-            reaped.transpose()?;
+            if let Some(supervisor) = &self.supervisor {
+                let reaped = supervisor.borrow_mut().reaped(pid, status);
+                reaped.transpose()?;
+            }
         }
         Ok(())
     }

@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 
+use super::configuration::Configuration;
 use super::message;
+use crate::export::Source;
 use crate::sys::channel;
 
 /// How long a question waits for a worker, and for its answer.
@@ -19,6 +21,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Door {
     channel: Mutex<Option<Arc<OwnedFd>>>,
     opened: Condvar,
+    exports: Mutex<Option<Arc<Configuration>>>,
+    /// Held by who changes them.
+    reloading: Mutex<()>,
 }
 
 impl Door {
@@ -32,14 +37,51 @@ impl Door {
         *self.channel.lock() = None;
     }
 
+    /// The exports in force.
+    pub fn exports(&self) -> Option<Source> {
+        let exports = self.exports.lock();
+        exports.as_ref().map(|exports| exports.source.clone())
+    }
+
+    /// What the first worker begins with.
+    pub(super) fn set_exports(&self, source: Source) -> io::Result<()> {
+        *self.exports.lock() = Some(Arc::new(Configuration::new(source)?));
+        Ok(())
+    }
+
+    /// Tells a new worker which exports there are.
+    pub(super) fn give_exports(&self, channel: &OwnedFd) -> io::Result<()> {
+        let exports = self.exports.lock().clone();
+        exports.map_or(Ok(()), |exports| give(channel, &exports))
+    }
+
+    /// Asks the worker to go on with other exports; where it refuses, the old ones stay in force.
+    pub fn reload_exports(&self, source: Source) -> Result<String, String> {
+        let _alone = self.reloading.lock();
+        let new = Configuration::new(source).map_err(|error| error.to_string())?;
+        let new = Arc::new(new);
+        let answer = self.ask_with("export-reload", |channel| give(channel, &new))?;
+        *self.exports.lock() = Some(new);
+        Ok(answer)
+    }
+
     /// Asks the worker `line`. Where it dies before it has answered, the next one is asked.
     pub fn ask(&self, line: &str) -> Result<String, String> {
+        self.ask_with(line, |_| Ok(()))
+    }
+
+    /// The same, where it needs to be told something before.
+    fn ask_with(
+        &self,
+        line: &str,
+        tell: impl Fn(&OwnedFd) -> io::Result<()>,
+    ) -> Result<String, String> {
         let until = Instant::now() + PATIENCE;
         loop {
             let Some(channel) = self.wait(until) else {
                 return Err("nobody serves the mount at the moment".to_owned());
             };
-            match ask(&channel, line) {
+            match tell(&channel).and_then(|()| ask(&channel, line)) {
                 Ok(Some(answer)) => return answer,
                 // A worker that dies closes the door only when that is noticed.
                 Ok(None) => std::thread::sleep(Duration::from_millis(5)),
@@ -62,6 +104,10 @@ impl Door {
             None
         }
     }
+}
+
+fn give(channel: &OwnedFd, exports: &Configuration) -> io::Result<()> {
+    message::send(channel, "exports", b"", Some(exports.file()))
 }
 
 /// One question; `None` where the worker has died.

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `device`, `data` | a descriptor | what it serves on; one message each |
 //! | `init`, `answer` | bytes | the kernel's INIT; the answer, once the kernel has one |
+//! | `exports` | a descriptor | a file with the exports: to begin with, or for the next question |
 //! | `start` | [`Start`] | it has got everything |
 //! | `answered` | | the kernel has the answer to its INIT |
 //! | `mounts` | text | what to take away should the supervisor die, in the words of `mount` |

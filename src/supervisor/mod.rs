@@ -8,9 +8,11 @@
 //!
 //! - [`message`]: what they say to each other;
 //! - [`supervisor`]: the one side, and when a worker is started;
+//! - [`configuration`]: the exports in force;
 //! - [`door`]: questions of other threads to whatever worker serves;
 //! - [`worker`]: the other side.
 
+mod configuration;
 mod door;
 mod message;
 mod program;
@@ -19,4 +21,4 @@ mod worker;
 
 pub use self::door::Door;
 pub use self::supervising::{Kept, Supervisor, Turn};
-pub use self::worker::{Orphaned, is_worker, work};
+pub use self::worker::{Orphaned, Question, is_worker, work};

@@ -13,6 +13,7 @@ use super::door::Door;
 use super::message::{self, Message, Ready, Start};
 use super::program::{Child, Program};
 use crate::error::{Error, ExitCode, Result};
+use crate::export::Source;
 use crate::fuse::{Layout, connection};
 use crate::log;
 use crate::options::Options;
@@ -30,6 +31,7 @@ pub struct Kept {
     options: String,
     init: Vec<u8>,
     answer: Option<Vec<u8>>,
+    exports: Option<Source>,
 }
 
 impl Kept {
@@ -55,7 +57,14 @@ impl Kept {
             options: options.to_string(),
             init,
             answer: None,
+            exports: None,
         })
+    }
+
+    /// The same with exports.
+    pub fn with_exports(mut self, exports: Option<Source>) -> Kept {
+        self.exports = exports;
+        self
     }
 }
 
@@ -83,14 +92,19 @@ pub struct Supervisor {
 
 impl Supervisor {
     /// Starts the first worker; returns when it serves.
-    pub fn start(kept: Kept) -> Result<Supervisor> {
+    pub fn start(mut kept: Kept) -> Result<Supervisor> {
+        let door = Arc::new(Door::default());
+        if let Some(exports) = kept.exports.take() {
+            door.set_exports(exports)
+                .map_err(|error| Error::system("cannot keep the exports", error))?;
+        }
         let mut supervisor = Supervisor {
             kept,
             program: Program::of_this_process(),
             worker: None,
             ready: None,
             entrance: None,
-            door: Arc::default(),
+            door,
             mounts: String::new(),
             background: false,
         };
@@ -225,6 +239,7 @@ impl Supervisor {
         if let Some(answer) = &kept.answer {
             message::send(channel, "answer", answer, None)?;
         }
+        self.door.give_exports(channel)?;
         let start = Start {
             options: kept.options.clone(),
             anteroom: kept.layout == Layout::Anteroom,
