@@ -28,6 +28,8 @@ pub(super) const MAX_WRITE: u32 = 1 << 20;
 const MIN_THREADS: usize = 4;
 /// And at most: they share one descriptor.
 const MAX_THREADS: usize = 16;
+/// Users in an answer, which is one message.
+const USERS_SHOWN: usize = 100;
 /// A data file for a moment.
 const PROBE: Ino = Ino(1);
 
@@ -189,18 +191,19 @@ impl Service {
         if limit == Share::default() {
             return "null".to_owned();
         }
-        let has = |(uid, share): (u32, Share)| {
-            format!(
-                "{{\"uid\":{uid},\"blocks\":{},\"files\":{}}}",
-                share.pages, share.inodes
-            )
+        let has = |(uid, share): &(u32, Share)| {
+            let (blocks, files) = (share.pages, share.inodes);
+            format!("{{\"uid\":{uid},\"blocks\":{blocks},\"files\":{files}}}")
         };
-        let shares: Vec<String> = self.fs.user_shares().into_iter().map(has).collect();
+        let mut shares = self.fs.user_shares();
+        shares.sort_by_key(|(_, share)| std::cmp::Reverse(share.pages));
+        let first: Vec<String> = shares.iter().take(USERS_SHOWN).map(has).collect();
         format!(
-            "{{\"blocks\":{},\"files\":{},\"each\":[{}]}}",
+            "{{\"blocks\":{},\"files\":{},\"count\":{},\"largest\":[{}]}}",
             limit.pages,
             limit.inodes,
-            shares.join(","),
+            shares.len(),
+            first.join(","),
         )
     }
 
