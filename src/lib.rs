@@ -29,6 +29,7 @@ pub mod log;
 pub mod mount;
 pub mod ops;
 pub mod options;
+pub mod recovery;
 pub mod run;
 pub mod store;
 pub mod supervisor;

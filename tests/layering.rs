@@ -15,14 +15,14 @@ const MAY_NAME: [(&str, &[&str]); 18] = [
     ("data", &["sys"]),
     ("store", &["sys", "data"]),
     // Of the options the rule of atime alone.
-    ("ops", &["store", "data", "sys", "options"]),
+    ("ops", &["store", "data", "sys", "options", "recovery"]),
     ("view", &[]),
     ("export", &[]),
     ("recovery", &["store", "data", "sys"]),
     (
         "fuse",
         &[
-            "ops", "store", "data", "view", "export", "options", "error", "sys",
+            "ops", "store", "data", "view", "export", "options", "recovery", "error", "sys",
         ],
     ),
     ("error", &["view", "export"]),
@@ -39,6 +39,7 @@ const MAY_NAME: [(&str, &[&str]); 18] = [
             "supervisor",
             "fuse",
             "export",
+            "view",
             "data",
             "options",
             "error",

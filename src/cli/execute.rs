@@ -176,6 +176,7 @@ pub fn remount(dir: &Path, given: &Given, base: Option<Options>) -> Result<()> {
         limits: given.limits,
         exports: given.exports.clone(),
         flags,
+        views: given.views.clone(),
     })
 }
 

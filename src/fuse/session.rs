@@ -63,8 +63,8 @@ pub(super) fn request_capabilities(passthrough: bool) -> InitFlags {
 pub struct Resources<'a> {
     /// An open `/dev/fuse` that is the connection of a mount.
     pub device: OwnedFd,
-    /// The root of a detached tmpfs; without it each object is a memfd.
-    pub data: Option<OwnedFd>,
+    /// The bytes of the objects.
+    pub data: DataFiles,
     /// What node 1 is.
     pub layout: Layout,
     /// What exports there are.
@@ -160,8 +160,11 @@ impl Service {
     /// Changes the limits of the live file system.
     pub fn remount(&self, limits: &Limits) -> crate::errno::Result<()> {
         self.fs.set_limits(limits.size, limits.nr_inodes)?;
-        self.fs
-            .set_user_limit(limits.uid_size, limits.uid_nr_inodes)
+        if limits.uid_size.is_some() || limits.uid_nr_inodes.is_some() {
+            self.fs
+                .set_user_limit(limits.uid_size, limits.uid_nr_inodes);
+        }
+        Ok(())
     }
 
     /// What is known of it, as JSON.
@@ -172,15 +175,22 @@ impl Service {
         } else {
             "page-cache"
         };
+        let views: Vec<String> = self
+            .nodes
+            .keys()
+            .iter()
+            .map(|key| format!("\"{key}\""))
+            .collect();
         format!(
             "{{\"version\":\"{}\",\"data\":\"{mode}\",\"page_size\":{PAGE_SIZE},\"blocks\":{},\"blocks_free\":{},\
-             \"files\":{},\"files_free\":{},\"inodes\":{},\"users\":{}}}",
+             \"files\":{},\"files_free\":{},\"inodes\":{},\"views\":[{}],\"users\":{}}}",
             env!("CARGO_PKG_VERSION"),
             statfs.blocks,
             statfs.blocks_free,
             statfs.files,
             statfs.files_free,
             self.fs.inode_count(),
+            views.join(","),
             self.users(),
         )
     }
@@ -231,11 +241,7 @@ impl Service {
     }
 }
 
-fn new_fs(data: Option<OwnedFd>, options: &Options) -> Result<Fs> {
-    let files = match data {
-        Some(root) => DataFiles::on_tmpfs(root),
-        None => DataFiles::memfds(),
-    };
+fn new_fs(files: DataFiles, options: &Options) -> Result<Fs> {
     let clock =
         KernelClock::of(&files).map_err(|errno| Error::system("cannot make a data file", errno))?;
     let config = Config {

@@ -14,6 +14,7 @@ use super::place::Place;
 use super::serve::detach;
 use super::views::{self, Bindings};
 use super::{attach, detached, fusermount, table};
+use crate::data::DataFiles;
 use crate::error::{Error, ExitCode, Result};
 use crate::export::Source;
 use crate::fuse::{Handshake, Layout, Resources, Service};
@@ -50,7 +51,7 @@ impl Server for Service {
     ) -> Result<Service> {
         let resources = Resources {
             device,
-            data,
+            data: data.map_or_else(DataFiles::memfds, DataFiles::on_tmpfs),
             layout,
             exports,
             handshake: Handshake::Device,
@@ -95,7 +96,7 @@ pub(crate) struct Live<S> {
     pub(crate) server: S,
     /// What is mounted.
     pub(crate) identity: Identity,
-    /// Views and exports that are bound elsewhere.
+    /// Views and exports that were bound elsewhere when it was mounted.
     pub(crate) views: Vec<Identity>,
 }
 
@@ -176,9 +177,15 @@ impl<S: Server> Live<S> {
         mounts.map(Identity::encode).collect::<Vec<_>>().join(" ")
     }
 
-    /// Unmounts, the views at other places first: those only disappear.
+    /// Unmounts, the views at other places first, also those that were bound later: those only disappear.
     pub(crate) fn unmount(&self, lazy: bool) -> Result<Unmounted> {
-        self.views.iter().for_each(detach);
+        let views = table::parts_of(&self.identity.device).unwrap_or_default();
+        for view in views.into_iter().rev() {
+            detach(&Identity {
+                mount_id: view.id,
+                device: view.device,
+            });
+        }
         self.identity.unmount(lazy)
     }
 }

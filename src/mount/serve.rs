@@ -1,6 +1,7 @@
 //! Serving a mount until it is gone: signals, the control socket, the last user.
 
 use std::os::fd::BorrowedFd;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -17,10 +18,7 @@ const END: [i32; 2] = [libc::SIGTERM, libc::SIGINT];
 const ABORT: i32 = libc::SIGQUIT;
 
 /// How long an aborted connection may take to end; the end of the process ends it in any case.
-const ABORTED: Timespec = Timespec {
-    tv_sec: 1,
-    tv_nsec: 0,
-};
+const ABORTED: Duration = Duration::from_secs(1);
 
 /// What asks the daemon to end.
 #[derive(Debug)]
@@ -54,16 +52,23 @@ pub(crate) fn ask(at_once: bool) {
 
 /// Serves until nobody uses the file system any more.
 pub(crate) fn serve(live: &mut Live<Supervisor>, requests: &Requests) -> Result<()> {
-    let (mut asked, mut aborted) = (false, false);
+    let served = serve_on(live, requests);
+    clear(live);
+    served
+}
+
+fn serve_on(live: &mut Live<Supervisor>, requests: &Requests) -> Result<()> {
+    let (mut asked, mut aborted) = (false, None);
     loop {
-        let wait = wait(&live.server, requests, aborted.then_some(&ABORTED))?;
-        if wait == Wait::Over || live.server.turn()? == Turn::Ended {
+        wait(&live.server, requests, aborted)?;
+        let over = aborted.is_some_and(|until| until <= Instant::now());
+        if over || live.server.turn()? == Turn::Ended {
             break;
         }
         while let Some(signal) = requests.signals.next() {
             tracing::info!(signal = signal.number, "asked to end");
             if asked || signal.number == ABORT {
-                aborted = true;
+                aborted = aborted.or(Some(Instant::now() + ABORTED));
                 abort(live);
             } else {
                 asked = true;
@@ -71,25 +76,19 @@ pub(crate) fn serve(live: &mut Live<Supervisor>, requests: &Requests) -> Result<
             }
         }
     }
-    clear(live);
     Ok(())
 }
 
-/// What ended a wait.
-#[derive(PartialEq, Eq)]
-enum Wait {
-    Something,
-    Over,
-}
-
-/// Waits for a signal or the worker; at most for `timeout`.
-fn wait(supervisor: &Supervisor, requests: &Requests, timeout: Option<&Timespec>) -> Result<Wait> {
+/// Waits for a signal or the worker; at most `until` then.
+fn wait(supervisor: &Supervisor, requests: &Requests, until: Option<Instant>) -> Result<()> {
+    let until = until.into_iter().chain(supervisor.deadline()).min();
+    let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+    let timeout = left.and_then(|left| Timespec::try_from(left).ok());
     let worker: Vec<BorrowedFd<'_>> = supervisor.descriptors().collect();
     let mut waiting = vec![PollFd::new(&requests.signals, PollFlags::IN)];
     waiting.extend(worker.iter().map(|it| PollFd::new(it, PollFlags::IN)));
-    match poll(&mut waiting, timeout) {
-        Ok(0) => Ok(Wait::Over),
-        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(Wait::Something),
+    match poll(&mut waiting, timeout.as_ref()) {
+        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
         Err(error) => Err(Error::system("cannot wait for signals", error)),
     }
 }
@@ -127,10 +126,13 @@ pub(crate) fn detach(identity: &Identity) {
     }
 }
 
-/// A connection that was aborted from outside leaves a dead mount: takes it away.
+/// A connection that was aborted from outside, or that nobody can serve any more, leaves a dead mount:
+/// takes it away.
 fn clear(live: &Live<Supervisor>) {
-    if matches!(live.identity.entry(), Ok(Some(_))) {
-        detach(&live.identity);
+    for identity in live.views.iter().chain([&live.identity]) {
+        if matches!(identity.entry(), Ok(Some(_))) {
+            detach(identity);
+        }
     }
 }
 

@@ -11,9 +11,9 @@ use rustix::mount::{MountFlags, UnmountFlags, mount_remount, unmount};
 use super::control::Daemon;
 use super::place::dead_mount_hint;
 use super::table::Entry;
-use super::{exports, fusermount, table};
+use super::{exports, fusermount, table, views};
 use crate::error::{Error, ExitCode, Result};
-use crate::options::{Atime, Limits, Options};
+use crate::options::{Atime, Limits, Options, ViewOption};
 
 /// How long the daemon may take to end once nobody can see its mount any more.
 const DAEMON_ENDS: Timespec = Timespec {
@@ -76,15 +76,14 @@ fn refused(what: String) -> Error {
 
 /// The views and exports that were bound go with their tree.
 fn take_parts_away(entry: &Entry, lazy: bool) -> Result<()> {
-    let Ok(entries) = table::entries() else {
-        return Ok(());
-    };
     if entry.is_part() {
         return Ok(());
     }
-    let ours = |other: &&Entry| other.device == entry.device && other.is_part();
-    let parts = entries.iter().filter(ours);
-    parts.rev().try_for_each(|part| take_away(part, lazy))
+    let parts = table::parts_of(&entry.device).unwrap_or_default();
+    parts
+        .iter()
+        .rev()
+        .try_for_each(|part| take_away(part, lazy))
 }
 
 fn take_away(entry: &Entry, lazy: bool) -> Result<()> {
@@ -210,6 +209,8 @@ pub struct RemountArgs {
     pub exports: Option<PathBuf>,
     /// The generic options, such as `ro`, that the mount shall have; `None` leaves them.
     pub flags: Option<Options>,
+    /// Views that it shall have: only those that it has already, perhaps bound at one more directory.
+    pub views: Vec<ViewOption>,
 }
 
 /// Changes the options of a live mount.
@@ -217,14 +218,21 @@ pub fn remount(arguments: &RemountArgs) -> Result<()> {
     let entry = shmfs_at(&arguments.dir, "remount")?;
     let path = entry.mount_point.as_path();
     let failed = |error: io::Error| Error::path("remount", path, error).code(ExitCode::Mount);
+    // One request each.
+    let daemon = || {
+        Daemon::connect(&entry.device).map_err(|error| failed(error).hint(unreachable_hint(path)))
+    };
+    if !arguments.views.is_empty() {
+        let status = daemon()?.ask("status").map_err(failed)?;
+        views::check_known(&arguments.views, &status, path)?;
+    }
     if arguments.limits != Limits::default() {
-        let daemon = Daemon::connect(&entry.device)
-            .map_err(|error| failed(error).hint(unreachable_hint(path)))?;
-        daemon.remount(&arguments.limits).map_err(failed)?;
+        daemon()?.remount(&arguments.limits).map_err(failed)?;
     }
     if let Some(file) = &arguments.exports {
         exports::reload(&arguments.dir, Some(file))?;
     }
+    views::bind_more(&arguments.views, &entry)?;
     let Some(options) = &arguments.flags else {
         return Ok(());
     };

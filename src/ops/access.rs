@@ -200,6 +200,7 @@ mod tests {
             xattrs: None,
             acls: None,
             data: DataState::default(),
+            gone: false,
         }
     }
 

@@ -1,7 +1,5 @@
 //! getattr, setattr, statfs.
 
-use std::sync::Arc;
-
 use super::access::{self, Caller};
 use super::growth::{Change, Outcome};
 use super::{Dir, Entry, Face, Fs};
@@ -9,6 +7,7 @@ use crate::data::{self, DataFile};
 use crate::errno::{Errno, Result};
 use crate::store::acl::{Acl, Acls};
 use crate::store::change::{Attributes, InodeChange};
+use crate::store::record::Answer;
 use crate::store::{Inode, State, Tree};
 use crate::types::{Attr, Ino, Kind, Timestamp};
 
@@ -150,28 +149,27 @@ impl Fs {
     /// Changes attributes, the size first, as `shmem_setattr`.
     pub fn setattr(&self, caller: &Caller, ino: Ino, set: SetAttr) -> Result<Entry> {
         let inode = self.superblock.inode(ino)?;
-        if let Some(size) = set.size {
-            self.set_size(caller, &inode, size, set.by_handle)?;
-        }
-        if (SetAttr {
+        let others = SetAttr {
             size: None,
             by_handle: false,
             ..set
-        }) != SetAttr::default()
-            || set.size.is_none()
-        {
+        };
+        let more = others != SetAttr::default() || set.size.is_none();
+        if set.size.is_some() {
+            let answer = if more {
+                Answer::Unfinished
+            } else {
+                Answer::Done
+            };
+            self.set_size(caller, &inode, set, answer)?;
+        }
+        if more {
             self.set_attributes(caller, &inode, set)?;
         }
         self.getattr(ino)
     }
 
-    fn set_size(
-        &self,
-        caller: &Caller,
-        inode: &Arc<Inode>,
-        size: u64,
-        by_handle: bool,
-    ) -> Result<()> {
+    fn set_size(&self, caller: &Caller, inode: &Inode, set: SetAttr, answer: Answer) -> Result<()> {
         match inode.kind {
             Kind::Regular => {}
             Kind::Directory => return Err(Errno::EISDIR),
@@ -184,30 +182,38 @@ impl Fs {
             }
         }
         // The kernel holds the inode's lock: only the size's neighbours move meanwhile.
-        if let Some(resize) = self.prepare_size(caller, inode, size, by_handle)? {
-            let truncated = data::truncate(&resize.file, size);
-            let outcome = match truncated {
-                // Growing leaves alone what fallocate(2) gave beyond the old size.
-                Ok(()) if resize.grows => Outcome::Grown,
-                Ok(()) => Outcome::Cut(0),
-                Err(_) => Outcome::Failed,
-            };
-            self.end(inode.ino, &mut inode.state(), resize.change, outcome)?;
-            truncated?;
+        let size = set.size.unwrap_or_default();
+        if let Some(resize) = self.prepare_size(caller, inode, size, set.by_handle)? {
+            self.resize(inode, size, resize)?;
         }
         let mut state = inode.state();
         let mode = access::after_write(caller, &state);
-        if mode != state.mode {
+        let change = if mode == state.mode {
+            // A request that is sent again must not truncate what was written since.
+            InodeChange::Data
+        } else {
             let ctime = Some(self.clock.now());
-            let change = Attributes {
+            InodeChange::Attributes(Attributes {
                 mode: Some(mode),
                 ctime,
                 ..Attributes::default()
-            };
-            self.superblock
-                .commit_inode(&mut state, InodeChange::Attributes(change));
-        }
+            })
+        };
+        self.superblock
+            .commit_inode(inode, &mut state, change, answer);
         Ok(())
+    }
+
+    fn resize(&self, inode: &Inode, size: u64, resize: Resize) -> Result<()> {
+        let truncated = data::truncate(&resize.file, size);
+        let outcome = match truncated {
+            // Growing leaves alone what fallocate(2) gave beyond the old size.
+            Ok(()) if resize.grows => Outcome::Grown,
+            Ok(()) => Outcome::Cut(0),
+            Err(_) => Outcome::Failed,
+        };
+        self.end(inode.ino, &mut inode.state(), resize.change, outcome)?;
+        truncated
     }
 
     /// The data file to truncate, its growth reserved; `None` where truncate(2) would change nothing: a size
@@ -228,7 +234,7 @@ impl Fs {
         if size == old.size && old.blocks == 0 && size != 0 && !by_handle {
             return Ok(None);
         }
-        self.make_present(inode.ino, &mut state)?;
+        self.make_present(inode, &mut state)?;
         let file = self.file(inode.ino, &mut state)?;
         let change = self.begin(inode.ino, &state);
         let grows = size > old.size;
@@ -257,8 +263,9 @@ impl Fs {
             let touched = self.files.touch_ctime(inode.ino);
             touched.inspect_err(|_| self.transfer_back(&state, owner))?;
         }
+        let change = InodeChange::Attributes(change);
         self.superblock
-            .commit_inode(&mut state, InodeChange::Attributes(change));
+            .commit_inode(inode, &mut state, change, Answer::Done);
         Ok(())
     }
 

@@ -8,6 +8,7 @@ use crate::store::acl::{self, Acls};
 use crate::store::budget::INODE_SPACE;
 use crate::store::change::{Place, TreeChange};
 use crate::store::inode::NewInode;
+use crate::store::record::Answer;
 use crate::store::{DataState, Tree};
 use crate::types::{Ino, Kind, Timestamp};
 
@@ -210,9 +211,10 @@ impl Fs {
             at,
             inode,
             born: born.unwrap_or(now),
+            data,
         };
-        let inode = self.commit(&mut tree, change, now).ok_or(Errno::EIO)?;
-        inode.state().data = data;
+        let made = self.commit(&mut tree, change, now, Answer::Made(ino));
+        let inode = made.ok_or(Errno::EIO)?;
         self.found(&tree, &inode, dir)
     }
 
@@ -299,7 +301,12 @@ impl Fs {
         }
         self.superblock.inodes.take(INODE_SPACE)?;
         let now = self.clock.now();
-        self.commit(&mut tree, TreeChange::Link { at, ino }, now);
+        self.commit(
+            &mut tree,
+            TreeChange::Link { at, ino },
+            now,
+            Answer::Made(ino),
+        );
         self.found(&tree, &inode, dir)
     }
 }

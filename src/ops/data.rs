@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::Fs;
 use crate::data::{self, DataFile, DataStat};
 use crate::errno::{Errno, Result};
+use crate::store::change::InodeChange;
+use crate::store::record::Answer;
 use crate::store::{DataState, Inode, State};
 use crate::sys::memory;
 use crate::types::{Ino, Kind, Timestamp};
@@ -92,7 +94,7 @@ impl Fs {
         let mut state = inode.state();
         let exposed_before = state.data.exposed;
         if self.is_passthrough() {
-            self.make_present(ino, &mut state)?;
+            self.make_present(&inode, &mut state)?;
             self.register(ino, &mut state.data)?;
             state.data.exposed |= writable;
         } else if writable && state.data.nopen == 0 {
@@ -223,14 +225,17 @@ impl Fs {
     }
 
     /// Makes the data file, if there is none, and lets it have the inode's times.
-    pub(super) fn make_present(&self, ino: Ino, state: &mut State) -> Result<()> {
+    pub(super) fn make_present(&self, inode: &Inode, state: &mut State) -> Result<()> {
         if state.data.present {
             return Ok(());
         }
-        self.files.create(ino)?;
+        self.files.create(inode.ino)?;
         state.data.present = true;
         let (atime, mtime) = (state.atime, state.mtime);
-        self.set_data_times(ino, state, Some(atime), Some(mtime))
+        let timed = self.set_data_times(inode.ino, state, Some(atime), Some(mtime));
+        self.superblock
+            .commit_inode(inode, state, InodeChange::Data, Answer::Unfinished);
+        timed
     }
 
     /// Sets times of the data file; its ctime, which that moves, is not the object's.

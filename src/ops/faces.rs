@@ -9,6 +9,7 @@ use super::Fs;
 use super::views::ViewId;
 use crate::errno::{Errno, Result};
 use crate::store::change::{Place, TreeChange};
+use crate::store::record::Answer;
 use crate::store::{Inode, Tree};
 use crate::types::{Ino, RESERVED, Timestamp};
 
@@ -107,7 +108,8 @@ impl Fs {
                 to: located.place(),
                 whiteout: None,
             };
-            self.commit(tree, claim, self.clock.now());
+            // The request goes on: looking up, or making what it finds made now.
+            self.commit(tree, claim, self.clock.now(), Answer::Unfinished);
         }
         Ok(located)
     }
@@ -118,14 +120,15 @@ impl Fs {
         tree: &mut Tree,
         change: TreeChange<'_>,
         now: Timestamp,
+        answer: Answer,
     ) -> Option<Arc<Inode>> {
         if !self.views.is_active() {
-            return self.superblock.commit(tree, change, now);
+            return self.superblock.commit(tree, change, now, answer);
         }
         let places = change.places();
         let places = places.map(|place| place.map(|place| (place.dir, place.name.to_vec())));
         let loses = change.takes_names();
-        let result = self.superblock.commit(tree, change, now);
+        let result = self.superblock.commit(tree, change, now, answer);
         let mut gone = Vec::new();
         for (dir, name) in places.into_iter().flatten() {
             if dir == self.root() {

@@ -11,7 +11,7 @@ use super::Fs;
 use super::access::Caller;
 use crate::data::{self, DataFile, pages};
 use crate::errno::{Errno, Result};
-use crate::store::{Share, State};
+use crate::store::{Inode, Share, State};
 use crate::types::Ino;
 
 /// Room that was taken for a file to grow into.
@@ -134,12 +134,13 @@ impl Fs {
     pub(super) fn grow(
         &self,
         caller: &Caller,
-        ino: Ino,
+        inode: &Inode,
         state: &mut State,
         start: u64,
         end: u64,
     ) -> Result<Growth> {
-        self.make_present(ino, state)?;
+        let ino = inode.ino;
+        self.make_present(inode, state)?;
         let file = self.file(ino, state)?;
         let change = self.begin(ino, state);
         match self.reserve_some(caller, state, start, end) {

@@ -9,6 +9,7 @@ use crate::data::{self, pages};
 use crate::errno::{Errno, Result};
 use crate::options::Atime;
 use crate::store::change::{Attributes, InodeChange};
+use crate::store::record::Answer;
 use crate::store::xattr::Xattrs;
 use crate::store::{Inode, State};
 use crate::types::{Ino, Kind, Timestamp};
@@ -70,10 +71,10 @@ impl Fs {
             self.files.set_times(ino, None, Some(state.mtime))?;
         }
         if flags.kill_privileges {
-            self.kill_privileges(caller, &mut state);
+            self.kill_privileges(caller, &inode, &mut state);
         }
         if !flags.from_cache && written.is_ok() {
-            self.kill_capability(&mut state);
+            self.kill_capability(&inode, &mut state);
         }
         written
     }
@@ -88,12 +89,12 @@ impl Fs {
     ) -> Result<Growth> {
         let end = offset.checked_add(len).ok_or(Errno::EFBIG)?;
         let mut state = inode.state();
-        let growth = self.grow(caller, inode.ino, &mut state, offset, end)?;
+        let growth = self.grow(caller, inode, &mut state, offset, end)?;
         state.data.mtime_set &= flags.from_cache;
         Ok(growth)
     }
 
-    fn kill_privileges(&self, caller: &Caller, state: &mut State) {
+    fn kill_privileges(&self, caller: &Caller, inode: &Inode, state: &mut State) {
         let mode = access::without_privileges(caller, state);
         if mode != state.mode {
             let ctime = Some(self.clock.now());
@@ -102,14 +103,15 @@ impl Fs {
                 ctime,
                 ..Attributes::default()
             };
+            let change = InodeChange::Attributes(change);
             self.superblock
-                .commit_inode(state, InodeChange::Attributes(change));
+                .commit_inode(inode, state, change, Answer::Unfinished);
         }
     }
 
     /// File capabilities go with the contents, whoever writes (`cap_inode_killpriv`): the kernel does that itself
     /// but for direct I/O, which it leaves to `FUSE_HANDLE_KILLPRIV_V2`.
-    fn kill_capability(&self, state: &mut State) {
+    fn kill_capability(&self, inode: &Inode, state: &mut State) {
         let has_one = |xattrs: &Xattrs| xattrs.get(CAPABILITY).is_some();
         if state.xattrs.as_deref().is_some_and(has_one) {
             let change = InodeChange::Xattr {
@@ -117,7 +119,8 @@ impl Fs {
                 value: None,
                 now: self.clock.now(),
             };
-            self.superblock.commit_inode(state, change);
+            self.superblock
+                .commit_inode(inode, state, change, Answer::Unfinished);
         }
     }
 
@@ -142,7 +145,7 @@ impl Fs {
         let end = offset.checked_add(len).ok_or(Errno::EFBIG)?;
         let (file, change, reserved) = {
             let mut state = inode.state();
-            self.make_present(ino, &mut state)?;
+            self.make_present(&inode, &mut state)?;
             let file = self.file(ino, &mut state)?;
             let change = self.begin(ino, &state);
             if !punches {
@@ -162,7 +165,12 @@ impl Fs {
             Ok(()) => Outcome::Grown,
             Err(_) => Outcome::Failed,
         };
-        self.end(ino, &mut inode.state(), change, outcome)?;
+        let mut state = inode.state();
+        let ended = self.end(ino, &mut state, change, outcome);
+        // What was promised beyond the size nobody could tell from the file.
+        self.superblock
+            .commit_inode(&inode, &mut state, InodeChange::Data, answer_of(&done));
+        ended?;
         done
     }
 
@@ -211,7 +219,7 @@ impl Fs {
         let end = to.1.checked_add(len).ok_or(Errno::EFBIG)?;
         let growth = {
             let mut state = target.state();
-            let growth = self.grow(caller, to.0, &mut state, to.1, end)?;
+            let growth = self.grow(caller, &target, &mut state, to.1, end)?;
             state.data.mtime_set = false;
             growth
         };
@@ -235,13 +243,13 @@ impl Fs {
         let Kind::Symlink(target) = &inode.kind else {
             return Err(Errno::EINVAL);
         };
-        self.touch_atime(&mut inode.state(), false);
+        self.touch_atime(&inode, &mut inode.state());
         Ok(target.to_vec())
     }
 
     /// A directory or symlink was read (`touch_atime`, `relatime_need_update`).
-    pub(super) fn touch_atime(&self, state: &mut State, directory: bool) {
-        let policy = if directory && self.config.nodiratime {
+    pub(super) fn touch_atime(&self, inode: &Inode, state: &mut State) {
+        let policy = if inode.kind.is_dir() && self.config.nodiratime {
             Atime::Never
         } else {
             self.config.atime
@@ -257,8 +265,9 @@ impl Fs {
             atime: Some(now),
             ..Attributes::default()
         };
+        let change = InodeChange::Attributes(change);
         self.superblock
-            .commit_inode(state, InodeChange::Attributes(change));
+            .commit_inode(inode, state, change, Answer::Unfinished);
     }
 
     fn regular(&self, ino: Ino) -> Result<std::sync::Arc<Inode>> {
@@ -280,6 +289,14 @@ fn outcome_of<E>(written: &std::result::Result<usize, E>, wanted: usize) -> Outc
     match written {
         Ok(count) if *count == wanted => Outcome::Grown,
         Ok(_) | Err(_) => Outcome::Failed,
+    }
+}
+
+/// What a request has come to that may have failed.
+fn answer_of(done: &Result<()>) -> Answer {
+    match done {
+        Ok(()) => Answer::Done,
+        Err(_) => Answer::Unfinished,
     }
 }
 

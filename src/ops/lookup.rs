@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{Dir, Entry, Fs, check_name};
 use crate::errno::{Errno, Result};
 use crate::store::change::TreeChange;
+use crate::store::record::Answer;
 use crate::store::{Inode, Tree};
 use crate::types::Ino;
 
@@ -90,10 +91,8 @@ impl Fs {
                 return None;
             }
         }
-        self.superblock.commit(
-            tree,
-            TreeChange::Evict { ino: inode.ino },
-            Default::default(),
-        )
+        let change = TreeChange::Evict { ino: inode.ino };
+        self.superblock
+            .commit(tree, change, Default::default(), Answer::Unfinished)
     }
 }

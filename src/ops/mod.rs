@@ -18,13 +18,14 @@ mod io;
 mod leaving;
 mod lookup;
 mod quota;
+mod recover;
 mod remove;
 mod rename;
 mod views;
 mod xattr;
 
-use std::sync::OnceLock;
 use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, OnceLock};
 
 pub use self::access::Caller;
 pub use self::attr::{SetAttr, SetTime, Statfs};
@@ -42,7 +43,9 @@ pub use self::views::{Listener, ViewId};
 use crate::data::{DataFiles, PAGE_SIZE, Reservation};
 use crate::errno::{Errno, Result};
 use crate::options::Atime;
+use crate::recovery::{Answers, Journal};
 use crate::store::Superblock;
+use crate::store::record::{Limits, Recorder};
 use crate::types::{Attr, Clock, Ino};
 
 /// `NAME_MAX`: FUSE itself lets longer names through.
@@ -86,6 +89,8 @@ pub struct Fs {
     leaving: Leaving,
     changes: Changes,
     views: Views,
+    journal: Option<Arc<Journal>>,
+    answers: Answers,
 }
 
 /// An inode's attributes, and how long they stay true.
@@ -98,12 +103,42 @@ pub struct Entry {
 }
 
 impl Fs {
-    /// An empty file system whose data goes to `files`.
+    /// An empty file system whose data goes to `files`, and which nobody remembers.
     pub fn new(config: Config, files: DataFiles, clock: Box<dyn Clock>) -> Fs {
-        let now = clock.now();
-        let users = config.users;
-        let fs = Fs {
-            superblock: Superblock::new(config.nr_inodes, config.mode, config.uid, config.gid, now),
+        Fs::recorded(config, files, clock, None)
+    }
+
+    /// An empty file system whose history goes to `journal`.
+    pub fn recorded(
+        config: Config,
+        files: DataFiles,
+        clock: Box<dyn Clock>,
+        journal: Option<Arc<Journal>>,
+    ) -> Fs {
+        let limits = Limits {
+            size: config.size,
+            nr_inodes: config.nr_inodes,
+            users: config.users.into(),
+        };
+        let root = (config.mode, config.uid, config.gid);
+        let recorder = journal.clone().map(|journal| journal as Arc<dyn Recorder>);
+        let superblock = Superblock::new(limits, root, clock.now(), recorder);
+        let answers = Answers::default();
+        let fs = Fs::with(superblock, config, files, clock, journal, answers);
+        fs.count_if_limited();
+        fs
+    }
+
+    fn with(
+        superblock: Superblock,
+        config: Config,
+        files: DataFiles,
+        clock: Box<dyn Clock>,
+        journal: Option<Arc<Journal>>,
+        answers: Answers,
+    ) -> Fs {
+        Fs {
+            superblock,
             room: Reservation::new(config.size / PAGE_SIZE),
             files,
             clock,
@@ -115,9 +150,9 @@ impl Fs {
             leaving: Leaving::default(),
             changes: Changes::default(),
             views: Views::default(),
-        };
-        fs.limit_users_at_first(users);
-        fs
+            journal,
+            answers,
+        }
     }
 
     /// The root directory.
@@ -142,6 +177,7 @@ impl Fs {
             self.files.set_size(size)?;
             self.room.set_limit(size / PAGE_SIZE);
         }
+        self.superblock.record_limits(size, nr_inodes);
         Ok(())
     }
 

@@ -39,19 +39,15 @@ impl Fs {
         self.superblock.users.shares()
     }
 
-    /// The limit of a new file system, in which there is the root directory.
-    pub(super) fn limit_users_at_first(&self, limit: UserLimit) {
-        let users = &self.superblock.users;
-        users.set_limit(limit.into());
-        if users.are_limited() {
-            let tree = self.superblock.tree();
-            self.mark_charged(&tree, self.root());
-            users.force(self.config.uid, share_of(&DataState::default()));
+    /// Charges the owners of what there is at the start, if users have a limit.
+    pub(super) fn count_if_limited(&self) {
+        if self.superblock.users.are_limited() {
+            self.count_all(&self.superblock.tree_mut());
         }
     }
 
     /// Changes the limit of each user; `None` leaves a part alone. Who has more keeps it, and gets no more.
-    pub fn set_user_limit(&self, size: Option<u64>, nr_inodes: Option<u64>) -> Result<()> {
+    pub fn set_user_limit(&self, size: Option<u64>, nr_inodes: Option<u64>) {
         let tree = self.superblock.tree_mut();
         let users = &self.superblock.users;
         let before = users.limit();
@@ -60,20 +56,17 @@ impl Fs {
             inodes: nr_inodes.unwrap_or(before.inodes),
         };
         let counted = users.are_limited();
-        users.set_limit(limit);
+        self.superblock.set_user_limit(limit);
         match (counted, users.are_limited()) {
             (false, true) => self.count_all(&tree),
-            (true, false) => {
-                self.count_nobody(&tree);
-                Ok(())
-            }
-            (true, true) | (false, false) => Ok(()),
+            (true, false) => self.count_nobody(&tree),
+            (true, true) | (false, false) => {}
         }
     }
 
     /// Charges the owners with all that there is. New names wait for the tree; what is opened or grows
     /// from here on is counted, as the limit has been set already.
-    fn count_all(&self, tree: &Tree) -> Result<()> {
+    fn count_all(&self, tree: &Tree) {
         let users = &self.superblock.users;
         users.clear();
         for inode in tree.all() {
@@ -89,10 +82,7 @@ impl Fs {
                     | Kind::Fifo
                     | Kind::Socket
                     | Kind::CharDevice(_)
-                    | Kind::BlockDevice(_) => {
-                        let stat = self.files.stat(inode.ino)?;
-                        pages(stat.size).max(pages(stat.blocks * 512))
-                    }
+                    | Kind::BlockDevice(_) => self.held_pages(inode.ino),
                 };
             }
             state.data.charged = true;
@@ -100,7 +90,12 @@ impl Fs {
                 state.data.writer && !self.config.reserve && self.is_passthrough();
             users.force(state.uid, share_of(&state.data));
         }
-        Ok(())
+    }
+
+    /// Pages that a data file has, or has a size for; none where it is damaged, which who uses it learns.
+    fn held_pages(&self, ino: Ino) -> u64 {
+        let stat = self.files.stat(ino);
+        stat.map_or(0, |stat| pages(stat.size).max(pages(stat.blocks * 512)))
     }
 
     fn count_nobody(&self, tree: &Tree) {
@@ -279,7 +274,7 @@ mod tests {
         assert!(!counted);
         write(&fs, &user(1000, 0), ino, 6 << 12).unwrap();
         assert_eq!(fs.user_shares(), []);
-        fs.set_user_limit(Some(LIMIT.size), None).unwrap();
+        fs.set_user_limit(Some(LIMIT.size), None);
         assert_eq!((has(&fs, 0), has(&fs, 1000)), ((0, 1), (6, 1)));
         // More than the limit stays, and does not grow.
         let size = |pages: u64| SetAttr {
@@ -299,7 +294,7 @@ mod tests {
             .unwrap();
         fs.release(ino);
         assert_eq!(has(&fs, 1000), (3, 1));
-        fs.set_user_limit(Some(0), None).unwrap();
+        fs.set_user_limit(Some(0), None);
         assert_eq!(fs.user_shares(), []);
         fs.unlink(&user(1000, 0), fs.root(), b"a").unwrap();
         fs.forget(ino, 1);

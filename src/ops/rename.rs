@@ -9,6 +9,7 @@ use crate::errno::{Errno, Result};
 use crate::store::budget::INODE_SPACE;
 use crate::store::change::{Place, TreeChange};
 use crate::store::inode::NewInode;
+use crate::store::record::Answer;
 use crate::store::{DataState, Inode, Tree};
 use crate::types::{Ino, Kind};
 
@@ -63,7 +64,7 @@ impl Fs {
             TreeChange::Rename { from, to, whiteout }
         };
         let now = self.clock.now();
-        let replaced = self.commit(&mut tree, change, now);
+        let replaced = self.commit(&mut tree, change, now, Answer::Done);
         if let Some(ino) = left_behind {
             self.mark_charged(&tree, ino);
         }

@@ -22,6 +22,7 @@ use crate::store::Tree;
 use crate::store::acl::Acls;
 use crate::store::change::{Place, TreeChange};
 use crate::store::inode::NewInode;
+use crate::store::record::Answer;
 use crate::types::{Ino, Kind, Meaning, Names};
 
 /// Which view, in the order in which [`Fs::set_views`] got them.
@@ -201,7 +202,9 @@ impl Fs {
             inode,
             label,
         };
-        let made = self.superblock.commit(tree, change, now);
+        let made = self
+            .superblock
+            .commit(tree, change, now, Answer::Unfinished);
         made.map(|inode| inode.ino).ok_or(Errno::EIO)
     }
 

@@ -3,8 +3,9 @@
 use std::cell::RefCell;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Instant;
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, WaitOptions, getpid, set_child_subreaper};
 
@@ -67,7 +68,7 @@ pub(super) fn serve(arguments: &RunArgs, front: OwnedFd, original: &Original) ->
         // Somebody outside may hold a file of ours: the end of the processes ends the connection, and
         // nobody waits for that somebody.
         if let Some(supervisor) = &server.supervisor {
-            supervisor.borrow_mut().kill();
+            supervisor.borrow_mut().end();
         }
         served
     });
@@ -164,7 +165,10 @@ impl<'a> Server<'a> {
             PollFd::new(&self.signals, PollFlags::IN),
         ];
         waiting.extend(worker.iter().map(|it| PollFd::new(it, PollFlags::IN)));
-        match poll(&mut waiting, None) {
+        let left = supervisor.as_ref().and_then(|it| it.deadline());
+        let left = left.map(|at| at.saturating_duration_since(Instant::now()));
+        let timeout = left.and_then(|left| Timespec::try_from(left).ok());
+        match poll(&mut waiting, timeout.as_ref()) {
             Ok(_) | Err(Errno::INTR) => Ok(!waiting[0].revents().is_empty()),
             Err(error) => Err(Error::system("cannot wait for the command", error)),
         }

@@ -5,6 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::{Mutex, MutexGuard};
 
 use super::acl::Acls;
+use super::budget::INODE_SPACE;
+use super::record::InodeImage;
+use super::restore::Parts;
 use super::xattr::Xattrs;
 use crate::data::DataFile;
 use crate::types::{Ino, Kind, Timestamp};
@@ -47,6 +50,8 @@ pub struct State {
     pub acls: Option<Box<Acls>>,
     /// The data file.
     pub data: DataState,
+    /// It was evicted: nobody hears of it any more.
+    pub gone: bool,
 }
 
 /// What is known of an inode's data file.
@@ -99,7 +104,7 @@ pub struct NewInode {
 }
 
 impl Inode {
-    pub(super) fn new(new: NewInode, now: Timestamp) -> Inode {
+    pub(super) fn new(new: NewInode, data: DataState, now: Timestamp) -> Inode {
         let NewInode {
             ino,
             generation,
@@ -120,7 +125,8 @@ impl Inode {
             btime: now,
             xattrs: None,
             acls: (acls != Acls::default()).then(|| Box::new(acls)),
-            data: DataState::default(),
+            data,
+            gone: false,
         };
         Inode {
             ino,
@@ -129,6 +135,73 @@ impl Inode {
             lookups: AtomicU64::new(0),
             state: Mutex::new(state),
         }
+    }
+
+    /// One that was before; `None` where its image is missing.
+    pub(super) fn restore(parts: Parts, nlink: u32) -> Option<Inode> {
+        let Parts {
+            image,
+            target,
+            xattrs,
+            acls,
+            directory: _,
+        } = parts;
+        let InodeImage {
+            ino,
+            generation,
+            kind,
+            mode,
+            uid,
+            gid,
+            atime,
+            mtime,
+            ctime,
+            btime,
+            has_data,
+            mtime_set,
+            reserved,
+            unseen_ctime,
+        } = image?;
+        let data = DataState {
+            present: has_data,
+            mtime_set,
+            reserved,
+            unseen_ctime: unseen_ctime.map(Box::new),
+            ..DataState::default()
+        };
+        let state = State {
+            mode,
+            uid,
+            gid,
+            nlink,
+            atime,
+            mtime,
+            ctime,
+            btime,
+            xattrs: (!xattrs.is_empty()).then(|| Box::new(xattrs)),
+            acls: (acls != Acls::default()).then(|| Box::new(acls)),
+            data,
+            gone: false,
+        };
+        Some(Inode {
+            ino,
+            generation,
+            kind: kind.with_target(target)?,
+            lookups: AtomicU64::new(0),
+            state: Mutex::new(state),
+        })
+    }
+
+    /// What it draws from the budget for inodes with its links; a hidden directory draws nothing.
+    pub(super) fn space(&self, hidden: bool) -> u64 {
+        let state = self.state();
+        let further = if self.kind.is_dir() {
+            0
+        } else {
+            state.nlink.saturating_sub(1)
+        };
+        let own = if hidden { 0 } else { INODE_SPACE };
+        own + u64::from(further) * INODE_SPACE + state.xattr_space()
     }
 
     /// Locks its attributes.
@@ -162,6 +235,11 @@ impl State {
     /// Whether no name is left.
     pub fn is_orphan(&self) -> bool {
         self.nlink == 0
+    }
+
+    /// The value of an extended attribute.
+    pub fn xattr(&self, name: &[u8]) -> Option<&[u8]> {
+        self.xattrs.as_ref()?.get(name)
     }
 
     /// What the inode draws from the budget for inodes, its links counted by the caller.

@@ -3,6 +3,8 @@
 //! | to the worker | with | |
 //! |---|---|---|
 //! | `device`, `data` | a descriptor | what it serves on; one message each |
+//! | `file` | a number, a descriptor | an object's memory, where there is no tmpfs |
+//! | `journal`, `slots` | a descriptor | what it saves its state in; empty for the first worker |
 //! | `init`, `answer` | bytes | the kernel's INIT; the answer, once the kernel has one |
 //! | `exports` | a descriptor | a file with the exports: to begin with, or for the next question |
 //! | `start` | [`Start`] | it has got everything |
@@ -14,8 +16,10 @@
 //! | to the supervisor | with | |
 //! |---|---|---|
 //! | `answer` | bytes | the answer to INIT, for the kernel |
+//! | `file`, `gone` | a number, a descriptor | an object's memory to hold; one to give up |
 //! | `ready` | [`Ready`] | it serves |
-//! | `failed` | an encoded [`Error`](crate::error::Error) | it cannot serve |
+//! | `failed` | an encoded [`Error`](crate::error::Error) | it cannot serve now |
+//! | `refused` | the same | nobody can go on with the saved state |
 //!
 //! The two may be of different versions: a word that one of them does not know is passed over.
 
@@ -73,6 +77,8 @@ pub(super) struct Start {
     pub(super) log: String,
     /// There is no terminal.
     pub(super) background: bool,
+    /// The score of the first process for the kernel's choice of whom to kill (proc_pid_oom_score_adj(5)).
+    pub(super) oom_score: Option<i32>,
 }
 
 impl Start {
@@ -92,6 +98,9 @@ pub(super) struct Ready {
     pub(super) entrance: Option<String>,
     /// Data goes by passthrough.
     pub(super) passthrough: bool,
+    /// Its state is saved: another worker can go on with it.
+    #[serde(default)]
+    pub(super) saved: bool,
 }
 
 /// A value as the bytes of a message.

@@ -6,16 +6,18 @@
 //! worker is this program, executed anew: nothing of the supervisor's memory is in it. They talk over one
 //! socket, whose end tells each of the other's death.
 //!
-//! - [`message`]: what they say to each other;
-//! - [`supervisor`]: the one side, and when a worker is started;
-//! - [`configuration`]: the exports in force;
-//! - [`door`]: questions of other threads to whatever worker serves;
-//! - [`worker`]: the other side.
+//! - `message`: what they say to each other;
+//! - `supervising`: the one side; `restarts`: when a worker is started; `cause`: why one died;
+//! - `configuration`: the exports in force;
+//! - `door`: questions of other threads to whatever worker serves;
+//! - `worker`: the other side.
 
+mod cause;
 mod configuration;
 mod door;
 mod message;
 mod program;
+mod restarts;
 mod supervising;
 mod worker;
 

@@ -5,7 +5,9 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::process::Pid;
 
 use crate::sys::{channel, process};
@@ -15,6 +17,9 @@ pub(super) const WORKER: [&str; 2] = ["worker", "--channel"];
 
 /// What it is told of the environment: where fusermount3 is, and how to tell of a fault.
 const ENVIRONMENT: [&str; 2] = ["PATH", "RUST_BACKTRACE"];
+
+/// A worker that takes nothing for so long does not take anything.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// An executable file.
 #[derive(Debug)]
@@ -41,6 +46,7 @@ impl Program {
     /// Starts a worker. It gets the channel, the standard error, and nothing else.
     pub(super) fn start(&self) -> io::Result<Child> {
         let (ours, theirs) = channel::pair()?;
+        set_socket_timeout(&ours, Timeout::Send, Some(PATIENCE))?;
         let mut command = Command::new(&self.path);
         command.arg0("shmfs").args(WORKER);
         command.arg(theirs.as_fd().as_raw_fd().to_string());

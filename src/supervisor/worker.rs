@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread;
@@ -10,12 +10,14 @@ use std::thread;
 use super::configuration::Configuration;
 use super::message::{self, Message, Ready, Start};
 use super::program::WORKER;
+use crate::data::{DataFiles, Keeper};
 use crate::error::{Error, ExitCode, Result};
 use crate::export::Source;
 use crate::fuse::{Handshake, Kept, Resources, Service};
 use crate::log;
 use crate::options::{Environment, Options};
-use crate::sys::{descriptors, process, signal};
+use crate::sys::{descriptors, memory, process, signal};
+use crate::types::Ino;
 
 /// What the folders above do in a worker.
 #[derive(Clone, Copy, Debug)]
@@ -96,11 +98,37 @@ fn die_of_panics() {
     }));
 }
 
+/// The supervisor as the keeper of memfds.
+#[derive(Debug)]
+struct Handed(OwnedFd);
+
+impl Keeper for Handed {
+    fn keep(&self, ino: Ino, file: BorrowedFd<'_>) -> rustix::io::Result<()> {
+        message::send(&self.0, "file", &ino.0.to_le_bytes(), Some(file)).map_err(|error| {
+            rustix::io::Errno::from_io_error(&error).unwrap_or(rustix::io::Errno::IO)
+        })
+    }
+
+    fn give_up(&self, ino: Ino) {
+        // Without a supervisor there is nothing left to give up.
+        drop(message::send(&self.0, "gone", &ino.0.to_le_bytes(), None));
+    }
+}
+
+/// A data file that the supervisor held.
+fn file(message: Message) -> Option<(Ino, OwnedFd)> {
+    let number = message.bytes.as_slice().try_into().ok()?;
+    Some((Ino(u64::from_le_bytes(number)), message.descriptor?))
+}
+
 /// What came before `start`.
 #[derive(Default)]
 struct Given {
     device: Option<OwnedFd>,
     data: Option<OwnedFd>,
+    files: Vec<(Ino, OwnedFd)>,
+    journal: Option<OwnedFd>,
+    slots: Option<OwnedFd>,
     init: Vec<u8>,
     answer: Option<Vec<u8>>,
     exports: Option<Source>,
@@ -113,6 +141,9 @@ fn serve(channel: &OwnedFd, above: Orphaned) -> Result<()> {
         match message.word.as_str() {
             "device" => given.device = message.descriptor,
             "data" => given.data = message.descriptor,
+            "file" => given.files.extend(file(message)),
+            "journal" => given.journal = message.descriptor,
+            "slots" => given.slots = message.descriptor,
             "init" => given.init = message.bytes,
             "answer" => given.answer = Some(message.bytes),
             "exports" => given.exports = read_exports(message)?,
@@ -122,6 +153,9 @@ fn serve(channel: &OwnedFd, above: Orphaned) -> Result<()> {
     };
     log::start(&start.log)?;
     die_of_panics();
+    if let Some(Err(error)) = start.oom_score.map(memory::set_oom_score) {
+        tracing::debug!(%error, "spared by the kernel as the supervisor is");
+    }
     if start.background {
         log::to_syslog();
     }
@@ -168,9 +202,16 @@ fn start_service(channel: &OwnedFd, given: Given, start: &Start) -> Result<Servi
             }
         }
     };
+    let data = match given.data {
+        Some(root) => DataFiles::on_tmpfs(root),
+        None => {
+            let channel = channel.try_clone().map_err(unheard)?;
+            DataFiles::kept_memfds(Box::new(Handed(channel)), given.files)
+        }
+    };
     let resources = Resources {
         device: given.device.ok_or_else(nothing)?,
-        data: given.data,
+        data,
         layout: start.layout(),
         exports: given.exports,
         handshake: Handshake::Kept(Kept {
@@ -188,6 +229,7 @@ fn tell_ready(channel: &OwnedFd, service: &Service) -> io::Result<()> {
     let ready = Ready {
         entrance,
         passthrough: service.passthrough(),
+        saved: false,
     };
     message::send(channel, "ready", &message::encode(&ready)?, None)
 }

@@ -63,8 +63,14 @@ fn every_command_of_export_stands_in_its_page() {
     let export = cli.find_subcommand("export").unwrap();
     for command in export.get_subcommands() {
         let name = command.get_name();
-        assert!(has(&page, &format!("shmfs export {name}")) || name == "help", "{name}");
-        for argument in command.get_arguments().filter(|argument| !argument.is_global_set()) {
+        assert!(
+            has(&page, &format!("shmfs export {name}")) || name == "help",
+            "{name}"
+        );
+        for argument in command
+            .get_arguments()
+            .filter(|argument| !argument.is_global_set())
+        {
             let Some(long) = argument.get_long().filter(|&long| long != "help") else {
                 continue;
             };
@@ -103,12 +109,7 @@ fn text_of(name: &str) -> String {
 #[test]
 fn the_pages_are_sound() {
     let version = format!("\"shmfs {}\"", env!("CARGO_PKG_VERSION"));
-    for name in [
-        "shmfs.1",
-        "shmfs-name.1",
-        "shmfs-export.1",
-        "mount.shmfs.8",
-    ] {
+    for name in ["shmfs.1", "shmfs-name.1", "shmfs-export.1", "mount.shmfs.8"] {
         let path = format!("{ROOT}/docs/{name}");
         let answer = run("groff", &["-man", "-Tutf8", "-ww", "-z", &path]);
         let said = (answer.status, answer.err.as_str());

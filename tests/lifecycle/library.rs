@@ -123,6 +123,7 @@ fn a_daemons_mount_is_remounted() {
         limits,
         exports: None,
         flags: Some(flags),
+        views: Vec::new(),
     };
     let done = remount(&arguments);
     let statvfs = rustix::fs::statvfs(directory.path()).unwrap();
