@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 
 use super::adapter::{Adapter, Server};
 use super::connection;
+use super::exports::{self, Sessions};
 use super::handshake::{self, Handshake};
 use super::nodes::{Layout, Nodes};
 use super::passthrough::Registry;
@@ -79,6 +80,7 @@ pub struct Service {
     fs: Arc<Fs>,
     nodes: Arc<Nodes>,
     device: Arc<OwnedFd>,
+    sessions: Option<Sessions>,
     thread: Mutex<Option<JoinHandle<std::io::Result<()>>>>,
 }
 
@@ -99,9 +101,9 @@ impl Service {
             .map_err(|errno| Error::system("cannot make the root", errno))?;
         let namings = views::chosen(options);
         let keys = namings.iter().map(|naming| naming.key()).collect();
-        let nodes = Arc::new(Nodes::new(layout, &root.attr, keys)?);
+        let nodes = Arc::new(Nodes::new(layout, &root.attr, keys, exports.is_some())?);
         let notifier = Arc::new(OnceLock::new());
-        views::install(&fs, &nodes, &notifier, namings)?;
+        let queue = views::install(&fs, &nodes, &notifier, namings)?;
         let server = Server {
             fs: Arc::clone(&fs),
             nodes: Arc::clone(&nodes),
@@ -110,6 +112,7 @@ impl Service {
             opener: Opener {
                 device: Arc::clone(&device),
             },
+            queue,
         };
         let adapter = Adapter(Arc::new(server));
         let session = handshake::session(adapter, &device, configuration(), handshake)?;
@@ -117,9 +120,12 @@ impl Service {
         let opener = Opener {
             device: Arc::clone(&device),
         };
-        opener.prepare(&fs, &nodes, options)?;
-        drop(exports);
         fs.set_data_mode(choose_mode(&fs, &device, options.passthrough)?);
+        if let Some(source) = &exports {
+            exports::install(&fs, source)?;
+        }
+        opener.prepare(&fs, &nodes, options)?;
+        let sessions = Sessions::watch(&fs, &nodes, &notifier, opener)?;
         let thread = std::thread::Builder::new()
             .name("shmfs-session".into())
             .spawn(move || session.run())
@@ -128,18 +134,38 @@ impl Service {
             fs,
             nodes,
             device,
+            sessions,
             thread: Mutex::new(Some(thread)),
         })
     }
 
     /// Goes on with other exports; where something of them cannot change on a live mount the old ones stay.
-    pub fn reload_exports(&self, _exports: &Source) -> std::result::Result<(), String> {
-        Err("exports are not served yet".to_owned())
+    pub fn reload_exports(&self, exports: &Source) -> std::result::Result<(), String> {
+        exports::reload(&self.fs, &self.nodes, exports)
     }
 
     /// Opens a session of an export; returns the name of its directory under `.shmfs/exports`.
-    pub fn open_session(&self, _export: &str) -> std::result::Result<String, String> {
-        Err("exports are not served yet".to_owned())
+    ///
+    /// It ends when nothing leads to that directory any more.
+    pub fn open_session(&self, export: &str) -> std::result::Result<String, String> {
+        let none = || format!("there is no export {export:?}");
+        let sessions = self.sessions.as_ref().ok_or_else(none)?;
+        let id = self.fs.export_id(export).ok_or_else(none)?;
+        sessions.open(&self.fs, &self.nodes, id, export)
+    }
+
+    /// The `directory` of a session has been bound: it ends once it is bound no more.
+    pub fn session_is_bound(&self, directory: &str) {
+        if let Some(sessions) = &self.sessions {
+            sessions.is_bound(&self.fs, directory);
+        }
+    }
+
+    /// Who asked for the session with this `directory` does not use it any more.
+    pub fn session_is_left(&self, directory: &str) {
+        if let Some(sessions) = &self.sessions {
+            sessions.is_left(&self.fs, &self.nodes, directory);
+        }
     }
 
     /// The file system.

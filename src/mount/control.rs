@@ -7,6 +7,7 @@
 //! | `export-text` | `ok` and the exports in force: path and text, as JSON |
 //! | `export-reload LENGTH`, and so many bytes | `ok`; these exports are in force |
 //! | `export-session NAME` | `ok` and a directory under `.shmfs/exports`, which is this caller's |
+//! | `export-bound DIRECTORY`, `export-left DIRECTORY` | `ok`; who asked for it has bound it, or uses it no more |
 //! | `umount`, `umount force` | `ok` at once: as SIGTERM, as SIGQUIT |
 //! | `wait` | `ok`; the connection closes when the daemon has ended |
 //!

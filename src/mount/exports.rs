@@ -152,6 +152,24 @@ impl Session {
         }
         tree_of(root.as_fd(), &self.name)
     }
+
+    /// Says that it has been bound: it ends as soon as it is bound no more.
+    pub(crate) fn is_bound(&self) {
+        self.tell("export-bound");
+    }
+
+    /// Says that nobody uses it any more. The daemon would find out by itself, somewhat later.
+    pub(crate) fn is_left(&self) {
+        self.tell("export-left");
+    }
+
+    fn tell(&self, verb: &str) {
+        let daemon = Daemon::connect(&self.device);
+        let told = daemon.and_then(|daemon| daemon.ask(&format!("{verb} {}", self.name)));
+        if let Err(error) = told {
+            tracing::debug!(verb, %error, "the daemon was not told");
+        }
+    }
 }
 
 /// The export in the directory `name` of the file system with the root `tree`, attached nowhere.
@@ -176,8 +194,15 @@ pub fn bind(export: &str, dir: &Path, target: Option<&Path>) -> Result<()> {
         Some(target) => Place::resolve_strictly(target)?,
         None => Place::resolve_strictly(&configured_place(export, dir)?)?,
     };
-    let tree = Session::open(dir, export)?.tree()?;
-    attach::attach(&tree, &place)
+    let session = Session::open(dir, export)?;
+    let bound = session
+        .tree()
+        .and_then(|tree| attach::attach(&tree, &place));
+    match &bound {
+        Ok(()) => session.is_bound(),
+        Err(_) => session.is_left(),
+    }
+    bound
 }
 
 fn configured_place(export: &str, dir: &Path) -> Result<PathBuf> {

@@ -34,6 +34,14 @@ fn answer(service: &Service, question: Question) -> Result<String, String> {
         "status" => Ok(service.status()),
         "remount" => remount(service, rest),
         "export-session" => service.open_session(rest),
+        "export-bound" => {
+            service.session_is_bound(rest);
+            Ok(String::new())
+        }
+        "export-left" => {
+            service.session_is_left(rest);
+            Ok(String::new())
+        }
         "export-reload" => {
             let exports = exports.ok_or("no exports came with it")?;
             service.reload_exports(&exports).map(|()| String::new())

@@ -11,9 +11,10 @@ use rustix::process::{Pid, WaitOptions, getpid, set_child_subreaper};
 
 use super::command::{ENTERED, Original, become_command};
 use super::tree::{Ending, Grace, children_now};
-use super::way::Way;
+use super::way::{Served, Way, give_back};
 use super::{RunArgs, keeper};
 use crate::error::{Error, ExitCode, Result};
+use crate::mount::exports::Session;
 use crate::mount::live::Identity;
 use crate::mount::{daemon, serve};
 use crate::supervisor::Supervisor;
@@ -94,6 +95,8 @@ struct Server<'a> {
     command: Pid,
     /// `None` where somebody else serves.
     supervisor: Option<RefCell<Supervisor>>,
+    /// What somebody else serves.
+    lent: Option<Session>,
     /// What this process can unmount itself.
     identity: Option<Identity>,
 }
@@ -120,10 +123,10 @@ impl<'a> Server<'a> {
         )
         .map_err(failed)?;
         wait_until_entered(&gate)?;
-        let served = way.serve(&arguments.options)?;
-        let (supervisor, identity) = served.map_or((None, None), |(supervisor, identity)| {
-            (Some(RefCell::new(supervisor)), identity)
-        });
+        let (supervisor, identity, lent) = match way.serve(&arguments.options)? {
+            Served::Here(supervisor, identity) => (Some(RefCell::new(*supervisor)), identity, None),
+            Served::Elsewhere(session) => (None, None, Some(session)),
+        };
         channel::send(front, &[STARTED], Some(pidfd.as_fd())).map_err(failed)?;
         channel::send(&gate, b"go", None).map_err(failed)?;
         Ok(Server {
@@ -131,6 +134,7 @@ impl<'a> Server<'a> {
             signals,
             command,
             supervisor,
+            lent,
             identity,
         })
     }
@@ -186,6 +190,9 @@ impl<'a> Server<'a> {
         ending.run();
         if let Some(identity) = &self.identity {
             serve::detach(identity);
+        }
+        if let Some(session) = &self.lent {
+            give_back(session);
         }
     }
 

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
+use rustix::mount::{UnmountFlags, unmount};
 
 use super::{Lent, RunArgs, shm};
 use crate::error::{Error, Result};
@@ -31,7 +32,7 @@ pub(super) enum Way {
     /// fusermount3 has mounted outside; the command enters a namespace, and takes the mount with it.
     Outside(Outside),
     /// An export of another mount is there already, and somebody else serves it.
-    Lent,
+    Lent(Session),
 }
 
 /// What is needed to mount in a namespace.
@@ -79,7 +80,7 @@ impl Way {
                 let views = inside.bindings.descriptors();
                 views.chain([inside.place.as_fd()]).collect()
             }
-            Way::Lent => Vec::new(),
+            Way::Lent(_) => Vec::new(),
             Way::Outside(outside) => {
                 let data = outside.data.iter().map(AsFd::as_fd);
                 data.chain([outside.device.as_fd()]).collect()
@@ -90,7 +91,7 @@ impl Way {
     /// What the command's process does, before it waits for the server.
     pub(super) fn enter(&self) -> Result<()> {
         match self {
-            Way::Inside(_) | Way::Lent => Ok(()),
+            Way::Inside(_) | Way::Lent(_) => Ok(()),
             Way::Outside(outside) => outside.enter(),
         }
     }
@@ -98,7 +99,7 @@ impl Way {
     /// What the command's process does once the file system answers.
     pub(super) fn bind_views(&self, options: &Options) -> Result<()> {
         match self {
-            Way::Inside(_) | Way::Lent => Ok(()),
+            Way::Inside(_) | Way::Lent(_) => Ok(()),
             Way::Outside(outside) => {
                 bind_here(options, outside.exports.as_ref(), Path::new(shm::SHM))
             }
@@ -106,9 +107,9 @@ impl Way {
     }
 
     /// Serves, once the command's process has entered.
-    pub(super) fn serve(self, options: &Options) -> Result<Option<Served>> {
+    pub(super) fn serve(self, options: &Options) -> Result<Served> {
         match self {
-            Way::Lent => Ok(None),
+            Way::Lent(session) => Ok(Served::Elsewhere(session)),
             Way::Inside(inside) => {
                 let source = OsStr::new("shmfs");
                 let Inside {
@@ -119,7 +120,7 @@ impl Way {
                 let mut live: Live<Supervisor> =
                     Live::by_kernel(options, source, &place, &bindings, exports)?;
                 live.server.set_mounts(live.encode());
-                Ok(Some((live.server, Some(live.identity))))
+                Ok(Served::Here(Box::new(live.server), Some(live.identity)))
             }
             Way::Outside(mut outside) => {
                 outside.disappear();
@@ -129,14 +130,27 @@ impl Way {
                 let kept = Kept::new(device, outside.data.take(), Layout::Direct, options)?;
                 let exports = outside.exports.take().map(|exports| exports.source);
                 let supervisor = Supervisor::start(kept.with_exports(exports))?;
-                Ok(Some((supervisor, None)))
+                Ok(Served::Here(Box::new(supervisor), None))
             }
         }
     }
 }
 
-/// What serves, and what this process can unmount itself.
-pub(super) type Served = (Supervisor, Option<Identity>);
+/// Who serves.
+pub(super) enum Served {
+    /// A worker of this process, which can unmount itself what it is told of.
+    Here(Box<Supervisor>, Option<Identity>),
+    /// The daemon of the mount that the session is of.
+    Elsewhere(Session),
+}
+
+/// Takes the export away that [`lend`] has put at /dev/shm.
+pub(super) fn give_back(session: &Session) {
+    if let Err(error) = unmount(shm::SHM, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {
+        tracing::debug!(%error, "cannot unmount the export");
+    }
+    session.is_left();
+}
 
 /// Puts an export at /dev/shm in a namespace of our own.
 fn lend(lent: &Lent) -> Result<Way> {
@@ -147,8 +161,11 @@ fn lend(lent: &Lent) -> Result<Way> {
         Err(error) => Err(error),
     }
     .map_err(no_namespace)?;
-    attach::attach(&session.tree()?, &shm::place()?)?;
-    Ok(Way::Lent)
+    let place = shm::place();
+    let attached = place.and_then(|place| attach::attach(&session.tree()?, &place));
+    attached.inspect_err(|_| session.is_left())?;
+    session.is_bound();
+    Ok(Way::Lent(session))
 }
 
 /// Whether this user can mount FUSE in a user namespace of his own.
