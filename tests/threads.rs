@@ -291,7 +291,7 @@ impl Kernel<'_> {
     fn remount(&mut self) {
         let size = [0, LIMIT.size, LIMIT.size / 2][self.random.below(3)];
         let nr_inodes = [0, LIMIT.nr_inodes][self.random.below(2)];
-        self.fs.set_user_limit(Some(size), Some(nr_inodes));
+        self.fs.set_user_limit(Some(size), Some(nr_inodes)).unwrap();
     }
 
     /// The lock that the kernel takes to change the contents of `ino`.
@@ -474,7 +474,7 @@ fn run(setup: Setup) {
     });
     let used = fs.statfs().blocks - fs.statfs().blocks_free;
     if setup.users {
-        fs.set_user_limit(Some(LIMIT.size), None);
+        fs.set_user_limit(Some(LIMIT.size), None).unwrap();
     }
     let charged: BTreeMap<u32, Share> = fs.user_shares().into_iter().collect();
     let mut owners = BTreeMap::new();

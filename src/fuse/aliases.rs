@@ -5,12 +5,15 @@
 
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
+use std::sync::{Arc, Weak};
 
 use fuser::{Generation, INodeNo};
 use parking_lot::RwLock;
 
 use crate::error::{Error, Result};
-use crate::ops::{Dir, Face, FileKey, Object};
+use crate::export::Rights;
+use crate::ops::{Dir, Face, FileKey, Fs, Object, SessionId, ViewId, Way};
+use crate::recovery::{Journal, Space};
 use crate::types::Ino;
 
 /// Inodes' own numbers are below: no alias is one of them.
@@ -41,7 +44,20 @@ impl Key {
 pub(super) struct Aliases {
     keys: (u64, u64),
     table: RwLock<HashMap<u64, Alias>>,
+    names: Names,
+    /// Keeps the ids that the kernel knows.
+    saved: Option<Arc<Journal>>,
 }
+
+/// What views and exports are called, where something is to be found again.
+#[derive(Debug)]
+struct Names {
+    views: Vec<&'static str>,
+    fs: Weak<Fs>,
+}
+
+/// References of an id that was there before a recovery: how many is not known, so it stays.
+const MANY_LOOKUPS: u64 = 1 << 62;
 
 #[derive(Debug)]
 struct Alias {
@@ -50,11 +66,36 @@ struct Alias {
 }
 
 impl Aliases {
-    pub(super) fn new() -> Result<Aliases> {
+    /// The ids that the journal has kept; it goes on keeping them.
+    pub(super) fn kept(fs: &Arc<Fs>, views: &[&'static str]) -> Result<Aliases> {
+        let journal = fs.journal();
+        let names = Names {
+            views: views.to_vec(),
+            fs: Arc::downgrade(fs),
+        };
+        let mut table = HashMap::new();
+        for (id, value) in journal.iter().flat_map(|it| it.notes(Space::NODES)) {
+            let (Ok(id), Some(object)) = (id.try_into(), names.read(&value)) else {
+                continue;
+            };
+            let lookups = MANY_LOOKUPS;
+            table.insert(u64::from_le_bytes(id), Alias { object, lookups });
+        }
         Ok(Aliases {
-            keys: (random()?, random()?),
-            table: RwLock::default(),
+            keys: (key(journal, b"key of ids")?, key(journal, b"other key")?),
+            table: RwLock::new(table),
+            names,
+            saved: journal.map(Arc::clone),
         })
+    }
+
+    /// Keeps, or with `None` drops, an id; under the table's lock.
+    fn save(&self, id: u64, object: Option<&Object>) {
+        let Some(journal) = &self.saved else {
+            return;
+        };
+        let value = object.and_then(|object| self.names.write(object));
+        journal.set_note(Space::NODES, &id.to_le_bytes(), value.as_deref());
     }
 
     /// SipHash, keyed: from an id nothing is learnt of another.
@@ -96,11 +137,15 @@ impl Aliases {
         match table.get_mut(&id.0) {
             Some(alias) => {
                 debug_assert_eq!(Key::of(&alias.object), Key::of(&object));
-                alias.object = object;
                 alias.lookups += 1;
+                if alias.object != object {
+                    self.save(id.0, Some(&object));
+                    alias.object = object;
+                }
             }
             None => {
                 let lookups = 1;
+                self.save(id.0, Some(&object));
                 table.insert(id.0, Alias { object, lookups });
             }
         }
@@ -111,7 +156,9 @@ impl Aliases {
         let Some(key) = Key::of(object) else {
             return;
         };
-        if let Some(alias) = self.table.write().get_mut(&self.id(key).0) {
+        let INodeNo(id) = self.id(key);
+        if let Some(alias) = self.table.write().get_mut(&id) {
+            self.save(id, Some(object));
             alias.object = object.clone();
         }
     }
@@ -123,10 +170,88 @@ impl Aliases {
         debug_assert!(alias.lookups >= count, "forgot more than was looked up");
         alias.lookups = alias.lookups.saturating_sub(count);
         match alias.lookups {
-            0 => table.remove(&id.0).map(|alias| alias.object),
+            0 => {
+                self.save(id.0, None);
+                table.remove(&id.0).map(|alias| alias.object)
+            }
             _ => None,
         }
     }
+}
+
+/// What a note begins with.
+const VIEW: u8 = 0;
+const SESSION: u8 = 1;
+const FILE: u8 = 2;
+
+impl Names {
+    /// A kind, the inode's number, and what belongs to the kind: a view's key, a session, or a class, the length of an
+    /// export's name, that name and a path.
+    fn write(&self, object: &Object) -> Option<Vec<u8>> {
+        let start = |kind: u8| [&[kind][..], &object.ino.0.to_le_bytes()].concat();
+        match (&object.way, object.face) {
+            (Some(way), _) => {
+                let name = self.fs.upgrade()?.export_name(way.key.export)?;
+                let length = u8::try_from(name.len()).ok()?;
+                let class = [way.key.class.bits(), length];
+                Some([&start(FILE)[..], &class, name.as_bytes(), &way.path].concat())
+            }
+            (None, Face::View(view)) => {
+                let key = self.views.get(view.0)?;
+                Some([&start(VIEW)[..], key.as_bytes()].concat())
+            }
+            (None, Face::Export(SessionId(session))) => {
+                Some([&start(SESSION)[..], &session.0.to_le_bytes()].concat())
+            }
+            (None, Face::Tree) => None,
+        }
+    }
+
+    fn read(&self, value: &[u8]) -> Option<Object> {
+        let (&kind, rest) = value.split_first()?;
+        let (ino, rest) = rest.split_first_chunk()?;
+        let ino = Ino(u64::from_le_bytes(*ino));
+        let face = match kind {
+            VIEW => {
+                let mut keys = self.views.iter();
+                Face::View(ViewId(keys.position(|key| key.as_bytes() == rest)?))
+            }
+            SESSION => Face::Export(SessionId(Ino(u64::from_le_bytes(rest.try_into().ok()?)))),
+            _ => return self.read_file(ino, rest),
+        };
+        Some(Dir { ino, face }.into())
+    }
+
+    fn read_file(&self, ino: Ino, rest: &[u8]) -> Option<Object> {
+        let (&[class, length], rest) = rest.split_first_chunk()?;
+        let (name, path) = rest.split_at_checked(length.into())?;
+        let export = self
+            .fs
+            .upgrade()?
+            .export_id(std::str::from_utf8(name).ok()?)?;
+        let class = Rights::from_bits(class);
+        let way = Way {
+            key: FileKey { export, class },
+            path: path.into(),
+        };
+        Some(Object {
+            way: Some(Arc::new(way)),
+            ..ino.into()
+        })
+    }
+}
+
+/// A random number that stays the same after a recovery.
+fn key(journal: Option<&Arc<Journal>>, name: &[u8]) -> Result<u64> {
+    let kept = journal.and_then(|journal| journal.note(Space::MOUNT, name));
+    if let Some(key) = kept.and_then(|kept| kept.try_into().ok()) {
+        return Ok(u64::from_le_bytes(key));
+    }
+    let key = random()?;
+    if let Some(journal) = journal {
+        journal.set_note(Space::MOUNT, name, Some(&key.to_le_bytes()));
+    }
+    Ok(key)
 }
 
 fn random() -> Result<u64> {
@@ -144,7 +269,19 @@ pub(super) fn random_id() -> Result<INodeNo> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::ViewId;
+    use crate::ops::ExportId;
+
+    fn aliases() -> Aliases {
+        Aliases {
+            keys: (random().unwrap(), random().unwrap()),
+            table: RwLock::default(),
+            names: Names {
+                views: vec!["one", "other"],
+                fs: Weak::new(),
+            },
+            saved: None,
+        }
+    }
 
     fn dir(view: usize, ino: u64) -> Dir {
         Dir {
@@ -155,18 +292,29 @@ mod tests {
 
     #[test]
     fn each_face_has_its_own_id() {
-        let aliases = Aliases::new().unwrap();
+        let aliases = aliases();
         let id = |view, ino| aliases.id(Key::Dir(dir(view, ino)));
         assert_ne!(id(0, 7), id(1, 7));
         assert_eq!(id(0, 7), id(0, 7));
         assert_ne!(id(0, 7).0 & ALIAS, 0);
         assert_eq!(id(0, 7).0 >> 63, 0);
-        assert_ne!(id(0, 7), Aliases::new().unwrap().id(Key::Dir(dir(0, 7))));
+        assert_ne!(id(0, 7), super::tests::aliases().id(Key::Dir(dir(0, 7))));
+    }
+
+    #[test]
+    fn a_file_is_another_one_with_other_rights() {
+        let aliases = aliases();
+        let id = |class| {
+            let export = ExportId(0);
+            aliases.id(Key::File(Ino(7), FileKey { export, class }))
+        };
+        assert_ne!(id(Rights::READ), id(Rights::WRITE));
+        assert_eq!(id(Rights::READ), id(Rights::READ));
     }
 
     #[test]
     fn what_the_kernel_forgot_is_gone() {
-        let aliases = Aliases::new().unwrap();
+        let aliases = aliases();
         let id = aliases.id(Key::Dir(dir(0, 7)));
         let object = Object::from(dir(0, 7));
         assert_eq!(aliases.get(id), None);
@@ -177,5 +325,20 @@ mod tests {
         assert!(aliases.is_known(id));
         assert_eq!(aliases.lower(id, 1), Some(object));
         assert!(!aliases.is_known(id));
+    }
+
+    #[test]
+    fn directories_are_found_again() {
+        let names = aliases().names;
+        let session = Dir {
+            ino: Ino(7),
+            face: Face::Export(SessionId(Ino(9))),
+        };
+        for object in [Object::from(dir(1, 7)), Object::from(session)] {
+            let note = names.write(&object).unwrap();
+            assert_eq!(names.read(&note), Some(object));
+        }
+        assert_eq!(names.write(&Object::from(Ino(7))), None);
+        assert_eq!(names.read(b""), None);
     }
 }

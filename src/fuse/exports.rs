@@ -32,12 +32,16 @@ pub(super) fn install(fs: &Fs, source: &Source) -> Result<()> {
         .parse()
         .map_err(|problems| Error::usage(problems.to_string()))?;
     fs.set_exports(exports.into_iter().map(Arc::new).collect());
+    Ok(())
+}
+
+/// Says what does not work for readers.
+pub(super) fn warn_without_passthrough(fs: &Fs) {
     if !fs.is_passthrough() && fs.exports().iter().any(|(_, export)| gives_reading(export)) {
         tracing::warn!(
             "without passthrough an export that only lets read refuses shared mappings (ENODEV); read(2) sees what has been written back"
         );
     }
-    Ok(())
 }
 
 fn gives_reading(export: &Export) -> bool {

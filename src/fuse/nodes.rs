@@ -6,13 +6,15 @@
 
 use std::ffi::{CStr, CString};
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use fuser::{FileAttr, Generation, INodeNo};
 
 use super::aliases::{Aliases, Key, random_id};
 use super::convert::{attr_of, time_of};
 use crate::error::{Error, Result};
-use crate::ops::{Dir, Entry, ExportId, Face, FileKey, Object};
+use crate::ops::{Dir, Entry, ExportId, Face, FileKey, Fs, Object};
+use crate::recovery::{Journal, Space};
 use crate::types::{Attr, Ino, Timestamp};
 
 /// What node 1 is.
@@ -78,11 +80,13 @@ struct FaceNodes {
 const MOST_EXPORTS: u64 = 1 << 32;
 
 impl Nodes {
+    /// The nodes that the journal has kept, or new ones, which it keeps.
     pub(super) fn new(
         layout: Layout,
         root: &Attr,
         keys: Vec<&'static str>,
         has_exports: bool,
+        fs: &Arc<Fs>,
     ) -> Result<Nodes> {
         let owner = (
             rustix::process::geteuid().as_raw(),
@@ -90,13 +94,15 @@ impl Nodes {
         );
         let faces = match keys.is_empty() && !has_exports {
             true => None,
-            false => Some(FaceNodes::new(keys, has_exports)?),
+            false => Some(FaceNodes::new(keys, has_exports, fs)?),
         };
+        let journal = fs.journal();
         Ok(Nodes {
             layout,
             root: root.ino,
-            entrance: random_name()?,
-            made: root.ctime,
+            entrance: kept_name(journal)?,
+            // The same after a recovery.
+            made: root.btime,
             owner,
             faces,
         })
@@ -302,17 +308,18 @@ impl Nodes {
 }
 
 impl FaceNodes {
-    fn new(keys: Vec<&'static str>, has_exports: bool) -> Result<FaceNodes> {
-        let INodeNo(private_of) = random_id()?;
+    fn new(keys: Vec<&'static str>, has_exports: bool, fs: &Arc<Fs>) -> Result<FaceNodes> {
+        let journal = fs.journal();
+        let INodeNo(private_of) = kept_id(journal, b"private of")?;
         Ok(FaceNodes {
-            way: random_id()?,
-            views: random_id()?,
-            exports: random_id()?,
-            private: random_id()?,
+            way: kept_id(journal, b"way")?,
+            views: kept_id(journal, b"views")?,
+            exports: kept_id(journal, b"exports")?,
+            private: kept_id(journal, b"private")?,
             private_of: INodeNo(private_of & !(MOST_EXPORTS - 1)),
-            keys,
             has_exports,
-            aliases: Aliases::new()?,
+            aliases: Aliases::kept(fs, &keys)?,
+            keys,
         })
     }
 
@@ -359,6 +366,32 @@ fn object_of(face: Face, entry: &Entry) -> Object {
         },
         way: entry.way.clone(),
     }
+}
+
+/// A node id that stays the same after a recovery.
+fn kept_id(journal: Option<&Arc<Journal>>, key: &[u8]) -> Result<INodeNo> {
+    let kept = journal.and_then(|journal| journal.note(Space::MOUNT, key));
+    if let Some(id) = kept.and_then(|kept| kept.try_into().ok()) {
+        return Ok(INodeNo(u64::from_le_bytes(id)));
+    }
+    let id = random_id()?;
+    if let Some(journal) = journal {
+        journal.set_note(Space::MOUNT, key, Some(&id.0.to_le_bytes()));
+    }
+    Ok(id)
+}
+
+fn kept_name(journal: Option<&Arc<Journal>>) -> Result<CString> {
+    const KEY: &[u8] = b"entrance";
+    let kept = journal.and_then(|journal| journal.note(Space::MOUNT, KEY));
+    if let Some(name) = kept.and_then(|kept| CString::new(kept).ok()) {
+        return Ok(name);
+    }
+    let name = random_name()?;
+    if let Some(journal) = journal {
+        journal.set_note(Space::MOUNT, KEY, Some(name.to_bytes()));
+    }
+    Ok(name)
 }
 
 fn random_name() -> Result<CString> {

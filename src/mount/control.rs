@@ -9,14 +9,15 @@
 //! | `export-session NAME` | `ok` and a directory under `.shmfs/exports`, which is this caller's |
 //! | `export-bound DIRECTORY`, `export-left DIRECTORY` | `ok`; who asked for it has bound it, or uses it no more |
 //! | `umount`, `umount force` | `ok` at once: as SIGTERM, as SIGQUIT |
+//! | `upgrade PATH` | `ok` and the version that serves now |
 //! | `wait` | `ok`; the connection closes when the daemon has ended |
 //!
-//! What concerns the store is passed to the worker (`requests`). A failure is answered by `error` and a text. The socket
-//! bears the device number of the file system as its name, and answers root and the user who mounted.
+//! What concerns the store is passed to the worker (`requests`). A failure is answered by `error` and a text. The
+//! socket bears the device number of the file system as its name, and answers root and the user who mounted.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -37,12 +38,11 @@ const LONGEST: u64 = 4096;
 /// Nor are exports; their own limit is lower.
 const LONGEST_EXPORTS: u64 = 16 << 20;
 
-const NO_EXPORTS: &str = "it was mounted without exports";
-
 /// The daemon's end; dropped, it takes the socket's name away.
 #[derive(Debug)]
 pub(crate) struct Control {
     path: PathBuf,
+    listener: Arc<UnixListener>,
 }
 
 impl Control {
@@ -52,11 +52,27 @@ impl Control {
         make_private(&directory)?;
         remove_stale(&directory);
         let path = directory.join(device);
-        let listener = UnixListener::bind(&path)?;
+        Control::answer(path.clone(), UnixListener::bind(&path)?, door)
+    }
+
+    /// Goes on with a socket that another program listened on.
+    pub(super) fn resume(device: &str, listener: OwnedFd, door: Arc<Door>) -> io::Result<Control> {
+        Control::answer(directory().join(device), listener.into(), door)
+    }
+
+    fn answer(path: PathBuf, listener: UnixListener, door: Arc<Door>) -> io::Result<Control> {
+        let listener = Arc::new(listener);
+        let answering = Arc::clone(&listener);
         thread::Builder::new()
             .name("control".to_owned())
-            .spawn(move || accept(&listener, &door))?;
-        Ok(Control { path })
+            .spawn(move || accept(&answering, &door))?;
+        Ok(Control { path, listener })
+    }
+}
+
+impl AsFd for Control {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.listener.as_fd()
     }
 }
 
@@ -146,6 +162,10 @@ fn converse(mut connection: &UnixStream, door: &Door) -> io::Result<()> {
         .trim_end()
         .split_once(' ')
         .unwrap_or((line.trim_end(), ""));
+    if verb == "upgrade" {
+        // The supervisor answers, perhaps as another program: this thread may end before.
+        return door.order(verb, rest, connection.as_fd());
+    }
     let answer = match verb {
         "umount" => {
             serve::ask(rest == "force");
@@ -170,15 +190,13 @@ fn converse(mut connection: &UnixStream, door: &Door) -> io::Result<()> {
 }
 
 fn export_text(door: &Door) -> Result<String, String> {
-    let source = door.exports().ok_or(NO_EXPORTS)?;
+    let source = door.exports().map_err(|error| error.to_string())?;
+    let source = source.ok_or("it was mounted without exports")?;
     let origin = source.origin.display().to_string();
     serde_json::to_string(&(origin, source.text)).map_err(|error| error.to_string())
 }
 
 fn reload_exports(door: &Door, length: &str, reader: &mut impl Read) -> Result<String, String> {
-    if door.exports().is_none() {
-        return Err(NO_EXPORTS.to_owned());
-    }
     let length: u64 = length.parse().map_err(|_| "how many bytes?")?;
     if length > LONGEST_EXPORTS {
         return Err("these exports are too long".to_owned());
@@ -187,7 +205,7 @@ fn reload_exports(door: &Door, length: &str, reader: &mut impl Read) -> Result<S
     let read = reader.take(length).read_to_end(&mut bytes);
     read.map_err(|error| error.to_string())?;
     let source = Source::decode(&bytes).ok_or("these are no exports")?;
-    door.reload_exports(source)
+    door.reload_exports(&source)
 }
 
 pub(super) fn encode(limits: &Limits) -> String {

@@ -52,6 +52,7 @@ impl Server for Service {
         let resources = Resources {
             device,
             data: data.map_or_else(DataFiles::memfds, DataFiles::on_tmpfs),
+            journal: None,
             layout,
             exports,
             handshake: Handshake::Device,
@@ -77,7 +78,7 @@ impl Server for Supervisor {
         options: &Options,
         exports: Option<Source>,
     ) -> Result<Supervisor> {
-        Supervisor::start(Kept::new(device, data, layout, options)?.with_exports(exports))
+        Supervisor::start(Kept::new(device, data, layout, options)?.with_exports(exports.as_ref())?)
     }
 
     fn entrance(&self) -> Option<&CStr> {

@@ -39,12 +39,14 @@ pub fn umount(arguments: &UmountArgs) -> Result<()> {
     if let Err(error) = &daemon {
         tracing::debug!(%error, "no daemon to wait for");
     }
+    // A view or an export first: it may be bound inside the tree, and where it is busy the same command works later.
     if arguments.force {
         force(&entry, daemon.as_ref().ok())?;
+        take_parts_away(&entry, true)?;
     } else {
+        take_parts_away(&entry, arguments.lazy)?;
         take_away(&entry, arguments.lazy)?;
     }
-    take_parts_away(&entry, arguments.lazy || arguments.force)?;
     match daemon {
         Ok(daemon) if !arguments.lazy && !entry.is_part() => wait(&daemon, &entry),
         Ok(_) | Err(_) => Ok(()),
@@ -154,11 +156,9 @@ fn users(path: &Path) -> Vec<String> {
     let processes = processes.filter(|process| uses(process, path).unwrap_or(false));
     let described = processes.filter_map(|process| {
         let name = fs::read_to_string(process.join("comm")).ok()?;
-        Some(format!(
-            "process {} ({})",
-            process.file_name()?.to_str()?,
-            name.trim_end()
-        ))
+        // Not `self`, nor us: who asks holds it by standing in it, and is listed too.
+        let id: u32 = process.file_name()?.to_str()?.parse().ok()?;
+        (id != std::process::id()).then(|| format!("process {id} ({})", name.trim_end()))
     });
     described.take(5).collect()
 }
@@ -239,7 +239,7 @@ pub fn remount(arguments: &RemountArgs) -> Result<()> {
     mount_remount(path, flags(options), c"").map_err(|error| failed(error.into()))
 }
 
-fn unreachable_hint(path: &Path) -> String {
+pub(super) fn unreachable_hint(path: &Path) -> String {
     match rustix::fs::stat(path) {
         Err(Errno::NOTCONN | Errno::CONNABORTED) => dead_mount_hint(path),
         Ok(_) | Err(_) => "Its daemon answers only root and the user who mounted it.".to_owned(),

@@ -127,14 +127,16 @@ impl Fs {
         let limits = Limits {
             size: config.size,
             nr_inodes: config.nr_inodes,
-            users: config.users.into(),
+            uid_size: config.users.size,
+            uid_nr_inodes: config.users.nr_inodes,
         };
         let root = (config.mode, config.uid, config.gid);
         let recorder = journal.clone().map(|journal| journal as Arc<dyn Recorder>);
         let superblock = Superblock::new(limits, root, clock.now(), recorder);
         let answers = Answers::default();
+        let users = config.users;
         let fs = Fs::with(superblock, config, files, clock, journal, answers);
-        fs.count_if_limited();
+        fs.limit_users_at_first(users);
         fs
     }
 
@@ -187,7 +189,10 @@ impl Fs {
             self.files.set_size(size)?;
             self.room.set_limit(size / PAGE_SIZE);
         }
-        self.superblock.record_limits(size, nr_inodes);
+        self.superblock.record_limits(|limits| {
+            limits.size = size.unwrap_or(limits.size);
+            limits.nr_inodes = nr_inodes.unwrap_or(limits.nr_inodes);
+        });
         Ok(())
     }
 

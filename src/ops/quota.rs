@@ -39,15 +39,29 @@ impl Fs {
         self.superblock.users.shares()
     }
 
-    /// Charges the owners of what there is at the start, if users have a limit.
-    pub(super) fn count_if_limited(&self) {
-        if self.superblock.users.are_limited() {
-            self.count_all(&self.superblock.tree_mut());
+    /// The limit of a new file system, in which there is the root directory.
+    pub(super) fn limit_users_at_first(&self, limit: UserLimit) {
+        let users = &self.superblock.users;
+        users.set_limit(limit.into());
+        if users.are_limited() {
+            let tree = self.superblock.tree();
+            self.mark_charged(&tree, self.root());
+            users.force(self.config.uid, share_of(&DataState::default()));
         }
     }
 
+    /// The limit of a file system that was before, with all that there is in it.
+    pub(super) fn limit_users_again(&self) -> Result<()> {
+        let users = &self.superblock.users;
+        users.set_limit(self.config.users.into());
+        if !users.are_limited() {
+            return Ok(());
+        }
+        self.count_all(&self.superblock.tree_mut())
+    }
+
     /// Changes the limit of each user; `None` leaves a part alone. Who has more keeps it, and gets no more.
-    pub fn set_user_limit(&self, size: Option<u64>, nr_inodes: Option<u64>) {
+    pub fn set_user_limit(&self, size: Option<u64>, nr_inodes: Option<u64>) -> Result<()> {
         let tree = self.superblock.tree_mut();
         let users = &self.superblock.users;
         let before = users.limit();
@@ -56,17 +70,24 @@ impl Fs {
             inodes: nr_inodes.unwrap_or(before.inodes),
         };
         let counted = users.are_limited();
-        self.superblock.set_user_limit(limit);
+        users.set_limit(limit);
+        self.superblock.record_limits(|limits| {
+            limits.uid_size = size.unwrap_or(limits.uid_size);
+            limits.uid_nr_inodes = nr_inodes.unwrap_or(limits.uid_nr_inodes);
+        });
         match (counted, users.are_limited()) {
             (false, true) => self.count_all(&tree),
-            (true, false) => self.count_nobody(&tree),
-            (true, true) | (false, false) => {}
+            (true, false) => {
+                self.count_nobody(&tree);
+                Ok(())
+            }
+            (true, true) | (false, false) => Ok(()),
         }
     }
 
     /// Charges the owners with all that there is. New names wait for the tree; what is opened or grows
     /// from here on is counted, as the limit has been set already.
-    fn count_all(&self, tree: &Tree) {
+    fn count_all(&self, tree: &Tree) -> Result<()> {
         let users = &self.superblock.users;
         users.clear();
         for inode in tree.all() {
@@ -82,7 +103,10 @@ impl Fs {
                     | Kind::Fifo
                     | Kind::Socket
                     | Kind::CharDevice(_)
-                    | Kind::BlockDevice(_) => self.held_pages(inode.ino),
+                    | Kind::BlockDevice(_) => {
+                        let stat = self.files.stat(inode.ino)?;
+                        pages(stat.size).max(pages(stat.blocks * 512))
+                    }
                 };
             }
             state.data.charged = true;
@@ -90,12 +114,7 @@ impl Fs {
                 state.data.writer && !self.config.reserve && self.is_passthrough();
             users.force(state.uid, share_of(&state.data));
         }
-    }
-
-    /// Pages that a data file has, or has a size for; none where it is damaged, which who uses it learns.
-    fn held_pages(&self, ino: Ino) -> u64 {
-        let stat = self.files.stat(ino);
-        stat.map_or(0, |stat| pages(stat.size).max(pages(stat.blocks * 512)))
+        Ok(())
     }
 
     fn count_nobody(&self, tree: &Tree) {
@@ -274,7 +293,7 @@ mod tests {
         assert!(!counted);
         write(&fs, &user(1000, 0), ino, 6 << 12).unwrap();
         assert_eq!(fs.user_shares(), []);
-        fs.set_user_limit(Some(LIMIT.size), None);
+        fs.set_user_limit(Some(LIMIT.size), None).unwrap();
         assert_eq!((has(&fs, 0), has(&fs, 1000)), ((0, 1), (6, 1)));
         // More than the limit stays, and does not grow.
         let size = |pages: u64| SetAttr {
@@ -294,7 +313,7 @@ mod tests {
             .unwrap();
         fs.release(ino);
         assert_eq!(has(&fs, 1000), (3, 1));
-        fs.set_user_limit(Some(0), None);
+        fs.set_user_limit(Some(0), None).unwrap();
         assert_eq!(fs.user_shares(), []);
         fs.unlink(&user(1000, 0), fs.root(), b"a").unwrap();
         fs.forget(ino, 1);

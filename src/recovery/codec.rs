@@ -6,9 +6,9 @@
 use std::borrow::Cow;
 
 use super::bytes::{Malformed, Reader, Result, put_bytes, put_number, put_time, put_word};
+use crate::store::Cookie;
 use crate::store::acl::Acl;
 use crate::store::record::{AclKind, Answer, Entity, InodeImage, KindImage, Limits, SuperImage};
-use crate::store::{Cookie, Share};
 use crate::types::{Ino, Timestamp};
 
 const SUPER: u8 = 1;
@@ -144,13 +144,13 @@ fn put_limits(to: &mut Vec<u8>, limits: &Limits) {
     let Limits {
         size,
         nr_inodes,
-        users,
+        uid_size,
+        uid_nr_inodes,
     } = *limits;
     to.push(LIMITS);
-    put_number(to, size);
-    put_number(to, nr_inodes);
-    put_number(to, users.pages);
-    put_number(to, users.inodes);
+    for limit in [size, nr_inodes, uid_size, uid_nr_inodes] {
+        put_number(to, limit);
+    }
 }
 
 /// How a time is written: most are the one that stands before.
@@ -254,10 +254,8 @@ pub(super) fn entity<'a>(from: &mut Reader<'a>) -> Result<Entity<'a>> {
         LIMITS => Entity::Limits(Limits {
             size: from.number()?,
             nr_inodes: from.number()?,
-            users: Share {
-                pages: from.number()?,
-                inodes: from.number()?,
-            },
+            uid_size: from.number()?,
+            uid_nr_inodes: from.number()?,
         }),
         INODE => Entity::Inode(inode(from)?),
         INODE_GONE => Entity::InodeGone(ino(from)?),

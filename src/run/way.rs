@@ -129,7 +129,7 @@ impl Way {
                     device.map_err(|error| Error::system("cannot keep the connection", error))?;
                 let kept = Kept::new(device, outside.data.take(), Layout::Direct, options)?;
                 let exports = outside.exports.take().map(|exports| exports.source);
-                let supervisor = Supervisor::start(kept.with_exports(exports))?;
+                let supervisor = Supervisor::start(kept.with_exports(exports.as_ref())?)?;
                 Ok(Served::Here(Box::new(supervisor), None))
             }
         }

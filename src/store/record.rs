@@ -7,7 +7,6 @@
 use std::borrow::Cow;
 
 use super::directory::Cookie;
-use super::users::Share;
 use crate::types::{Ino, Kind, Timestamp};
 
 /// Keeps what changes. It is called under the locks of the change, in the order of the changes.
@@ -141,8 +140,10 @@ pub struct Limits {
     pub size: u64,
     /// Inodes; 0 is no limit.
     pub nr_inodes: u64,
-    /// What each user may have; 0 is no limit.
-    pub users: Share,
+    /// Bytes of each user; 0 is no limit.
+    pub uid_size: u64,
+    /// Inodes of each user; 0 is no limit.
+    pub uid_nr_inodes: u64,
 }
 
 /// A file's type without a symbolic link's target.

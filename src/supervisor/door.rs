@@ -1,7 +1,7 @@
 //! Questions to whatever worker serves, from any thread.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,17 +16,33 @@ use crate::sys::channel;
 /// How long a question waits for a worker, and for its answer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The way to the worker, as long as one serves.
-#[derive(Debug, Default)]
+/// The way to the worker, as long as one serves, and to the supervisor.
+#[derive(Debug)]
 pub struct Door {
     channel: Mutex<Option<Arc<OwnedFd>>>,
     opened: Condvar,
-    exports: Mutex<Option<Arc<Configuration>>>,
-    /// Held by who changes them.
-    reloading: Mutex<()>,
+    orders: OwnedFd,
+    exports: Mutex<Option<Configuration>>,
 }
 
 impl Door {
+    /// A door, and where the supervisor gets its orders.
+    pub(super) fn new() -> io::Result<(Door, OwnedFd)> {
+        let (orders, inbox) = channel::pair()?;
+        let door = Door {
+            channel: Mutex::default(),
+            opened: Condvar::new(),
+            orders,
+            exports: Mutex::default(),
+        };
+        Ok((door, inbox))
+    }
+
+    /// Gives the supervisor an order, which answers `client` itself.
+    pub fn order(&self, word: &str, argument: &str, client: BorrowedFd<'_>) -> io::Result<()> {
+        message::send(&self.orders, word, argument.as_bytes(), Some(client))
+    }
+
     pub(super) fn open(&self, channel: &OwnedFd) -> io::Result<()> {
         *self.channel.lock() = Some(Arc::new(channel.try_clone()?));
         self.opened.notify_all();
@@ -37,31 +53,26 @@ impl Door {
         *self.channel.lock() = None;
     }
 
-    /// The exports in force.
-    pub fn exports(&self) -> Option<Source> {
-        let exports = self.exports.lock();
-        exports.as_ref().map(|exports| exports.source.clone())
-    }
-
-    /// What the first worker begins with.
-    pub(super) fn set_exports(&self, source: Source) -> io::Result<()> {
-        *self.exports.lock() = Some(Arc::new(Configuration::new(source)?));
+    /// Where the exports in force are.
+    pub(super) fn keep_exports(&self, exports: Option<&Configuration>) -> io::Result<()> {
+        *self.exports.lock() = exports.map(Configuration::again).transpose()?;
         Ok(())
     }
 
-    /// Tells a new worker which exports there are.
-    pub(super) fn give_exports(&self, channel: &OwnedFd) -> io::Result<()> {
-        let exports = self.exports.lock().clone();
-        exports.map_or(Ok(()), |exports| give(channel, &exports))
+    /// The exports in force; `None` where it was mounted without.
+    pub fn exports(&self) -> io::Result<Option<Source>> {
+        let exports = self.exports.lock();
+        exports.as_ref().map(Configuration::source).transpose()
     }
 
     /// Asks the worker to go on with other exports; where it refuses, the old ones stay in force.
-    pub fn reload_exports(&self, source: Source) -> Result<String, String> {
-        let _alone = self.reloading.lock();
+    pub fn reload_exports(&self, source: &Source) -> Result<String, String> {
+        let exports = self.exports.lock();
+        let kept = exports.as_ref().ok_or("it was mounted without exports")?;
         let new = Configuration::new(source).map_err(|error| error.to_string())?;
-        let new = Arc::new(new);
-        let answer = self.ask_with("export-reload", |channel| give(channel, &new))?;
-        *self.exports.lock() = Some(new);
+        let tell = |channel: &OwnedFd| message::send(channel, "exports", b"", Some(new.as_fd()));
+        let answer = self.ask_with("export-reload", tell)?;
+        kept.replace(source).map_err(|error| error.to_string())?;
         Ok(answer)
     }
 
@@ -104,10 +115,6 @@ impl Door {
             None
         }
     }
-}
-
-fn give(channel: &OwnedFd, exports: &Configuration) -> io::Result<()> {
-    message::send(channel, "exports", b"", Some(exports.file()))
 }
 
 /// One question; `None` where the worker has died.
