@@ -29,6 +29,7 @@ pub mod mount;
 pub mod ops;
 pub mod options;
 pub mod run;
+pub mod slots;
 pub mod store;
 pub mod sys;
 pub mod types;

@@ -140,7 +140,7 @@ impl Fs {
         };
         Ok(Entry {
             attr,
-            lasting: !state.data.exposed,
+            lasting: !state.data.is_exposed(),
         })
     }
 

@@ -8,7 +8,7 @@ use crate::store::acl::{self, Acls};
 use crate::store::budget::INODE_SPACE;
 use crate::store::change::{Place, TreeChange};
 use crate::store::inode::NewInode;
-use crate::store::{DataState, Tree};
+use crate::store::{DataState, Identity, Tree};
 use crate::types::{Ino, Kind, Timestamp};
 
 /// What is to be made.
@@ -55,15 +55,9 @@ impl Fs {
         name: &[u8],
         node: NewNode,
     ) -> Result<Entry> {
-        let (ino, generation) = self.superblock.fresh_ids();
-        self.create_in(
-            caller,
-            (dir.into(), name),
-            ino,
-            generation,
-            node,
-            DataState::default(),
-        )
+        let identity = self.superblock.fresh();
+        let data = DataState::new(identity.slot.cell());
+        self.create_in(caller, (dir.into(), name), identity, node, data)
     }
 
     /// Makes a symbolic link.
@@ -75,18 +69,18 @@ impl Fs {
         target: &[u8],
     ) -> Result<Entry> {
         check_name(name)?;
-        let (ino, generation) = self.superblock.fresh_ids();
+        let identity = self.superblock.fresh();
         let data = if target.len() + 1 > SHORT_SYMLINK {
-            self.new_page(ino, target)?
+            self.new_page(&identity, target)?
         } else {
-            DataState::default()
+            DataState::new(identity.slot.cell())
         };
         let node = NewNode {
             kind: Kind::Symlink(target.into()),
             mode: 0o777,
             umask: 0,
         };
-        self.create_in(caller, (dir.into(), name), ino, generation, node, data)
+        self.create_in(caller, (dir.into(), name), identity, node, data)
     }
 
     /// Makes a regular file and opens it (`open` with `O_CREAT`).
@@ -102,10 +96,10 @@ impl Fs {
         flags: CreateFlags,
     ) -> Result<(Entry, Opened)> {
         check_name(name)?;
-        let (ino, generation) = self.superblock.fresh_ids();
-        let data = self.new_open_file(ino, flags.writable)?;
+        let identity = self.superblock.fresh();
+        let data = self.new_open_file(&identity, flags.writable)?;
         let opened = self.opened(&data);
-        match self.create_in(caller, (dir.into(), name), ino, generation, node, data) {
+        match self.create_in(caller, (dir.into(), name), identity, node, data) {
             Ok(entry) => Ok((entry, opened)),
             Err(Errno::EEXIST) if !flags.exclusive => Err(Errno::ESTALE),
             Err(errno) => Err(errno),
@@ -180,11 +174,11 @@ impl Fs {
         &self,
         caller: &Caller,
         (dir, name): (Dir, &[u8]),
-        ino: Ino,
-        generation: u32,
+        identity: Identity,
         node: NewNode,
         data: DataState,
     ) -> Result<Entry> {
+        let ino = identity.ino;
         let born = self.birth_time(ino, &data);
         let now = self.clock.now();
         let mut tree = self.superblock.tree_mut();
@@ -203,7 +197,7 @@ impl Fs {
             }
         };
         let at = located.place();
-        let inode = self.new_inode(caller, &tree, at.dir, ino, generation, node)?;
+        let inode = self.new_inode(caller, &tree, at.dir, identity, node)?;
         let change = TreeChange::Insert {
             at,
             inode,
@@ -234,8 +228,7 @@ impl Fs {
         caller: &Caller,
         tree: &Tree,
         dir: Ino,
-        ino: Ino,
-        generation: u32,
+        identity: Identity,
         node: NewNode,
     ) -> Result<NewInode> {
         let parent = tree.inode(tree.authority(dir))?.state();
@@ -261,8 +254,7 @@ impl Fs {
             caller.gid
         };
         Ok(NewInode {
-            ino,
-            generation,
+            identity,
             kind,
             mode,
             uid: caller.uid,

@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::Fs;
 use crate::data::{self, DataFile, DataStat, pages};
 use crate::errno::{Errno, Result};
-use crate::store::{DataState, Inode, State};
+use crate::slots::Flag;
+use crate::store::{DataState, Identity, Inode, State};
 use crate::sys::memory;
 use crate::types::{Ino, Kind, Timestamp};
 
@@ -95,19 +96,23 @@ impl Fs {
             }
         }
         let mut state = inode.state();
-        let exposed_before = state.data.exposed;
+        let exposed_before = state.data.is_exposed();
         if self.is_passthrough() {
             self.make_present(ino, &mut state)?;
             self.register(ino, &mut state.data)?;
-            state.data.exposed |= writable;
-        } else if writable && state.data.nopen == 0 {
+            if writable {
+                state.data.cell.set(Flag::Exposed, true);
+            }
+        } else if writable && state.data.nopen() == 0 {
             // Whatever was mapped before has been written back: RELEASE comes after the last munmap.
             state.data.mtime_set = false;
         }
-        state.data.nopen += 1;
-        state.data.writer |= writable;
+        state.data.cell.open_one();
+        if writable {
+            state.data.cell.set(Flag::Writer, true);
+        }
         self.leaving.remove(&mut state);
-        let newly_exposed = state.data.exposed && !exposed_before;
+        let newly_exposed = state.data.is_exposed() && !exposed_before;
         Ok(Opened {
             newly_exposed,
             ..self.opened(&state.data)
@@ -116,7 +121,7 @@ impl Fs {
 
     pub(super) fn opened(&self, data: &DataState) -> Opened {
         Opened {
-            backing: (data.backing != 0).then_some(data.backing),
+            backing: (data.backing() != 0).then_some(data.backing()),
             counted: self.config.reserve,
             newly_exposed: false,
         }
@@ -130,12 +135,12 @@ impl Fs {
         };
         let orphan = {
             let mut state = inode.state();
-            debug_assert!(state.data.nopen > 0, "released more often than opened");
-            state.data.nopen = state.data.nopen.saturating_sub(1);
-            if state.data.nopen > 0 {
+            debug_assert!(state.data.nopen() > 0, "released more often than opened");
+            state.data.cell.close_one();
+            if state.data.nopen() > 0 {
                 return;
             }
-            state.data.writer = false;
+            state.data.cell.set(Flag::Writer, false);
             self.drop_file(&mut state.data);
             if self.registered.load(Ordering::Relaxed) > IDLE_REGISTRATIONS {
                 self.unregister(&mut state.data);
@@ -148,16 +153,15 @@ impl Fs {
     }
 
     /// A data file for an inode that is about to be made and opened.
-    pub(super) fn new_open_file(&self, ino: Ino, writable: bool) -> Result<DataState> {
-        let mut data = DataState {
-            nopen: 1,
-            writer: writable,
-            ..DataState::default()
-        };
+    pub(super) fn new_open_file(&self, new: &Identity, writable: bool) -> Result<DataState> {
+        let ino = new.ino;
+        let mut data = DataState::new(new.slot.cell());
+        data.cell.open_new();
+        data.cell.set(Flag::Writer, writable);
         if self.is_passthrough() {
             let file = self.files.create(ino)?;
             data.present = true;
-            data.exposed = writable;
+            data.cell.set(Flag::Exposed, writable);
             if let Err(errno) = self.register_file(&file, &mut data) {
                 self.discard(ino, data);
                 return Err(errno);
@@ -170,8 +174,9 @@ impl Fs {
     }
 
     /// A data file that holds `bytes`, for a long symlink.
-    pub(super) fn new_page(&self, ino: Ino, bytes: &[u8]) -> Result<DataState> {
-        let mut data = DataState::default();
+    pub(super) fn new_page(&self, new: &Identity, bytes: &[u8]) -> Result<DataState> {
+        let ino = new.ino;
+        let mut data = DataState::new(new.slot.cell());
         if self.reserves() {
             self.room.take(1)?;
             data.reserved = 1;
@@ -246,7 +251,7 @@ impl Fs {
             return Ok(Arc::clone(file));
         }
         let file = self.files.open(ino)?;
-        if state.data.nopen > 0 && take_one(&self.held_open, HELD_OPEN) {
+        if state.data.nopen() > 0 && take_one(&self.held_open, HELD_OPEN) {
             state.data.file = Some(Arc::clone(&file));
         }
         Ok(file)
@@ -259,7 +264,7 @@ impl Fs {
     }
 
     fn register(&self, ino: Ino, data: &mut DataState) -> Result<()> {
-        if data.backing != 0 {
+        if data.backing() != 0 {
             return Ok(());
         }
         let file = self.files.open(ino)?;
@@ -271,15 +276,28 @@ impl Fs {
         let Some(backing) = self.backing() else {
             return Ok(());
         };
-        data.backing = backing.register(file.as_fd())?;
+        // Whoever is killed between the kernel's answer and ours leaves an id that nobody knows: it is not below
+        // the last that we knew of (`idr_alloc_cyclic`).
+        data.cell.set(Flag::Registering, true);
+        data.cell
+            .set_backing(self.last_backing.load(Ordering::Relaxed));
+        let registered = backing.register(file.as_fd());
+        let id = *registered.as_ref().unwrap_or(&0);
+        self.last_backing.fetch_max(id, Ordering::Relaxed);
+        data.cell.set_backing(id);
+        data.cell.set(Flag::Registering, false);
+        registered?;
         self.registered.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 
     fn unregister(&self, data: &mut DataState) {
-        let id = std::mem::take(&mut data.backing);
+        let id = data.backing();
         if let (Some(backing), true) = (self.backing(), id != 0) {
+            data.cell.set(Flag::Unregistering, true);
             backing.unregister(id);
+            data.cell.set_backing(0);
+            data.cell.set(Flag::Unregistering, false);
             self.registered.fetch_sub(1, Ordering::Relaxed);
         }
     }

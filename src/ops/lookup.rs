@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{Dir, Entry, Fs, check_name};
 use crate::errno::{Errno, Result};
+use crate::slots::Flag;
 use crate::store::change::TreeChange;
 use crate::store::{Inode, Tree};
 use crate::types::Ino;
@@ -58,9 +59,11 @@ impl Fs {
             return;
         }
         let orphan = {
-            let mut state = inode.state();
+            let state = inode.state();
             // A lookup may have come in between, and an open that exposes it: that one locks the state later.
-            state.data.exposed &= inode.lookups() != 0;
+            if inode.lookups() == 0 {
+                state.data.cell.set(Flag::Exposed, false);
+            }
             state.is_orphan()
         };
         if orphan {
@@ -82,7 +85,7 @@ impl Fs {
     pub(super) fn evict(&self, tree: &mut Tree, inode: &Inode) -> Option<Arc<Inode>> {
         {
             let mut state = inode.state();
-            if !state.is_orphan() || state.data.nopen > 0 {
+            if !state.is_orphan() || state.data.nopen() > 0 {
                 return None;
             }
             self.leaving.add(&mut state);

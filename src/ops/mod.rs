@@ -21,7 +21,7 @@ mod views;
 mod xattr;
 
 use std::sync::OnceLock;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicU32, AtomicUsize};
 
 pub use self::access::Caller;
 pub use self::attr::{SetAttr, SetTime, Statfs};
@@ -36,6 +36,7 @@ pub use self::views::{Dir, Listener, ViewId};
 use crate::data::{DataFiles, PAGE_SIZE, Reservation};
 use crate::errno::{Errno, Result};
 use crate::options::Atime;
+use crate::slots::Slots;
 use crate::store::Superblock;
 use crate::types::{Attr, Clock, Ino};
 
@@ -73,6 +74,8 @@ pub struct Fs {
     config: Config,
     mode: OnceLock<DataMode>,
     registered: AtomicUsize,
+    /// The highest backing id so far.
+    last_backing: AtomicU32,
     held_open: AtomicUsize,
     evicted: AtomicUsize,
     leaving: Leaving,
@@ -93,13 +96,20 @@ impl Fs {
     pub fn new(config: Config, files: DataFiles, clock: Box<dyn Clock>) -> Fs {
         let now = clock.now();
         Fs {
-            superblock: Superblock::new(config.nr_inodes, config.mode, config.uid, config.gid, now),
+            superblock: Superblock::new(
+                config.nr_inodes,
+                config.mode,
+                (config.uid, config.gid),
+                Slots::default(),
+                now,
+            ),
             room: Reservation::new(config.size / PAGE_SIZE),
             files,
             clock,
             config,
             mode: OnceLock::new(),
             registered: AtomicUsize::new(0),
+            last_backing: AtomicU32::new(1),
             held_open: AtomicUsize::new(0),
             evicted: AtomicUsize::new(0),
             leaving: Leaving::default(),

@@ -114,14 +114,14 @@ impl Fs {
     /// What stays behind: a device made in `dir` like any other (`shmem_whiteout`).
     fn whiteout(&self, caller: &Caller, tree: &Tree, dir: Ino) -> Result<NewInode> {
         self.superblock.inodes.take(INODE_SPACE)?;
-        let (ino, generation) = self.superblock.fresh_ids();
+        let identity = self.superblock.fresh();
         // `WHITEOUT_MODE`, `WHITEOUT_DEV` (include/linux/fs.h).
         let node = NewNode {
             kind: Kind::CharDevice(0),
             mode: 0,
             umask: 0,
         };
-        self.new_inode(caller, tree, dir, ino, generation, node)
+        self.new_inode(caller, tree, dir, identity, node)
     }
 }
 

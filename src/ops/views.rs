@@ -217,10 +217,8 @@ impl Fs {
     }
 
     fn hide(&self, tree: &mut Tree, above: Ino, label: &str) -> Result<Ino> {
-        let (ino, generation) = self.superblock.fresh_ids();
         let inode = NewInode {
-            ino,
-            generation,
+            identity: self.superblock.fresh(),
             kind: Kind::Directory,
             mode: 0,
             uid: 0,

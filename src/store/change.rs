@@ -271,7 +271,7 @@ impl Tree {
         born: Timestamp,
         now: Timestamp,
     ) -> Arc<Inode> {
-        let ino = new.ino;
+        let ino = new.identity.ino;
         let inode = Arc::new(Inode::new(new, born));
         self.inodes.insert(ino, Arc::clone(&inode));
         if inode.kind.is_dir() {
@@ -283,7 +283,7 @@ impl Tree {
     }
 
     fn hide(&mut self, above: Ino, new: NewInode, label: &str, now: Timestamp) -> Arc<Inode> {
-        let ino = new.ino;
+        let ino = new.identity.ino;
         let inode = Arc::new(Inode::new(new, now));
         self.inodes.insert(ino, Arc::clone(&inode));
         let mut directory = Directory::new(above);

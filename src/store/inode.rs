@@ -1,12 +1,11 @@
 //! An inode: type, attributes and what is known of its data; it has no name.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use parking_lot::{Mutex, MutexGuard};
 
 use super::acl::Acls;
 use super::xattr::Xattrs;
 use crate::data::DataFile;
+use crate::slots::{Cell, Flag, Slot};
 use crate::types::{Ino, Kind, Timestamp};
 
 /// One object.
@@ -18,7 +17,7 @@ pub struct Inode {
     pub generation: u32,
     /// Its type, for ever.
     pub kind: Kind,
-    lookups: AtomicU64,
+    slot: Slot,
     state: Mutex<State>,
 }
 
@@ -50,23 +49,19 @@ pub struct State {
 }
 
 /// What is known of an inode's data file.
-#[derive(Debug, Default)]
+///
+/// What must outlive the process, and changes with each open, is in the inode's slot.
+#[derive(Debug)]
 pub struct DataState {
+    /// The inode's slot.
+    pub cell: Cell,
+
     /// There is one.
     pub present: bool,
-    /// Opened for writing with passthrough since the kernel last forgot the inode: its attributes may
-    /// change without a request.
-    pub exposed: bool,
     /// mtime was set by a program: what the page cache writes back later does not move it.
     pub mtime_set: bool,
     /// The kernel is about to forget the inode: it has no name and no handle left.
     pub leaving: bool,
-    /// One of the handles that are open together is, or was, for writing.
-    pub writer: bool,
-    /// Open handles.
-    pub nopen: u32,
-    /// The connection's registration of the data file for passthrough; 0 is none.
-    pub backing: u32,
     /// Pages taken from the reservation.
     pub reserved: u64,
     /// Kept open while there are handles.
@@ -75,13 +70,22 @@ pub struct DataState {
     pub unseen_ctime: Option<Box<Timestamp>>,
 }
 
-/// An inode to be made.
-#[derive(Clone, Debug)]
-pub struct NewInode {
+/// What makes a new inode another than all before.
+#[derive(Debug)]
+pub struct Identity {
     /// Its number.
     pub ino: Ino,
     /// Completes a file handle.
     pub generation: u32,
+    /// Its slot.
+    pub slot: Slot,
+}
+
+/// An inode to be made.
+#[derive(Debug)]
+pub struct NewInode {
+    /// Its number, generation and slot.
+    pub identity: Identity,
     /// Its type.
     pub kind: Kind,
     /// Permissions, without the type.
@@ -97,14 +101,18 @@ pub struct NewInode {
 impl Inode {
     pub(super) fn new(new: NewInode, now: Timestamp) -> Inode {
         let NewInode {
-            ino,
-            generation,
+            identity,
             kind,
             mode,
             uid,
             gid,
             acls,
         } = new;
+        let Identity {
+            ino,
+            generation,
+            slot,
+        } = identity;
         let state = State {
             mode,
             uid,
@@ -116,13 +124,13 @@ impl Inode {
             btime: now,
             xattrs: None,
             acls: (acls != Acls::default()).then(|| Box::new(acls)),
-            data: DataState::default(),
+            data: DataState::new(slot.cell()),
         };
         Inode {
             ino,
             generation,
             kind,
-            lookups: AtomicU64::new(0),
+            slot,
             state: Mutex::new(state),
         }
     }
@@ -134,23 +142,53 @@ impl Inode {
 
     /// Counts a reference that the kernel gets; under the tree's lock.
     pub fn raise_lookups(&self) {
-        self.lookups.fetch_add(1, Ordering::Relaxed);
+        self.slot.raise_lookups();
     }
 
     /// Counts references that the kernel gave back; returns how many are left.
     pub fn lower_lookups(&self, count: u64) -> u64 {
-        let lower = |lookups: u64| Some(lookups.saturating_sub(count));
-        let before = self
-            .lookups
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, lower);
-        let before = before.unwrap_or_else(|lookups| lookups);
-        debug_assert!(before >= count, "forgot {count} of {before} lookups");
-        before.saturating_sub(count)
+        self.slot.lower_lookups(count)
     }
 
     /// References of the kernel.
     pub fn lookups(&self) -> u64 {
-        self.lookups.load(Ordering::Acquire)
+        self.slot.lookups()
+    }
+}
+
+impl DataState {
+    /// Of an inode that has no data file yet.
+    pub fn new(cell: &Cell) -> DataState {
+        DataState {
+            cell: cell.clone(),
+            present: false,
+            mtime_set: false,
+            leaving: false,
+            reserved: 0,
+            file: None,
+            unseen_ctime: None,
+        }
+    }
+
+    /// Open handles.
+    pub fn nopen(&self) -> u32 {
+        self.cell.nopen()
+    }
+
+    /// The connection's registration of the data file for passthrough; 0 is none.
+    pub fn backing(&self) -> u32 {
+        self.cell.backing()
+    }
+
+    /// Opened for writing with passthrough since the kernel last forgot the inode: its attributes may
+    /// change without a request.
+    pub fn is_exposed(&self) -> bool {
+        self.cell.is(Flag::Exposed)
+    }
+
+    /// One of the handles that are open together is, or was, for writing.
+    pub fn has_writer(&self) -> bool {
+        self.cell.is(Flag::Writer)
     }
 }
 

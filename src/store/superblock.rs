@@ -10,8 +10,9 @@ use super::acl::Acls;
 use super::budget::{INODE_SPACE, InodeBudget};
 use super::directory::{Cookie, Directory};
 use super::ids::Ids;
-use super::inode::{Inode, NewInode};
+use super::inode::{Identity, Inode, NewInode};
 use crate::errno::{Errno, Result};
+use crate::slots::Slots;
 use crate::types::{Ino, Kind, Timestamp};
 
 /// Numbers of inodes are random already: their own bits are their hash.
@@ -43,6 +44,7 @@ type InoMap<T> = HashMap<Ino, T, BuildHasherDefault<InoHasher>>;
 pub struct Superblock {
     tree: RwLock<Tree>,
     ids: Ids,
+    slots: Slots,
     root: Ino,
     /// `nr_inodes`.
     pub inodes: InodeBudget,
@@ -58,14 +60,23 @@ pub struct Tree {
 
 impl Superblock {
     /// An empty file system whose root has `mode` and belongs to `uid` and `gid`.
-    pub fn new(nr_inodes: u64, mode: u32, uid: u32, gid: u32, now: Timestamp) -> Superblock {
+    pub fn new(
+        nr_inodes: u64,
+        mode: u32,
+        (uid, gid): (u32, u32),
+        slots: Slots,
+        now: Timestamp,
+    ) -> Superblock {
         let ids = Ids::new();
         let root = ids.next_ino();
-        let generation = ids.next_generation();
+        let identity = Identity {
+            ino: root,
+            generation: ids.next_generation(),
+            slot: slots.take(root.0),
+        };
         let acls = Acls::default();
         let new = NewInode {
-            ino: root,
-            generation,
+            identity,
             kind: Kind::Directory,
             mode,
             uid,
@@ -85,6 +96,7 @@ impl Superblock {
         Superblock {
             tree: RwLock::new(tree),
             ids,
+            slots,
             root,
             inodes,
         }
@@ -110,9 +122,19 @@ impl Superblock {
         self.tree().inode(ino).cloned()
     }
 
-    /// A number and a generation for a new inode.
-    pub fn fresh_ids(&self) -> (Ino, u32) {
-        (self.ids.next_ino(), self.ids.next_generation())
+    /// A number, a generation and a slot for a new inode.
+    pub fn fresh(&self) -> Identity {
+        let ino = self.ids.next_ino();
+        Identity {
+            ino,
+            generation: self.ids.next_generation(),
+            slot: self.slots.take(ino.0),
+        }
+    }
+
+    /// The slots of its inodes, and of requests in hand.
+    pub fn slots(&self) -> &Slots {
+        &self.slots
     }
 }
 

@@ -6,6 +6,7 @@ pub mod credentials;
 pub mod descriptors;
 pub mod fuse_device;
 pub mod libc_version;
+pub mod mapping;
 pub mod memory;
 pub mod mount;
 pub mod namespace;
