@@ -4,6 +4,7 @@
 
 mod arguments;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use arguments::Arguments;
@@ -12,13 +13,21 @@ use shmfs::error::{Error, Result};
 use shmfs::log;
 use shmfs::mount::{self, MountArgs};
 use shmfs::options::{Environment, Given, Options};
+use shmfs::sys::buffers::Allocator;
 use shmfs::sys::namespace;
+
+#[global_allocator]
+static ALLOCATOR: Allocator = Allocator;
 
 const NAME: &str = "mount.shmfs";
 
 fn main() -> ExitCode {
-    match Arguments::parse(std::env::args_os()).and_then(|arguments| arguments.map_or(Ok(()), act))
-    {
+    // The process that serves is this program too.
+    let words: Vec<OsString> = std::env::args_os().collect();
+    if let Some(status) = mount::worker(&words) {
+        return ExitCode::from(status as u8);
+    }
+    match Arguments::parse(words.into_iter()).and_then(|arguments| arguments.map_or(Ok(()), act)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => ExitCode::from(cli::report(NAME, &error)),
     }

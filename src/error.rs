@@ -93,6 +93,33 @@ impl Error {
         self.code
     }
 
+    /// The failure as a message to another process: the exit code, and the text.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = vec![self.exit_code() as u8];
+        bytes.extend_from_slice(self.to_string().as_bytes());
+        bytes.truncate(8192);
+        bytes
+    }
+
+    /// Reads such a message; `None` where there is none.
+    pub fn decode(bytes: &[u8]) -> Option<Error> {
+        let (&code, text) = bytes.split_first()?;
+        let codes = [
+            ExitCode::Usage,
+            ExitCode::System,
+            ExitCode::Interrupted,
+            ExitCode::Mount,
+            ExitCode::RunFailed,
+            ExitCode::CannotExecute,
+            ExitCode::NotFound,
+        ];
+        let code = codes
+            .into_iter()
+            .find(|&known| known as u8 == code)
+            .unwrap_or(ExitCode::Internal);
+        Some(Error::new(code, String::from_utf8_lossy(text)))
+    }
+
     /// The system's answer, where there is one.
     pub fn raw_os_error(&self) -> Option<i32> {
         self.cause.as_ref().and_then(io::Error::raw_os_error)

@@ -1,6 +1,7 @@
 //! Where messages go: to the terminal, or to the system's log once there is none.
 
 use std::io::{self, Write};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tracing::Level;
@@ -11,11 +12,15 @@ use crate::error::{Error, ExitCode, Result};
 use crate::sys::syslog;
 
 static TO_SYSLOG: AtomicBool = AtomicBool::new(false);
+static CHOSEN: OnceLock<String> = OnceLock::new();
 
 /// Starts the log at `level`, unless `SHMFS_LOG` chooses what is in it, as in `SHMFS_LOG=debug`.
 pub fn start(level: &str) -> Result<()> {
+    let filter = filter(level)?;
+    // Set once: a log can be started once.
+    let _ = CHOSEN.set(filter.to_string());
     let log = tracing_subscriber::fmt()
-        .with_env_filter(filter(level)?)
+        .with_env_filter(filter)
         .with_ansi(false)
         .without_time();
     let log = log.with_target(false).with_writer(Destination);
@@ -31,6 +36,11 @@ fn filter(level: &str) -> Result<EnvFilter> {
         }),
         Ok(_) | Err(_) => Ok(EnvFilter::new(level)),
     }
+}
+
+/// What the log was started with, for another process to start its own with.
+pub fn chosen() -> &'static str {
+    CHOSEN.get().map_or("warn", String::as_str)
 }
 
 /// From now on messages go to the system's log.

@@ -3,6 +3,10 @@
 use std::process::ExitCode;
 
 use shmfs::cli;
+use shmfs::sys::buffers::Allocator;
+
+#[global_allocator]
+static ALLOCATOR: Allocator = Allocator;
 
 fn main() -> ExitCode {
     match cli::execute(std::env::args_os()) {

@@ -13,9 +13,10 @@ use shmfs::data::{DataFiles, KernelClock};
 use shmfs::errno::{Errno, Result};
 use shmfs::ops::{
     Backing, Caller, Config, CreateFlags, DataMode, DirPosition, Entry, Fs, Listing, NewNode,
-    RenameMode, SetAttr, WriteFlags,
+    RenameMode, SetAttr, UserLimit, WriteFlags,
 };
 use shmfs::options::Atime;
+use shmfs::store::Share;
 use shmfs::sys::credentials::Credentials;
 use shmfs::types::{Ino, Kind};
 
@@ -66,11 +67,33 @@ impl Random {
     }
 }
 
+/// How a run differs from another.
+#[derive(Clone, Copy)]
+struct Setup {
+    passthrough: bool,
+    /// The file system's own limit of size is counted by the daemon.
+    reserve: bool,
+    /// Several users with a limit each; then the kernel has more than one inode for an object, so that nobody
+    /// keeps changes of its contents apart.
+    users: bool,
+}
+
+const USERS: [u32; 3] = [1000, 1001, 1002];
+const LIMIT: UserLimit = UserLimit {
+    size: 100 * PAGE,
+    nr_inodes: 60,
+};
+
 fn root_caller() -> Caller {
-    let capabilities = u64::MAX;
+    caller(0)
+}
+
+fn caller(uid: u32) -> Caller {
+    // All but `CAP_SYS_RESOURCE`.
+    let capabilities = !(1 << 24);
     Caller::with(
-        0,
-        0,
+        uid,
+        uid,
         Credentials {
             capabilities,
             ..Credentials::default()
@@ -81,6 +104,7 @@ fn root_caller() -> Caller {
 /// One thread's view.
 struct Kernel<'a> {
     fs: &'a Fs,
+    setup: Setup,
     locks: &'a InodeLocks,
     random: Random,
     lookups: BTreeMap<Ino, u64>,
@@ -105,6 +129,14 @@ impl Kernel<'_> {
         (!known.is_empty()).then(|| self.random.pick(&known))
     }
 
+    fn caller(&mut self) -> Caller {
+        if self.setup.users {
+            caller(self.random.pick(&USERS))
+        } else {
+            root_caller()
+        }
+    }
+
     fn place(&mut self) -> (Ino, &'static [u8]) {
         let dirs = self.dirs.clone();
         (self.random.pick(&dirs), self.random.pick(&NAMES))
@@ -112,7 +144,7 @@ impl Kernel<'_> {
 
     fn step(&mut self) {
         let (dir, name) = self.place();
-        let (fs, caller) = (self.fs, root_caller());
+        let (fs, caller) = (self.fs, self.caller());
         match self.random.below(20) {
             0..3 => self.found(fs.lookup(dir, name)),
             3 => {
@@ -142,7 +174,7 @@ impl Kernel<'_> {
     fn create(&mut self, dir: Ino, name: &[u8]) {
         let exclusive = self.random.below(2) == 0;
         match self.fs.create(
-            &root_caller(),
+            &self.caller(),
             dir,
             name,
             node(Kind::Regular),
@@ -171,7 +203,7 @@ impl Kernel<'_> {
         let mode = self.random.pick(&modes);
         allowed(
             self.fs
-                .rename(&root_caller(), (dir, name), (to, new_name), mode),
+                .rename(&self.caller(), (dir, name), (to, new_name), mode),
         );
     }
 
@@ -224,9 +256,10 @@ impl Kernel<'_> {
 
     fn attributes(&mut self) {
         let Some(ino) = self.any() else { return };
-        let (fs, caller) = (self.fs, root_caller());
+        let (fs, caller) = (self.fs, self.caller());
+        let uid = Some(self.random.pick(&USERS));
         let mode = Some(self.random.below(0o10000) as u32);
-        let done = match self.random.below(4) {
+        let done = match self.random.below(5) {
             0 => fs
                 .setattr(
                     &caller,
@@ -237,11 +270,28 @@ impl Kernel<'_> {
                     },
                 )
                 .map(|_| ()),
+            4 if self.setup.users => fs
+                .setattr(
+                    &caller,
+                    ino,
+                    SetAttr {
+                        uid,
+                        ..SetAttr::default()
+                    },
+                )
+                .map(|_| ()),
             1 => fs.setxattr(&caller, ino, b"user.x", &[b'v'; 300], 0),
             2 => fs.removexattr(&caller, ino, b"user.x"),
             _ => fs.listxattr(&caller, ino).map(|_| ()),
         };
         allowed(done);
+    }
+
+    /// Limits come, change and go.
+    fn remount(&mut self) {
+        let size = [0, LIMIT.size, LIMIT.size / 2][self.random.below(3)];
+        let nr_inodes = [0, LIMIT.nr_inodes][self.random.below(2)];
+        self.fs.set_user_limit(Some(size), Some(nr_inodes)).unwrap();
     }
 
     /// The lock that the kernel takes to change the contents of `ino`.
@@ -259,9 +309,9 @@ impl Kernel<'_> {
             self.random.below(20_000) as u64,
             self.random.below(20_000) as u64 + 1,
         );
-        let (fs, caller) = (self.fs, root_caller());
+        let (fs, caller) = (self.fs, self.caller());
         let (lock, mut buffer) = (self.lock(ino), vec![7; len as usize]);
-        let held = lock.lock().unwrap();
+        let held = (!self.setup.users).then(|| lock.lock().unwrap());
         let size = Some(offset);
         let done = match self.random.below(7) {
             0..2 => fs
@@ -278,9 +328,9 @@ impl Kernel<'_> {
                     },
                 )
                 .map(|_| ()),
-            4 => fs.fallocate(ino, self.random.below(2) as u32, offset, len),
+            4 => fs.fallocate(&caller, ino, self.random.below(4) as u32, offset, len),
             5 if other != ino => fs
-                .copy_file_range((other, offset), (ino, 0), len)
+                .copy_file_range(&caller, (other, offset), (ino, 0), len)
                 .map(|_| ()),
             _ => fs.open(ino, true).map(|opened| {
                 assert_eq!(opened.backing, backing, "an open file was registered twice");
@@ -325,6 +375,8 @@ fn allowed(result: Result<()>) {
         Errno::ENODATA,
         Errno::ELOOP,
         Errno::ENXIO,
+        Errno::EDQUOT,
+        Errno::EOPNOTSUPP,
     ];
     assert!(
         result.is_ok_and(|()| true) || ALLOWED.contains(&result.unwrap_err()),
@@ -332,23 +384,28 @@ fn allowed(result: Result<()>) {
     );
 }
 
-fn new_fs(passthrough: bool) -> (Fs, Arc<Mutex<BTreeSet<u32>>>) {
+fn new_fs(setup: Setup) -> (Fs, Arc<Mutex<BTreeSet<u32>>>) {
     let files = DataFiles::memfds();
     let clock = Box::new(KernelClock::of(&files).unwrap());
     let config = Config {
         size: PAGES * PAGE,
         nr_inodes: INODES,
+        users: if setup.users {
+            LIMIT
+        } else {
+            UserLimit::default()
+        },
         mode: 0o1777,
         uid: 0,
         gid: 0,
-        reserve: true,
+        reserve: setup.reserve,
         atime: Atime::Relative,
         nodiratime: false,
     };
     let fs = Fs::new(config, files, clock);
     let registry = Registry::default();
     let live = Arc::clone(&registry.live);
-    fs.set_data_mode(if passthrough {
+    fs.set_data_mode(if setup.passthrough {
         DataMode::Passthrough(Box::new(registry))
     } else {
         DataMode::PageCache
@@ -356,9 +413,9 @@ fn new_fs(passthrough: bool) -> (Fs, Arc<Mutex<BTreeSet<u32>>>) {
     (fs, live)
 }
 
-/// Removes what has names, and checks on the way that each file's size was paid for.
-fn remove_all(fs: &Fs, dir: Ino) -> u64 {
-    let (mut entries, mut pages) = (Vec::new(), 0);
+/// Removes what has names, and adds up what it was.
+fn remove_all(fs: &Fs, dir: Ino, owners: &mut BTreeMap<u32, Share>) {
+    let mut entries = Vec::new();
     let list = |entry: &shmfs::ops::DirEntry<'_>| {
         entries.push((entry.name.to_vec(), entry.ino, entry.type_bits));
         true
@@ -370,24 +427,25 @@ fn remove_all(fs: &Fs, dir: Ino) -> u64 {
         match (name.as_slice(), type_bits) {
             (b"." | b"..", _) => {}
             (name, libc::S_IFDIR) => {
-                pages += remove_all(fs, ino);
+                remove_all(fs, ino, owners);
+                owners.entry(attr.uid).or_default().inodes += 1;
                 fs.rmdir(&root_caller(), dir, name).unwrap();
             }
             (name, _) => {
-                pages += if attr.nlink == 1 {
-                    attr.size.div_ceil(PAGE)
-                } else {
-                    0
-                };
+                if attr.nlink == 1 {
+                    let share = owners.entry(attr.uid).or_default();
+                    share.inodes += 1;
+                    let symlink = type_bits == libc::S_IFLNK;
+                    share.pages += if symlink { 1 } else { attr.size.div_ceil(PAGE) };
+                }
                 fs.unlink(&root_caller(), dir, name).unwrap();
             }
         }
     }
-    pages
 }
 
-fn run(passthrough: bool) {
-    let (fs, live) = new_fs(passthrough);
+fn run(setup: Setup) {
+    let (fs, live) = new_fs(setup);
     let locks = InodeLocks::default();
     std::thread::scope(|scope| {
         for thread in 1..=THREADS {
@@ -397,20 +455,46 @@ fn run(passthrough: bool) {
                 let (lookups, dirs) = (BTreeMap::new(), vec![fs.root()]);
                 let mut kernel = Kernel {
                     fs,
+                    setup,
                     locks,
                     random,
                     lookups,
                     opens: Vec::new(),
                     dirs,
                 };
-                (0..OPERATIONS).for_each(|_| kernel.step());
+                for step in 0..OPERATIONS {
+                    if setup.users && thread == 1 && step % 40 == 0 {
+                        kernel.remount();
+                    }
+                    kernel.step();
+                }
                 kernel.finish();
             });
         }
     });
     let used = fs.statfs().blocks - fs.statfs().blocks_free;
-    let named = remove_all(&fs, fs.root());
-    assert!(used >= named, "{used} pages for files of {named}");
+    if setup.users {
+        fs.set_user_limit(Some(LIMIT.size), None).unwrap();
+    }
+    let charged: BTreeMap<u32, Share> = fs.user_shares().into_iter().collect();
+    let mut owners = BTreeMap::new();
+    remove_all(&fs, fs.root(), &mut owners);
+    if setup.reserve {
+        let named: u64 = owners.values().map(|share| share.pages).sum();
+        assert!(used >= named, "{used} pages for files of {named}");
+    }
+    if setup.users {
+        check_charges(&charged, owners);
+        let left = Share {
+            pages: 0,
+            inodes: 1,
+        };
+        assert_eq!(
+            fs.user_shares(),
+            [(0, left)],
+            "only the root directory is left"
+        );
+    }
     let (left, xattrs) = (
         fs.statfs(),
         fs.listxattr(&root_caller(), fs.root()).unwrap().is_empty(),
@@ -418,6 +502,16 @@ fn run(passthrough: bool) {
     assert_eq!((fs.inode_count(), left.blocks_free), (1, left.blocks));
     assert_eq!(left.files_free, left.files - if xattrs { 1 } else { 2 });
     assert!(live.lock().unwrap().is_empty(), "registrations are left");
+}
+
+/// Each owner was charged with at least what was found, and with each inode once.
+fn check_charges(charged: &BTreeMap<u32, Share>, mut owners: BTreeMap<u32, Share>) {
+    owners.entry(0).or_default().inodes += 1;
+    for (uid, found) in owners {
+        let share = charged.get(&uid).copied().unwrap_or_default();
+        assert_eq!(share.inodes, found.inodes, "inodes of {uid}");
+        assert!(share.pages >= found.pages, "{uid}: {share:?} for {found:?}");
+    }
 }
 
 /// Runs `test` on a thread of its own: one that is still at it after minutes never ends.
@@ -435,12 +529,46 @@ fn without_deadlock(test: impl FnOnce() + Send + 'static) {
     }
 }
 
+const PAGE_CACHE: Setup = Setup {
+    passthrough: false,
+    reserve: true,
+    users: false,
+};
+
 #[test]
 fn page_cache() {
-    without_deadlock(|| run(false));
+    without_deadlock(|| run(PAGE_CACHE));
 }
 
 #[test]
 fn passthrough() {
-    without_deadlock(|| run(true));
+    let passthrough = true;
+    without_deadlock(move || {
+        run(Setup {
+            passthrough,
+            ..PAGE_CACHE
+        });
+    });
+}
+
+#[test]
+fn users_in_the_page_cache() {
+    let users = true;
+    without_deadlock(move || {
+        run(Setup {
+            users,
+            ..PAGE_CACHE
+        })
+    });
+}
+
+#[test]
+fn users_with_passthrough() {
+    without_deadlock(|| {
+        run(Setup {
+            passthrough: true,
+            reserve: false,
+            users: true,
+        });
+    });
 }

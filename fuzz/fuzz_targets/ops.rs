@@ -12,7 +12,7 @@ use shmfs::data::{DataFiles, KernelClock};
 use shmfs::errno::Result;
 use shmfs::ops::{
     Caller, Config, CreateFlags, DataMode, DirPosition, Entry, Fs, Listing, NewNode, RenameMode, SetAttr,
-    SetTime, WriteFlags,
+    SetTime, WriteFlags, UserLimit,
 };
 use shmfs::options::Atime;
 use shmfs::sys::credentials::Credentials;
@@ -96,6 +96,7 @@ impl Kernel {
         let config = Config {
             size: 64 * 4096,
             nr_inodes: 32,
+            users: UserLimit::default(),
             mode: 0o1777,
             uid: 0,
             gid: 0,
@@ -383,7 +384,7 @@ impl Kernel {
                 );
             }
             Op::Fallocate(which, mode, offset, len) => {
-                let _ = self.fs.fallocate(self.ino(which), mode, offset, len);
+                let _ = self.fs.fallocate(&self.caller(), self.ino(which), mode, offset, len);
             }
             Op::Lseek(which, offset, whence) => {
                 let _ = self.fs.lseek(self.ino(which), offset, whence);
@@ -391,7 +392,7 @@ impl Kernel {
             Op::Copy(from, at, to, into, len) => {
                 let _ = self
                     .fs
-                    .copy_file_range((self.ino(from), at), (self.ino(to), into), len);
+                    .copy_file_range(&self.caller(), (self.ino(from), at), (self.ino(to), into), len);
             }
             _ => unreachable!(),
         }

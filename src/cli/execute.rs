@@ -18,6 +18,10 @@ use crate::run::{self, Personality, RunArgs, Wish};
 
 /// Does what the command line `words` says, the program's name first; returns the exit status.
 pub fn execute(words: impl IntoIterator<Item = OsString>) -> Result<i32> {
+    let words: Vec<OsString> = words.into_iter().collect();
+    if let Some(status) = mount::worker(&words) {
+        return Ok(status);
+    }
     match parse(words)? {
         Some(cli) => cli.execute(),
         None => Ok(0),
@@ -167,6 +171,7 @@ pub fn remount(dir: &Path, given: &Given, base: Option<Options>) -> Result<()> {
         dir: dir.into(),
         limits: given.limits,
         flags,
+        views: given.views.clone(),
     })
 }
 

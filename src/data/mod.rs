@@ -16,6 +16,7 @@ use rustix::fs::{FallocateFlags, Stat, Timestamps};
 use rustix::io::Errno as OsErrno;
 
 pub use self::clock::KernelClock;
+pub use self::memfd::Keeper;
 pub use self::reservation::{Reservation, pages};
 use crate::errno::{Errno, Result};
 use crate::types::{Ino, Timestamp};
@@ -59,6 +60,27 @@ impl DataFiles {
     /// Data files that are memfds.
     pub fn memfds() -> DataFiles {
         DataFiles::Memfds(memfd::Memfds::default())
+    }
+
+    /// Data files that are memfds, which `keeper` holds too: to begin with, `files`.
+    pub fn kept_memfds(
+        keeper: Box<dyn Keeper>,
+        files: impl IntoIterator<Item = (Ino, OwnedFd)>,
+    ) -> DataFiles {
+        DataFiles::Memfds(memfd::Memfds::kept(keeper, files))
+    }
+
+    /// Removes all data files but those that `belongs` knows; answers how many.
+    ///
+    /// A process that was killed leaves some: of objects that were about to be, or to go.
+    pub fn sweep(&self, belongs: impl Fn(Ino) -> bool) -> Result<usize> {
+        let found = match self {
+            DataFiles::Tmpfs(tmpfs) => tmpfs.inos()?,
+            DataFiles::Memfds(memfds) => memfds.inos(),
+        };
+        let left: Vec<Ino> = found.into_iter().filter(|&ino| !belongs(ino)).collect();
+        left.iter().for_each(|&ino| self.remove(ino));
+        Ok(left.len())
     }
 
     /// Whether the kernel itself keeps the limit of size.
@@ -247,6 +269,33 @@ pub fn fallocate(file: impl AsFd, mode: FallocateFlags, offset: u64, len: u64) -
         match rustix::fs::fallocate(&file, mode, offset, len) {
             Err(OsErrno::INTR) => {}
             other => return Ok(other?),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::mount::MountAttrFlags;
+
+    use super::*;
+
+    fn both() -> [DataFiles; 2] {
+        let made = crate::sys::mount::make(c"tmpfs", &[], MountAttrFlags::empty());
+        [
+            DataFiles::on_tmpfs(made.expect("a tmpfs needs root")),
+            DataFiles::memfds(),
+        ]
+    }
+
+    #[test]
+    fn what_belongs_to_nobody_is_swept() {
+        for files in both() {
+            for ino in [0, 1, 7, u64::MAX] {
+                drop(files.create(Ino(ino)).unwrap());
+            }
+            assert_eq!(files.sweep(|ino| ino == Ino(7)), Ok(3));
+            assert!(files.stat(Ino(7)).is_ok() && files.stat(Ino(1)).is_err());
+            assert_eq!(files.sweep(|_| true), Ok(0));
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, Mode, OFlags, Stat, Timestamps};
+use rustix::fs::{AtFlags, Dir, Mode, OFlags, Stat, Timestamps};
 use rustix::io;
 use rustix::mount::{FsPickFlags, fsconfig_reconfigure, fsconfig_set_string, fspick};
 
@@ -88,6 +88,18 @@ impl DetachedTmpfs {
         }
     }
 
+    pub(super) fn inos(&self) -> io::Result<Vec<Ino>> {
+        let mut inos = Vec::new();
+        // fsmount(2) gives a place, which cannot be read.
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = rustix::fs::openat(&self.root, ".", flags, Mode::empty())?;
+        for entry in Dir::new(root)? {
+            let entry = entry?;
+            inos.extend(ino(entry.file_name().to_bytes()));
+        }
+        Ok(inos)
+    }
+
     /// `None` where there is no limit: then the tmpfs does not count.
     pub(super) fn used_pages(&self) -> Option<u64> {
         let statfs = rustix::fs::fstatfs(&self.root).ok()?;
@@ -113,6 +125,12 @@ fn unlink(root: &OwnedFd, ino: Ino) -> io::Result<()> {
 /// A data file bears the number of its inode.
 fn name(ino: Ino) -> FileName {
     FileName::new(ino)
+}
+
+/// The inode of a data file with that name.
+fn ino(name: &[u8]) -> Option<Ino> {
+    let digits = std::str::from_utf8(name).ok().filter(|it| it.len() == 16)?;
+    u64::from_str_radix(digits, 16).ok().map(Ino)
 }
 
 /// Sixteen hexadecimal digits, made without an allocation.
@@ -142,5 +160,7 @@ mod tests {
             name(Ino(0x0123_4567_89ab_cdef)).as_str(),
             "0123456789abcdef"
         );
+        assert_eq!(ino(b"0123456789abcdef"), Some(Ino(0x0123_4567_89ab_cdef)));
+        assert_eq!((ino(b".."), ino(b"0123456789abcdeg")), (None, None));
     }
 }

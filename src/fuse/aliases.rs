@@ -120,13 +120,13 @@ pub(super) fn random_id() -> Result<INodeNo> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::ViewId;
+    use crate::ops::{Face, ViewId};
     use crate::types::Ino;
 
     fn dir(view: usize, ino: u64) -> Dir {
         Dir {
             ino: Ino(ino),
-            view: Some(ViewId(view)),
+            face: Face::View(ViewId(view)),
         }
     }
 

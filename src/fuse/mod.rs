@@ -2,11 +2,19 @@
 
 mod adapter;
 mod aliases;
+mod beside;
+pub mod connection;
+mod contents;
 mod convert;
+mod handshake;
+mod listing;
+mod names;
 mod nodes;
 mod passthrough;
+mod requests;
 mod session;
 mod views;
 
+pub use self::handshake::{Handshake, Kept};
 pub use self::nodes::Layout;
-pub use self::session::Service;
+pub use self::session::{Resources, Service};

@@ -12,7 +12,7 @@ use fuser::{FileAttr, Generation, INodeNo};
 use super::aliases::{Aliases, random_id};
 use super::convert::{attr_of, time_of};
 use crate::error::{Error, Result};
-use crate::ops::{Dir, ViewId};
+use crate::ops::{Dir, Face};
 use crate::types::{Attr, Ino, Timestamp};
 
 /// What node 1 is.
@@ -112,11 +112,6 @@ impl Nodes {
         }
     }
 
-    /// The view through which a node is seen.
-    pub(super) fn view(&self, id: INodeNo) -> Option<ViewId> {
-        self.views.as_ref()?.aliases.get(id)?.view
-    }
-
     /// The keys of the views, in their order.
     pub(super) fn keys(&self) -> &[&'static str] {
         self.views.as_ref().map_or(&[], |views| &views.keys)
@@ -145,38 +140,38 @@ impl Nodes {
 
     /// The node of a directory in a view, if the kernel may know it; of anything else its own.
     pub(super) fn known(&self, dir: Dir) -> Option<INodeNo> {
-        match (dir.view, &self.views) {
-            (Some(_), Some(views)) => views.aliases.find(dir),
-            (Some(_), None) => None,
-            (None, _) => Some(self.id(dir.ino)),
+        match (dir.face, &self.views) {
+            (Face::View(_), Some(views)) => views.aliases.find(dir),
+            (Face::View(_), None) => None,
+            (Face::Tree, _) => Some(self.id(dir.ino)),
         }
     }
 
-    /// The node of what was found in a directory seen in `view`.
-    pub(super) fn id_in(&self, view: Option<ViewId>, ino: Ino, is_dir: bool) -> INodeNo {
-        match (&self.views, view, is_dir) {
-            (Some(views), Some(_), true) => views.aliases.id(Dir { ino, view }),
-            (Some(_) | None, _, _) => self.id(ino),
+    /// The node of what was found in a directory that has the face `face`.
+    pub(super) fn id_in(&self, face: Face, ino: Ino, is_dir: bool) -> INodeNo {
+        match (&self.views, face, is_dir) {
+            (Some(views), Face::View(_), true) => views.aliases.id(Dir { ino, face }),
+            (Some(_) | None, Face::Tree | Face::View(_), _) => self.id(ino),
         }
     }
 
-    /// As [`Nodes::attr`], of what was found in a directory seen in `view`.
-    pub(super) fn attr_in(&self, view: Option<ViewId>, attr: &Attr) -> (FileAttr, Generation) {
+    /// As [`Nodes::attr`], of what was found in a directory that has the face `face`.
+    pub(super) fn attr_in(&self, face: Face, attr: &Attr) -> (FileAttr, Generation) {
         let is_dir = attr.mode & libc::S_IFMT == libc::S_IFDIR;
-        match self.id_in(view, attr.ino, is_dir) {
-            id if view.is_some() && is_dir => {
+        match self.id_in(face, attr.ino, is_dir) {
+            id if face != Face::Tree && is_dir => {
                 (attr_of(id, attr), Generation(u64::from(attr.generation)))
             }
             _ => self.attr(attr),
         }
     }
 
-    /// Counts a reference that the kernel gets to what was found in a directory seen in `view`.
-    pub(super) fn enter(&self, view: Option<ViewId>, attr: &Attr, id: INodeNo) {
+    /// Counts a reference that the kernel gets to what was found in a directory that has the face `face`.
+    pub(super) fn enter(&self, face: Face, attr: &Attr, id: INodeNo) {
         let is_dir = attr.mode & libc::S_IFMT == libc::S_IFDIR;
-        if let (Some(views), Some(_), true) = (&self.views, view, is_dir) {
+        if let (Some(views), Face::View(_), true) = (&self.views, face, is_dir) {
             let ino = attr.ino;
-            views.aliases.raise(id, Dir { ino, view });
+            views.aliases.raise(id, Dir { ino, face });
         }
     }
 
@@ -185,7 +180,7 @@ impl Nodes {
         let Node::Inode(dir) = self.node(id) else {
             return None;
         };
-        if let (Some(views), Some(_)) = (&self.views, dir.view) {
+        if let (Some(views), Face::View(_)) = (&self.views, dir.face) {
             views.aliases.lower(id, count);
         }
         Some(dir.ino)

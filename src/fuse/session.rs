@@ -1,21 +1,24 @@
 //! A live connection: what is asked of the kernel, the threads that serve, the end.
 
 use std::ffi::CStr;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 
-use fuser::{InitFlags, Session, SessionACL};
+use fuser::InitFlags;
 use parking_lot::Mutex;
 
-use super::adapter::Adapter;
+use super::adapter::{Adapter, Server};
+use super::connection;
+use super::handshake::{self, Handshake};
 use super::nodes::{Layout, Nodes};
 use super::passthrough::Registry;
 use super::views::{self, Opener};
 use crate::data::{DataFiles, KernelClock, PAGE_SIZE};
 use crate::error::{Error, ExitCode, Result};
-use crate::ops::{Config, DataMode, Fs};
+use crate::ops::{Config, DataMode, Fs, UserLimit};
 use crate::options::{Limits, Options, Passthrough};
+use crate::store::Share;
 use crate::types::{Ino, Names};
 
 /// Bytes in one write request: beyond, larger requests gain little, and each thread has a buffer.
@@ -52,6 +55,19 @@ pub(super) fn request_capabilities(passthrough: bool) -> InitFlags {
     }
 }
 
+/// What a file system is served on.
+#[derive(Debug)]
+pub struct Resources<'a> {
+    /// An open `/dev/fuse` that is the connection of a mount.
+    pub device: OwnedFd,
+    /// The bytes of the objects.
+    pub data: DataFiles,
+    /// What node 1 is.
+    pub layout: Layout,
+    /// How the session begins.
+    pub handshake: Handshake<'a>,
+}
+
 /// A file system that is being served.
 #[derive(Debug)]
 pub struct Service {
@@ -62,16 +78,14 @@ pub struct Service {
 }
 
 impl Service {
-    /// Serves a new file system on `device`, an open `/dev/fuse` that is the connection of a mount.
-    ///
-    /// `data` is the root of a detached tmpfs; without it each object is a memfd. On return the kernel's INIT
-    /// has been answered and requests are served.
-    pub fn start(
-        device: OwnedFd,
-        data: Option<OwnedFd>,
-        options: &Options,
-        layout: Layout,
-    ) -> Result<Service> {
+    /// Serves a new file system. On return the kernel's INIT has been answered and requests are served.
+    pub fn start(resources: Resources<'_>, options: &Options) -> Result<Service> {
+        let Resources {
+            device,
+            data,
+            layout,
+            handshake,
+        } = resources;
         let device = Arc::new(device);
         let fs = Arc::new(new_fs(data, options)?);
         let root = fs
@@ -82,7 +96,7 @@ impl Service {
         let nodes = Arc::new(Nodes::new(layout, &root.attr, keys)?);
         let notifier = Arc::new(OnceLock::new());
         views::install(&fs, &nodes, &notifier, namings)?;
-        let adapter = Adapter {
+        let server = Server {
             fs: Arc::clone(&fs),
             nodes: Arc::clone(&nodes),
             notifier: Arc::clone(&notifier),
@@ -91,7 +105,8 @@ impl Service {
                 device: Arc::clone(&device),
             },
         };
-        let session = new_session(adapter, &device)?;
+        let adapter = Adapter(Arc::new(server));
+        let session = handshake::session(adapter, &device, configuration(), handshake)?;
         let _ = notifier.set(session.notifier());
         let opener = Opener {
             device: Arc::clone(&device),
@@ -127,7 +142,9 @@ impl Service {
 
     /// Changes the limits of the live file system.
     pub fn remount(&self, limits: &Limits) -> crate::errno::Result<()> {
-        self.fs.set_limits(limits.size, limits.nr_inodes)
+        self.fs.set_limits(limits.size, limits.nr_inodes)?;
+        self.fs
+            .set_user_limit(limits.uid_size, limits.uid_nr_inodes)
     }
 
     /// What is known of it, as JSON.
@@ -138,30 +155,51 @@ impl Service {
         } else {
             "page-cache"
         };
+        let views: Vec<String> = self
+            .nodes
+            .keys()
+            .iter()
+            .map(|key| format!("\"{key}\""))
+            .collect();
         format!(
             "{{\"version\":\"{}\",\"data\":\"{mode}\",\"page_size\":{PAGE_SIZE},\"blocks\":{},\"blocks_free\":{},\
-             \"files\":{},\"files_free\":{},\"inodes\":{}}}",
+             \"files\":{},\"files_free\":{},\"inodes\":{},\"views\":[{}],\"users\":{}}}",
             env!("CARGO_PKG_VERSION"),
             statfs.blocks,
             statfs.blocks_free,
             statfs.files,
             statfs.files_free,
             self.fs.inode_count(),
+            views.join(","),
+            self.users(),
+        )
+    }
+
+    /// The limit of each user and what each has, as JSON; `null` without a limit.
+    fn users(&self) -> String {
+        let limit = self.fs.user_limit();
+        if limit == Share::default() {
+            return "null".to_owned();
+        }
+        let has = |(uid, share): (u32, Share)| {
+            format!(
+                "{{\"uid\":{uid},\"blocks\":{},\"files\":{}}}",
+                share.pages, share.inodes
+            )
+        };
+        let shares: Vec<String> = self.fs.user_shares().into_iter().map(has).collect();
+        format!(
+            "{{\"blocks\":{},\"files\":{},\"each\":[{}]}}",
+            limit.pages,
+            limit.inodes,
+            shares.join(","),
         )
     }
 
     /// Ends the connection at once: programs that use it get ENOTCONN. Says whether the kernel let us;
     /// otherwise only the end of this process does it.
     pub fn abort(&self) -> bool {
-        let info = format!("/proc/self/fdinfo/{}", self.device.as_raw_fd());
-        let info = std::fs::read_to_string(info).unwrap_or_default();
-        let connection = info
-            .lines()
-            .find_map(|line| line.strip_prefix("fuse_connection:"));
-        let Some(connection) = connection.map(str::trim) else {
-            return false;
-        };
-        std::fs::write(format!("/sys/fs/fuse/connections/{connection}/abort"), "1").is_ok()
+        connection::abort(&self.device)
     }
 
     /// Returns when the connection has ended: unmounted everywhere, or aborted.
@@ -182,16 +220,16 @@ impl Service {
     }
 }
 
-fn new_fs(data: Option<OwnedFd>, options: &Options) -> Result<Fs> {
-    let files = match data {
-        Some(root) => DataFiles::on_tmpfs(root),
-        None => DataFiles::memfds(),
-    };
+fn new_fs(files: DataFiles, options: &Options) -> Result<Fs> {
     let clock =
         KernelClock::of(&files).map_err(|errno| Error::system("cannot make a data file", errno))?;
     let config = Config {
         size: options.size,
         nr_inodes: options.nr_inodes,
+        users: UserLimit {
+            size: options.uid_size,
+            nr_inodes: options.uid_nr_inodes,
+        },
         mode: options.mode,
         uid: options
             .uid
@@ -206,21 +244,13 @@ fn new_fs(data: Option<OwnedFd>, options: &Options) -> Result<Fs> {
     Ok(Fs::new(config, files, Box::new(clock)))
 }
 
-fn new_session(adapter: Adapter, device: &Arc<OwnedFd>) -> Result<Session<Adapter>> {
+fn configuration() -> fuser::Config {
     let mut config = fuser::Config::default();
     let processors = std::thread::available_parallelism().map_or(MIN_THREADS, usize::from);
     config.n_threads = Some(processors.clamp(MIN_THREADS, MAX_THREADS));
     // One descriptor for all: a clone would take its unanswered requests with it when we die.
     config.clone_fd = false;
-    let own = device
-        .try_clone()
-        .map_err(|error| Error::system("cannot duplicate a descriptor", error))?;
-    Session::from_fd(adapter, own, SessionACL::All, config).map_err(|error| {
-        Error::system(
-            "the kernel and shmfs do not agree on a FUSE connection",
-            error,
-        )
-    })
+    config
 }
 
 /// Chooses passthrough where it works: only a registration tells.

@@ -136,13 +136,16 @@ pub(crate) fn attach(tree: &OwnedFd, place: &Place) -> Result<()> {
 mod tests {
     use super::*;
     use crate::fuse::{Layout, Service};
+    use crate::mount::live::Server;
     use crate::mount::table;
 
     #[test]
     fn the_tree_is_bound_without_a_detached_clone() {
         let options = Options::default();
         let connection = connect(&options, OsStr::new("test")).expect("needs root and /dev/fuse");
-        let service = Service::start(connection.device, None, &options, Layout::Anteroom).unwrap();
+        let started =
+            <Service as Server>::start(connection.device, None, Layout::Anteroom, &options);
+        let service = started.unwrap();
         let entrance = service.entrance().unwrap();
         let tree = tree_by_namespace(connection.anteroom.as_fd(), entrance).unwrap();
         drop(connection.anteroom);

@@ -3,11 +3,11 @@
 //! | request | answer |
 //! |---|---|
 //! | `status` | `ok` and what the daemon knows, as JSON |
-//! | `remount size=BYTES,nr_inodes=N` | `ok`; either part may be missing |
+//! | `remount size=BYTES,nr_inodes=N,uid_size=BYTES,uid_nr_inodes=N` | `ok`; any part may be missing |
 //! | `umount`, `umount force` | `ok` at once: as SIGTERM, as SIGQUIT |
 //! | `wait` | `ok`; the connection closes when the daemon has ended |
 //!
-//! A failure is answered by `error` and a text. The socket bears the device number of the file
+//! What concerns the store is passed to the worker (`requests`). A failure is answered by `error` and a text. The socket bears the device number of the file
 //! system as its name, and answers root and the user who mounted.
 
 use std::fs;
@@ -22,10 +22,9 @@ use std::thread;
 use rustix::net::sockopt::socket_peercred;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-use super::live::Live;
 use super::serve;
-use crate::errno::Errno;
 use crate::options::Limits;
+use crate::supervisor::Door;
 
 /// A request is no longer than this.
 const LONGEST: u64 = 4096;
@@ -37,17 +36,16 @@ pub(crate) struct Control {
 }
 
 impl Control {
-    /// Answers requests about `live` from now on.
-    pub(crate) fn listen(live: &Arc<Live>) -> io::Result<Control> {
+    /// Answers requests about the file system `device` from now on.
+    pub(crate) fn listen(device: &str, door: Arc<Door>) -> io::Result<Control> {
         let directory = directory();
         make_private(&directory)?;
         remove_stale(&directory);
-        let path = directory.join(&live.identity.device);
+        let path = directory.join(device);
         let listener = UnixListener::bind(&path)?;
-        let live = Arc::clone(live);
         thread::Builder::new()
             .name("control".to_owned())
-            .spawn(move || accept(&listener, &live))?;
+            .spawn(move || accept(&listener, &door))?;
         Ok(Control { path })
     }
 }
@@ -108,11 +106,11 @@ fn remove_stale(directory: &Path) {
     }
 }
 
-fn accept(listener: &UnixListener, live: &Arc<Live>) {
+fn accept(listener: &UnixListener, door: &Arc<Door>) {
     for connection in listener.incoming() {
-        let live = Arc::clone(live);
+        let door = Arc::clone(door);
         let answer = move || {
-            let answered = connection.and_then(|connection| converse(&connection, &live));
+            let answered = connection.and_then(|connection| converse(&connection, &door));
             if let Err(error) = answered {
                 tracing::debug!(%error, "a control connection failed");
             }
@@ -126,7 +124,7 @@ fn accept(listener: &UnixListener, live: &Arc<Live>) {
     }
 }
 
-fn converse(mut connection: &UnixStream, live: &Live) -> io::Result<()> {
+fn converse(mut connection: &UnixStream, door: &Door) -> io::Result<()> {
     let peer = socket_peercred(connection)?.uid;
     if !peer.is_root() && peer != rustix::process::geteuid() {
         return connection.write_all(b"error only root and the owner may ask\n");
@@ -138,14 +136,13 @@ fn converse(mut connection: &UnixStream, live: &Live) -> io::Result<()> {
         .split_once(' ')
         .unwrap_or((line.trim_end(), ""));
     let answer = match verb {
-        "status" => Ok(live.service.status()),
-        "remount" => remount(live, rest),
         "umount" => {
             serve::ask(rest == "force");
             Ok(String::new())
         }
         "wait" => Ok(String::new()),
-        _ => Err("unknown request".to_owned()),
+        // All others are about what the worker has.
+        _ => door.ask(line.trim_end()),
     };
     let text = match answer {
         Ok(text) => format!("ok {text}\n"),
@@ -159,25 +156,19 @@ fn converse(mut connection: &UnixStream, live: &Live) -> io::Result<()> {
     Ok(())
 }
 
-fn remount(live: &Live, words: &str) -> Result<String, String> {
-    let limits = decode(words).ok_or("size=BYTES and nr_inodes=N can be changed")?;
-    live.service
-        .remount(&limits)
-        .map(|()| String::new())
-        .map_err(|errno| match errno {
-            Errno::EINVAL => "more than that is in use".to_owned(),
-            other => other.to_string(),
-        })
-}
-
-fn encode(limits: &Limits) -> String {
-    let size = limits.size.map(|size| format!("size={size}"));
-    let nr_inodes = limits.nr_inodes.map(|count| format!("nr_inodes={count}"));
-    let words: Vec<String> = size.into_iter().chain(nr_inodes).collect();
+pub(super) fn encode(limits: &Limits) -> String {
+    let parts = [
+        ("size", limits.size),
+        ("nr_inodes", limits.nr_inodes),
+        ("uid_size", limits.uid_size),
+        ("uid_nr_inodes", limits.uid_nr_inodes),
+    ];
+    let word = |(key, value): (&str, Option<u64>)| value.map(|value| format!("{key}={value}"));
+    let words: Vec<String> = parts.into_iter().filter_map(word).collect();
     words.join(",")
 }
 
-fn decode(words: &str) -> Option<Limits> {
+pub(super) fn decode(words: &str) -> Option<Limits> {
     let mut limits = Limits::default();
     for word in words.split(',').filter(|word| !word.is_empty()) {
         let (key, value) = word.split_once('=')?;
@@ -185,6 +176,8 @@ fn decode(words: &str) -> Option<Limits> {
         match key {
             "size" => limits.size = value,
             "nr_inodes" => limits.nr_inodes = value,
+            "uid_size" => limits.uid_size = value,
+            "uid_nr_inodes" => limits.uid_nr_inodes = value,
             _ => return None,
         }
     }
@@ -245,11 +238,14 @@ mod tests {
             Limits::default(),
             Limits {
                 size: Some(0),
-                nr_inodes: None,
+                uid_nr_inodes: Some(1),
+                ..Limits::default()
             },
             Limits {
                 size: Some(u64::MAX),
                 nr_inodes: Some(7),
+                uid_size: Some(4096),
+                uid_nr_inodes: None,
             },
         ] {
             assert_eq!(decode(&encode(&limits)), Some(limits));

@@ -3,7 +3,6 @@
 use std::ffi::OsString;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, setrlimit};
 
@@ -14,6 +13,7 @@ use super::serve::{self, Requests};
 use crate::error::{Error, ExitCode, Result};
 use crate::log;
 use crate::options::Options;
+use crate::supervisor::Supervisor;
 use crate::sys::{channel, descriptors, process, signal};
 
 /// What `shmfs mount` was asked for.
@@ -50,7 +50,7 @@ pub fn mount(arguments: &MountArgs) -> Result<()> {
     if report.bytes == READY {
         return check(&arguments.target);
     }
-    Err(decode(&report.bytes).unwrap_or_else(|| ended_early(daemon)))
+    Err(Error::decode(&report.bytes).unwrap_or_else(|| ended_early(daemon)))
 }
 
 fn ended_early(daemon: Pid) -> Error {
@@ -81,7 +81,7 @@ fn background(arguments: &MountArgs, starter: &OwnedFd) -> i32 {
     match served {
         Ok(()) => 0,
         Err(error) => {
-            if channel::send(starter, &encode(&error), None).is_err() {
+            if channel::send(starter, &error.encode(), None).is_err() {
                 // The mount was ready, or who started it is gone.
                 tracing::error!(%error, "ended");
             }
@@ -94,17 +94,19 @@ fn serve(arguments: &MountArgs, starter: Option<&OwnedFd>) -> Result<()> {
     let requests = Requests::listen(starter.is_none())?;
     prepare(starter.is_some());
     let place = Place::resolve(&arguments.target)?;
-    let live = Arc::new(Live::mount(&arguments.options, &arguments.source, &place)?);
+    let mut live: Live<Supervisor> = Live::mount(&arguments.options, &arguments.source, &place)?;
     drop(place);
-    let control = Control::listen(&live);
+    live.server.set_mounts(live.encode());
+    let control = Control::listen(&live.identity.device, live.server.door());
     if let Err(error) = &control {
         tracing::warn!(%error, "no control socket: the mount's limits cannot be changed");
     }
     if let Some(starter) = starter {
+        live.server.leave_terminal();
         leave(starter)?;
     }
     serve::notify_ready();
-    serve::serve(&live, &requests)
+    serve::serve(&mut live, &requests)
 }
 
 /// Limits and signals that a program may have been started with and a server must not have.
@@ -142,31 +144,4 @@ fn leave(starter: &OwnedFd) -> Result<()> {
     // That the one who waits is gone does not concern the mount.
     drop(channel::send(starter.as_fd(), READY, None));
     Ok(())
-}
-
-/// A failure as a message to another process: the exit code, and the text.
-pub(crate) fn encode(error: &Error) -> Vec<u8> {
-    let mut bytes = vec![error.exit_code() as u8];
-    bytes.extend_from_slice(error.to_string().as_bytes());
-    bytes.truncate(8192);
-    bytes
-}
-
-/// Reads such a message; `None` where there is none.
-pub(crate) fn decode(bytes: &[u8]) -> Option<Error> {
-    let (&code, text) = bytes.split_first()?;
-    let codes = [
-        ExitCode::Usage,
-        ExitCode::System,
-        ExitCode::Interrupted,
-        ExitCode::Mount,
-        ExitCode::RunFailed,
-        ExitCode::CannotExecute,
-        ExitCode::NotFound,
-    ];
-    let code = codes
-        .into_iter()
-        .find(|&known| known as u8 == code)
-        .unwrap_or(ExitCode::Internal);
-    Some(Error::new(code, String::from_utf8_lossy(text)))
 }

@@ -10,6 +10,7 @@ use super::live::{Live, Unmounted};
 use super::place::Place;
 use super::serve;
 use crate::error::{Error, ExitCode, Result};
+use crate::fuse::Service;
 use crate::options::{Limits, Options};
 
 /// How long the connection may take to end once the mount is gone.
@@ -32,7 +33,7 @@ const DELAY: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Mount {
     /// `None` only once it has been unmounted.
-    live: Option<Live>,
+    live: Option<Live<Service>>,
     path: PathBuf,
 }
 
@@ -65,7 +66,7 @@ impl Mount {
         let failed = |errno: crate::errno::Errno| {
             Error::path("remount", &self.path, errno).code(ExitCode::Mount)
         };
-        live.service.remount(limits).map_err(failed)
+        live.server.remount(limits).map_err(failed)
     }
 
     /// Unmounts; fails where it is in use, and then it disappears, but serves its users.
@@ -104,7 +105,7 @@ impl Drop for Mount {
 }
 
 /// Waits until the connection has ended, which a copy of the mount in another namespace delays.
-fn wait(live: Live) -> Result<()> {
+fn wait(live: Live<Service>) -> Result<()> {
     let ended = serve_on(live)?;
     if ended.recv_timeout(DELAY) == Err(RecvTimeoutError::Timeout) {
         tracing::warn!("unmounted; it is still in use elsewhere, as in another namespace");
@@ -113,11 +114,11 @@ fn wait(live: Live) -> Result<()> {
 }
 
 /// Keeps what serves a mount for those who still use it; the answer hangs up once there are none.
-fn serve_on(live: Live) -> Result<Receiver<()>> {
+fn serve_on(live: Live<Service>) -> Result<Receiver<()>> {
     let (tell, ended) = mpsc::channel();
     let wait = move || {
         let _tell: mpsc::Sender<()> = tell;
-        if let Err(error) = live.service.wait() {
+        if let Err(error) = live.server.wait() {
             tracing::error!(%error, "the connection ended with an error");
         }
     };

@@ -1,8 +1,8 @@
 //! A mount that answers, and the end of it.
 
-use std::ffi::OsStr;
+use std::ffi::{CStr, OsStr};
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
@@ -13,25 +13,90 @@ use super::place::Place;
 use super::serve::detach;
 use super::views::{self, Bindings};
 use super::{attach, detached, fusermount, table};
+use crate::data::DataFiles;
 use crate::error::{Error, ExitCode, Result};
-use crate::fuse::{Layout, Service};
+use crate::fuse::{Handshake, Layout, Resources, Service};
 use crate::options::Options;
+use crate::supervisor::{Kept, Supervisor};
 use crate::sys;
 
-/// A mounted file system that this process serves.
+/// What serves a mount.
+pub(crate) trait Server: Sized {
+    /// Serves a new file system on `device`; returns when it answers.
+    fn start(
+        device: OwnedFd,
+        data: Option<OwnedFd>,
+        layout: Layout,
+        options: &Options,
+    ) -> Result<Self>;
+
+    /// The name of the tree in the anteroom.
+    fn entrance(&self) -> Option<&CStr>;
+
+    /// Whether data goes by passthrough.
+    fn passthrough(&self) -> bool;
+}
+
+/// This process serves.
+impl Server for Service {
+    fn start(
+        device: OwnedFd,
+        data: Option<OwnedFd>,
+        layout: Layout,
+        options: &Options,
+    ) -> Result<Service> {
+        let resources = Resources {
+            device,
+            data: data.map_or_else(DataFiles::memfds, DataFiles::on_tmpfs),
+            layout,
+            handshake: Handshake::Device,
+        };
+        Service::start(resources, options)
+    }
+
+    fn entrance(&self) -> Option<&CStr> {
+        Service::entrance(self)
+    }
+
+    fn passthrough(&self) -> bool {
+        Service::passthrough(self)
+    }
+}
+
+/// A worker serves.
+impl Server for Supervisor {
+    fn start(
+        device: OwnedFd,
+        data: Option<OwnedFd>,
+        layout: Layout,
+        options: &Options,
+    ) -> Result<Supervisor> {
+        Supervisor::start(Kept::new(device, data, layout, options)?)
+    }
+
+    fn entrance(&self) -> Option<&CStr> {
+        Supervisor::entrance(self)
+    }
+
+    fn passthrough(&self) -> bool {
+        Supervisor::passthrough(self)
+    }
+}
+
+/// A mounted file system, which this process serves or has served.
 #[derive(Debug)]
-pub(crate) struct Live {
+pub(crate) struct Live<S> {
     /// What serves it.
-    pub(crate) service: Service,
+    pub(crate) server: S,
     /// What is mounted.
     pub(crate) identity: Identity,
-    /// Views that are bound elsewhere.
+    /// Views that were bound elsewhere when it was mounted.
     pub(crate) views: Vec<Identity>,
 }
 
-impl Live {
+impl<S: Server> Live<S> {
     /// Mounts on `place`, in the way that the caller's privileges allow.
-    pub(crate) fn mount(options: &Options, source: &OsStr, place: &Place) -> Result<Live> {
+    pub(crate) fn mount(options: &Options, source: &OsStr, place: &Place) -> Result<Live<S>> {
         match sys::mount::may_mount() {
             Ok(()) => Live::by_kernel(options, source, place, &Bindings::resolve(options)?),
             Err(Errno::PERM) => Live::by_fusermount(options, source, place),
@@ -46,31 +111,31 @@ impl Live {
         source: &OsStr,
         place: &Place,
         bindings: &Bindings,
-    ) -> Result<Live> {
+    ) -> Result<Live<S>> {
         let connection = attach::connect(options, source)?;
         let data = detached::make(options);
-        let service = Service::start(connection.device, data, options, Layout::Anteroom)?;
+        let server = S::start(connection.device, data, Layout::Anteroom, options)?;
         let anteroom = connection.anteroom;
-        let entrance = service
+        let entrance = server
             .entrance()
             .ok_or_else(|| Error::new(ExitCode::Internal, "the anteroom has no entrance"))?;
         let tree = attach::tree(anteroom.as_fd(), entrance)?;
         attach::attach(&tree, place)?;
         let identity = Identity::of(&tree, place.path())?;
-        if !service.passthrough() {
+        if !server.passthrough() {
             lift_dirty_limit(&identity.device);
         }
         let bound = bindings.bind(tree.as_fd());
         let views = bound.inspect_err(|_| detach(&identity))?;
         Ok(Live {
-            service,
+            server,
             identity,
             views,
         })
     }
 
     /// Mounts with the help of fusermount3.
-    fn by_fusermount(options: &Options, source: &OsStr, place: &Place) -> Result<Live> {
+    fn by_fusermount(options: &Options, source: &OsStr, place: &Place) -> Result<Live<S>> {
         if options.suid || options.dev {
             tracing::warn!("only root can mount with suid or dev: they are left out");
         }
@@ -78,19 +143,31 @@ impl Live {
         let data = detached::make(options);
         let device = fusermount::mount(options, source, place.path())?;
         let identity = Identity::on_top_of(place.path())?;
-        let service = Service::start(device, data, options, Layout::Direct)
+        let server = S::start(device, data, Layout::Direct, options)
             .inspect_err(|_| drop(fusermount::unmount(place.path(), true)))?;
         let views = Vec::new();
         Ok(Live {
-            service,
+            server,
             identity,
             views,
         })
     }
 
-    /// Unmounts, the views at other places first: those only disappear.
+    /// All that is mounted, the first thing to unmount first, as words.
+    pub(crate) fn encode(&self) -> String {
+        let mounts = self.views.iter().chain([&self.identity]);
+        mounts.map(Identity::encode).collect::<Vec<_>>().join(" ")
+    }
+
+    /// Unmounts, the views at other places first, also those that were bound later: those only disappear.
     pub(crate) fn unmount(&self, lazy: bool) -> Result<Unmounted> {
-        self.views.iter().for_each(detach);
+        let views = table::views_of(&self.identity.device).unwrap_or_default();
+        for view in views.into_iter().rev() {
+            detach(&Identity {
+                mount_id: view.id,
+                device: view.device,
+            });
+        }
         self.identity.unmount(lazy)
     }
 }
@@ -122,6 +199,20 @@ impl Identity {
         Ok(Identity {
             mount_id: entry.id,
             device: entry.device,
+        })
+    }
+
+    /// The mount as a word, for another process of ours.
+    pub(crate) fn encode(&self) -> String {
+        format!("{}:{}", self.mount_id, self.device)
+    }
+
+    /// Reads such a word.
+    pub(crate) fn decode(word: &str) -> Option<Identity> {
+        let (mount_id, device) = word.split_once(':')?;
+        Some(Identity {
+            mount_id: mount_id.parse().ok()?,
+            device: device.to_owned(),
         })
     }
 

@@ -8,6 +8,7 @@ pub(crate) mod fusermount;
 mod library;
 pub(crate) mod live;
 pub(crate) mod place;
+mod requests;
 pub(crate) mod serve;
 pub mod table;
 mod umount;
@@ -15,4 +16,5 @@ pub(crate) mod views;
 
 pub use self::daemon::{MountArgs, mount};
 pub use self::library::{Builder, Mount};
+pub use self::requests::worker;
 pub use self::umount::{RemountArgs, UmountArgs, remount, umount};

@@ -1,13 +1,13 @@
 //! Serving a mount until it is gone: signals, the control socket, the last user.
 
-use std::os::fd::OwnedFd;
-use std::sync::Arc;
-use std::thread;
+use std::os::fd::BorrowedFd;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::live::{Identity, Live, Unmounted};
 use crate::error::{Error, Result};
+use crate::supervisor::{Supervisor, Turn};
 use crate::sys::process;
 use crate::sys::signal::{Set, Signals};
 
@@ -18,10 +18,7 @@ const END: [i32; 2] = [libc::SIGTERM, libc::SIGINT];
 const ABORT: i32 = libc::SIGQUIT;
 
 /// How long an aborted connection may take to end; the end of the process ends it in any case.
-const ABORTED: Timespec = Timespec {
-    tv_sec: 1,
-    tv_nsec: 0,
-};
+const ABORTED: Duration = Duration::from_secs(1);
 
 /// What asks the daemon to end.
 #[derive(Debug)]
@@ -54,26 +51,24 @@ pub(crate) fn ask(at_once: bool) {
 }
 
 /// Serves until nobody uses the file system any more.
-pub(crate) fn serve(live: &Arc<Live>, requests: &Requests) -> Result<()> {
-    let ended = watch(live)?;
-    let (mut asked, mut aborted) = (false, false);
+pub(crate) fn serve(live: &mut Live<Supervisor>, requests: &Requests) -> Result<()> {
+    let served = serve_on(live, requests);
+    clear(live);
+    served
+}
+
+fn serve_on(live: &mut Live<Supervisor>, requests: &Requests) -> Result<()> {
+    let (mut asked, mut aborted) = (false, None);
     loop {
-        let mut waiting = [
-            PollFd::new(&requests.signals, PollFlags::IN),
-            PollFd::new(&ended, PollFlags::IN),
-        ];
-        match poll(&mut waiting, aborted.then_some(&ABORTED)) {
-            Ok(0) => break,
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(Error::system("cannot wait for signals", error)),
-        }
-        if !waiting[1].revents().is_empty() {
+        wait(&live.server, requests, aborted)?;
+        let over = aborted.is_some_and(|until| until <= Instant::now());
+        if over || live.server.turn()? == Turn::Ended {
             break;
         }
         while let Some(signal) = requests.signals.next() {
             tracing::info!(signal = signal.number, "asked to end");
             if asked || signal.number == ABORT {
-                aborted = true;
+                aborted = aborted.or(Some(Instant::now() + ABORTED));
                 abort(live);
             } else {
                 asked = true;
@@ -81,40 +76,32 @@ pub(crate) fn serve(live: &Arc<Live>, requests: &Requests) -> Result<()> {
             }
         }
     }
-    clear(live);
     Ok(())
 }
 
-/// Ends the connection, whoever uses the mount.
-fn abort(live: &Live) {
-    detach(&live.identity);
-    tracing::warn!("ending the connection at once");
-    if !live.service.abort() {
-        tracing::info!("the kernel gives no way to do that: the end of this process does it");
+/// Waits for a signal or the worker; at most `until` then.
+fn wait(supervisor: &Supervisor, requests: &Requests, until: Option<Instant>) -> Result<()> {
+    let until = until.into_iter().chain(supervisor.deadline()).min();
+    let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+    let timeout = left.and_then(|left| Timespec::try_from(left).ok());
+    let worker: Vec<BorrowedFd<'_>> = supervisor.descriptors().collect();
+    let mut waiting = vec![PollFd::new(&requests.signals, PollFlags::IN)];
+    waiting.extend(worker.iter().map(|it| PollFd::new(it, PollFlags::IN)));
+    match poll(&mut waiting, timeout.as_ref()) {
+        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+        Err(error) => Err(Error::system("cannot wait for signals", error)),
     }
 }
 
-/// A descriptor that becomes readable at the end of the connection.
-fn watch(live: &Arc<Live>) -> Result<OwnedFd> {
-    let failed = |error| Error::system("cannot watch the connection", error);
-    let (ended, tell) =
-        rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(|e| failed(e.into()))?;
-    let live = Arc::clone(live);
-    let wait = move || {
-        if let Err(error) = live.service.wait() {
-            tracing::error!(%error, "the connection ended with an error");
-        }
-        drop(tell);
-    };
-    thread::Builder::new()
-        .name("watch".to_owned())
-        .spawn(wait)
-        .map_err(failed)?;
-    Ok(ended)
+/// Ends the connection, whoever uses the mount.
+fn abort(live: &mut Live<Supervisor>) {
+    detach(&live.identity);
+    tracing::warn!("ending the connection at once");
+    live.server.abort();
 }
 
 /// Unmounts; a busy mount only disappears.
-fn end(live: &Live) {
+fn end(live: &Live<Supervisor>) {
     match live.unmount(false) {
         Ok(Unmounted::Done) => {}
         Ok(Unmounted::Busy) => {
@@ -139,10 +126,13 @@ pub(crate) fn detach(identity: &Identity) {
     }
 }
 
-/// A connection that was aborted from outside leaves a dead mount: takes it away.
-fn clear(live: &Live) {
-    if matches!(live.identity.entry(), Ok(Some(_))) {
-        detach(&live.identity);
+/// A connection that was aborted from outside, or that nobody can serve any more, leaves a dead mount:
+/// takes it away.
+fn clear(live: &Live<Supervisor>) {
+    for identity in live.views.iter().chain([&live.identity]) {
+        if matches!(identity.entry(), Ok(Some(_))) {
+            detach(identity);
+        }
     }
 }
 

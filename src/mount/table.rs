@@ -73,6 +73,13 @@ pub fn at(path: &Path) -> io::Result<Option<Entry>> {
     Ok(by_id(mount_id(&place)?)?.filter(|entry| entry.mount_point == name))
 }
 
+/// The views of a file system that are bound somewhere, the last one at the end.
+pub fn views_of(device: &str) -> io::Result<Vec<Entry>> {
+    let mut entries = entries()?;
+    entries.retain(|entry| entry.device == device && entry.is_view());
+    Ok(entries)
+}
+
 /// The path that leads to `file`.
 pub fn path_of(file: impl AsFd) -> io::Result<PathBuf> {
     fs::read_link(format!("/proc/self/fd/{}", file.as_fd().as_raw_fd()))

@@ -11,9 +11,9 @@ use rustix::mount::{MountFlags, UnmountFlags, mount_remount, unmount};
 use super::control::Daemon;
 use super::place::dead_mount_hint;
 use super::table::Entry;
-use super::{fusermount, table};
+use super::{fusermount, table, views};
 use crate::error::{Error, ExitCode, Result};
-use crate::options::{Atime, Limits, Options};
+use crate::options::{Atime, Limits, Options, ViewOption};
 
 /// How long the daemon may take to end once nobody can see its mount any more.
 const DAEMON_ENDS: Timespec = Timespec {
@@ -73,15 +73,14 @@ fn refused(what: String) -> Error {
 
 /// The views that were bound go with their tree.
 fn take_views_away(entry: &Entry, lazy: bool) -> Result<()> {
-    let Ok(entries) = table::entries() else {
-        return Ok(());
-    };
-    let ours = |other: &&Entry| other.device == entry.device && other.is_view();
-    let views = entries.iter().filter(ours);
     if entry.is_view() {
         return Ok(());
     }
-    views.rev().try_for_each(|view| take_away(view, lazy))
+    let views = table::views_of(&entry.device).unwrap_or_default();
+    views
+        .iter()
+        .rev()
+        .try_for_each(|view| take_away(view, lazy))
 }
 
 fn take_away(entry: &Entry, lazy: bool) -> Result<()> {
@@ -205,6 +204,8 @@ pub struct RemountArgs {
     pub limits: Limits,
     /// The generic options, such as `ro`, that the mount shall have; `None` leaves them.
     pub flags: Option<Options>,
+    /// Views that it shall have: only those that it has already, perhaps bound at one more directory.
+    pub views: Vec<ViewOption>,
 }
 
 /// Changes the options of a live mount.
@@ -212,11 +213,18 @@ pub fn remount(arguments: &RemountArgs) -> Result<()> {
     let entry = shmfs_at(&arguments.dir)?;
     let path = entry.mount_point.as_path();
     let failed = |error: io::Error| Error::path("remount", path, error).code(ExitCode::Mount);
-    if arguments.limits != Limits::default() {
-        let daemon = Daemon::connect(&entry.device)
-            .map_err(|error| failed(error).hint(unreachable_hint(path)))?;
-        daemon.remount(&arguments.limits).map_err(failed)?;
+    // One request each.
+    let daemon = || {
+        Daemon::connect(&entry.device).map_err(|error| failed(error).hint(unreachable_hint(path)))
+    };
+    if !arguments.views.is_empty() {
+        let status = daemon()?.ask("status").map_err(failed)?;
+        views::check_known(&arguments.views, &status, path)?;
     }
+    if arguments.limits != Limits::default() {
+        daemon()?.remount(&arguments.limits).map_err(failed)?;
+    }
+    views::bind_more(&arguments.views, &entry)?;
     let Some(options) = &arguments.flags else {
         return Ok(());
     };

@@ -1,17 +1,19 @@
 //! Views that are bound at a directory: `view=KEY:DIR`.
 
-use std::ffi::CString;
+use std::ffi::{CString, OsStr};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
+use serde::Deserialize;
 
 use super::attach;
 use super::live::Identity;
 use super::place::Place;
 use super::serve::detach;
+use super::table::{self, Entry};
 use crate::error::{Error, ExitCode, Result};
-use crate::options::Options;
+use crate::options::{Options, ViewOption};
 use crate::sys::mount;
 use crate::types::{Names, RESERVED};
 
@@ -59,6 +61,54 @@ fn bind(tree: BorrowedFd<'_>, key: &str, place: &Place) -> Result<Identity> {
     let view = mount::clone_tree(tree, &path).map_err(failed)?;
     attach::attach(&view, place)?;
     Identity::of(&view, place.path())
+}
+
+/// Refuses views that a live mount does not have: `status` is what its daemon says of itself.
+///
+/// mount(8) repeats the options of fstab for a remount, so those that are there already must do.
+pub(crate) fn check_known(views: &[ViewOption], status: &str, target: &Path) -> Result<()> {
+    #[derive(Deserialize)]
+    struct Status {
+        views: Vec<String>,
+    }
+    let status: Status = serde_json::from_str(status).map_err(|error| {
+        Error::path("remount", target, std::io::Error::from(error)).code(ExitCode::Mount)
+    })?;
+    let mut keys = views.iter().map(|view| view.naming.key());
+    let Some(new) = keys.find(|key| !status.views.iter().any(|known| known == key)) else {
+        return Ok(());
+    };
+    let has = match status.views.as_slice() {
+        [] => "none".to_owned(),
+        known => known.join(", "),
+    };
+    let what = format!("cannot add the view {new} to a live mount: it has {has}");
+    let hint =
+        format!("Views are chosen when it is mounted: unmount it, and mount it with view={new}.");
+    Err(Error::new(ExitCode::Mount, what).hint(hint))
+}
+
+/// Binds views of the live mount `tree` where they are not bound yet.
+pub(crate) fn bind_more(views: &[ViewOption], tree: &Entry) -> Result<()> {
+    let failed = |error| Error::system("cannot read the table of mounts", error);
+    let bound = table::views_of(&tree.device).map_err(failed)?;
+    let is_there = |view: &ViewOption| {
+        let place = view.directory.as_ref().map(std::fs::canonicalize);
+        let key = view.naming.key();
+        let same = |entry: &Entry, place: &Path| {
+            entry.mount_point == place && entry.root.file_name() == Some(OsStr::new(key))
+        };
+        matches!(place, Some(Ok(place)) if bound.iter().any(|entry| same(entry, &place)))
+    };
+    let options = Options {
+        views: views
+            .iter()
+            .filter(|view| !is_there(view))
+            .cloned()
+            .collect(),
+        ..Options::default()
+    };
+    bind_here(&options, &tree.mount_point)
 }
 
 /// Refuses what only a mount of our own can do.

@@ -5,7 +5,7 @@ use std::cell::OnceCell;
 use crate::errno::{Errno, Result};
 use crate::store::State;
 use crate::sys::credentials::{
-    self, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID, CAP_SYS_ADMIN, Credentials,
+    self, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID, CAP_SYS_ADMIN, CAP_SYS_RESOURCE, Credentials,
 };
 
 /// Who makes a request.
@@ -78,6 +78,11 @@ impl Caller {
         self.is_capable(CAP_SYS_ADMIN)
     }
 
+    /// `ignore_hardlimit` (fs/quota/dquot.c): no user's limit holds.
+    pub(super) fn has_no_quota(&self) -> bool {
+        self.is_capable(CAP_SYS_RESOURCE)
+    }
+
     /// `inode_owner_or_capable`.
     pub(super) fn owns(&self, state: &State) -> bool {
         self.uid == state.uid || self.uid == 0 || self.is_capable_of(state, CAP_FOWNER)
@@ -134,7 +139,7 @@ pub(super) fn may_write(caller: Option<&Caller>, dir: &State) -> Result<()> {
 pub(super) fn may_drop_privileges(caller: &Caller, file: &State) -> Result<()> {
     let privileged = file.mode & (libc::S_ISUID | libc::S_ISGID) != 0;
     // A descriptor may have come from who could open the file.
-    if !privileged || file.data.has_writer() || caller.owns(file) {
+    if !privileged || file.has_writer() || caller.owns(file) {
         return Ok(());
     }
     check_access(Some(caller), file, 0o2).map_err(|_| Errno::EPERM)
@@ -195,7 +200,9 @@ mod tests {
             btime: now,
             xattrs: None,
             acls: None,
-            data: DataState::new(Slots::default().take(1).cell()),
+            data: DataState::default(),
+            cell: Slots::default().take(1).cell().clone(),
+            gone: false,
         }
     }
 

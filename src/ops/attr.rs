@@ -1,13 +1,13 @@
 //! getattr, setattr, statfs.
 
-use std::sync::Arc;
-
 use super::access::{self, Caller};
-use super::{Dir, Entry, Fs};
+use super::growth::{Change, Outcome};
+use super::{Dir, Entry, Face, Fs};
 use crate::data::{self, DataFile};
 use crate::errno::{Errno, Result};
 use crate::store::acl::{Acl, Acls};
 use crate::store::change::{Attributes, InodeChange};
+use crate::store::record::Answer;
 use crate::store::{Inode, State, Tree};
 use crate::types::{Attr, Ino, Kind, Timestamp};
 
@@ -62,7 +62,7 @@ pub struct Statfs {
 struct Resize {
     file: DataFile,
     grows: bool,
-    reserved_before: u64,
+    change: Change,
 }
 
 impl Fs {
@@ -73,12 +73,14 @@ impl Fs {
         self.entry_in(&tree, tree.inode(of.ino)?, of)
     }
 
-    /// The attributes of an inode as one sees it in the view that `dir` is in.
+    /// The attributes of an inode as one sees it in the face that `dir` has.
     pub(super) fn entry_in(&self, tree: &Tree, inode: &Inode, dir: Dir) -> Result<Entry> {
         let mut entry = self.entry(tree, inode)?;
-        match dir.view {
-            Some(view) if inode.ino == self.root() => self.add_own(tree, view, &mut entry)?,
-            Some(_) | None => {}
+        match dir.face {
+            Face::View(view) if inode.ino == self.root() => {
+                self.add_own(tree, view, &mut entry)?;
+            }
+            Face::View(_) | Face::Tree => {}
         }
         Ok(entry)
     }
@@ -140,35 +142,34 @@ impl Fs {
         };
         Ok(Entry {
             attr,
-            lasting: !state.data.is_exposed(),
+            lasting: !state.is_exposed(),
         })
     }
 
     /// Changes attributes, the size first, as `shmem_setattr`.
     pub fn setattr(&self, caller: &Caller, ino: Ino, set: SetAttr) -> Result<Entry> {
         let inode = self.superblock.inode(ino)?;
-        if let Some(size) = set.size {
-            self.set_size(caller, &inode, size, set.by_handle)?;
-        }
-        if (SetAttr {
+        let others = SetAttr {
             size: None,
             by_handle: false,
             ..set
-        }) != SetAttr::default()
-            || set.size.is_none()
-        {
+        };
+        let more = others != SetAttr::default() || set.size.is_none();
+        if set.size.is_some() {
+            let answer = if more {
+                Answer::Unfinished
+            } else {
+                Answer::Done
+            };
+            self.set_size(caller, &inode, set, answer)?;
+        }
+        if more {
             self.set_attributes(caller, &inode, set)?;
         }
         self.getattr(ino)
     }
 
-    fn set_size(
-        &self,
-        caller: &Caller,
-        inode: &Arc<Inode>,
-        size: u64,
-        by_handle: bool,
-    ) -> Result<()> {
+    fn set_size(&self, caller: &Caller, inode: &Inode, set: SetAttr, answer: Answer) -> Result<()> {
         match inode.kind {
             Kind::Regular => {}
             Kind::Directory => return Err(Errno::EISDIR),
@@ -181,31 +182,38 @@ impl Fs {
             }
         }
         // The kernel holds the inode's lock: only the size's neighbours move meanwhile.
-        if let Some(resize) = self.prepare_size(inode, size, by_handle)? {
-            let truncated = data::truncate(&resize.file, size);
-            let mut state = inode.state();
-            let floor = match truncated {
-                // Growing leaves alone what fallocate(2) gave beyond the old size.
-                Ok(()) if resize.grows => state.data.reserved,
-                Ok(()) => 0,
-                Err(_) => resize.reserved_before,
-            };
-            self.settle(inode.ino, &mut state, floor)?;
-            truncated?;
+        let size = set.size.unwrap_or_default();
+        if let Some(resize) = self.prepare_size(caller, inode, size, set.by_handle)? {
+            self.resize(inode, size, resize)?;
         }
         let mut state = inode.state();
         let mode = access::after_write(caller, &state);
-        if mode != state.mode {
+        let change = if mode == state.mode {
+            // A request that is sent again must not truncate what was written since.
+            InodeChange::Data
+        } else {
             let ctime = Some(self.clock.now());
-            let change = Attributes {
+            InodeChange::Attributes(Attributes {
                 mode: Some(mode),
                 ctime,
                 ..Attributes::default()
-            };
-            self.superblock
-                .commit_inode(&mut state, InodeChange::Attributes(change));
-        }
+            })
+        };
+        self.superblock
+            .commit_inode(inode, &mut state, change, answer);
         Ok(())
+    }
+
+    fn resize(&self, inode: &Inode, size: u64, resize: Resize) -> Result<()> {
+        let truncated = data::truncate(&resize.file, size);
+        let outcome = match truncated {
+            // Growing leaves alone what fallocate(2) gave beyond the old size.
+            Ok(()) if resize.grows => Outcome::Grown,
+            Ok(()) => Outcome::Cut(0),
+            Err(_) => Outcome::Failed,
+        };
+        self.end(inode.ino, &mut inode.state(), resize.change, outcome)?;
+        truncated
     }
 
     /// The data file to truncate, its growth reserved; `None` where truncate(2) would change nothing: a size
@@ -214,24 +222,33 @@ impl Fs {
     ///
     /// A request of size 0 without a handle is open(2)'s `O_TRUNC`, which moves the times in any case, or
     /// truncate(2) of an empty file, which does not: they look the same, and the first is the common one.
-    fn prepare_size(&self, inode: &Inode, size: u64, by_handle: bool) -> Result<Option<Resize>> {
+    fn prepare_size(
+        &self,
+        caller: &Caller,
+        inode: &Inode,
+        size: u64,
+        by_handle: bool,
+    ) -> Result<Option<Resize>> {
         let mut state = inode.state();
         let old = self.data_stat(inode.ino, &state)?;
         if size == old.size && old.blocks == 0 && size != 0 && !by_handle {
             return Ok(None);
         }
-        self.make_present(inode.ino, &mut state)?;
+        self.make_present(inode, &mut state)?;
         let file = self.file(inode.ino, &mut state)?;
-        let reserved_before = state.data.reserved;
+        let change = self.begin(inode.ino, &state);
         let grows = size > old.size;
         if grows {
-            self.reserve(&mut state, size)?;
+            if let Err(errno) = self.reserve(caller, &mut state, size) {
+                self.end(inode.ino, &mut state, change, Outcome::Failed)?;
+                return Err(errno);
+            }
         }
         state.data.mtime_set = false;
         Ok(Some(Resize {
             file,
             grows,
-            reserved_before,
+            change,
         }))
     }
 
@@ -239,12 +256,16 @@ impl Fs {
         let mut state = inode.state();
         let change = self.attributes(caller, inode, &mut state, set)?;
         let owner_or_mode = change.mode.is_some() || change.uid.is_some() || change.gid.is_some();
+        let owner = change.uid.unwrap_or(state.uid);
+        self.transfer(caller, &state, owner)?;
         if owner_or_mode && state.data.present && self.is_passthrough() {
             // What the kernel reads next it judges by the data file's ctime (`relatime_need_update`).
-            self.files.touch_ctime(inode.ino)?;
+            let touched = self.files.touch_ctime(inode.ino);
+            touched.inspect_err(|_| self.transfer_back(&state, owner))?;
         }
+        let change = InodeChange::Attributes(change);
         self.superblock
-            .commit_inode(&mut state, InodeChange::Attributes(change));
+            .commit_inode(inode, &mut state, change, Answer::Done);
         Ok(())
     }
 

@@ -1,13 +1,14 @@
 //! New names: mknod, mkdir, symlink, create, link.
 
 use super::access::{Caller, may_open, may_write};
-use super::views::Located;
+use super::faces::Located;
 use super::{Dir, Entry, Fs, Opened, SetAttr, check_name};
 use crate::errno::{Errno, Result};
 use crate::store::acl::{self, Acls};
 use crate::store::budget::INODE_SPACE;
 use crate::store::change::{Place, TreeChange};
 use crate::store::inode::NewInode;
+use crate::store::record::Answer;
 use crate::store::{DataState, Identity, Tree};
 use crate::types::{Ino, Kind, Timestamp};
 
@@ -56,8 +57,8 @@ impl Fs {
         node: NewNode,
     ) -> Result<Entry> {
         let identity = self.superblock.fresh();
-        let data = DataState::new(identity.slot.cell());
-        self.create_in(caller, (dir.into(), name), identity, node, data)
+        let at = (dir.into(), name);
+        self.create_in(caller, at, identity, node, DataState::default())
     }
 
     /// Makes a symbolic link.
@@ -73,7 +74,7 @@ impl Fs {
         let data = if target.len() + 1 > SHORT_SYMLINK {
             self.new_page(&identity, target)?
         } else {
-            DataState::new(identity.slot.cell())
+            DataState::default()
         };
         let node = NewNode {
             kind: Kind::Symlink(target.into()),
@@ -98,7 +99,7 @@ impl Fs {
         check_name(name)?;
         let identity = self.superblock.fresh();
         let data = self.new_open_file(&identity, flags.writable)?;
-        let opened = self.opened(&data);
+        let opened = self.opened(&identity.slot, flags.writable);
         match self.create_in(caller, (dir.into(), name), identity, node, data) {
             Ok(entry) => Ok((entry, opened)),
             Err(Errno::EEXIST) if !flags.exclusive => Err(Errno::ESTALE),
@@ -176,7 +177,7 @@ impl Fs {
         (dir, name): (Dir, &[u8]),
         identity: Identity,
         node: NewNode,
-        data: DataState,
+        mut data: DataState,
     ) -> Result<Entry> {
         let ino = identity.ino;
         let born = self.birth_time(ino, &data);
@@ -186,13 +187,15 @@ impl Fs {
             check_new_name(&tree, at.place())?;
             self.check_lent(Some(caller), &tree, &at)?;
             self.superblock.inodes.take(INODE_SPACE)?;
+            self.charge_new(caller, &mut data)
+                .inspect_err(|_| self.superblock.inodes.give(INODE_SPACE))?;
             Ok(at)
         });
         let located = match checked {
             Ok(located) => located,
             Err(errno) => {
                 drop(tree);
-                self.discard(ino, data);
+                self.discard(&identity, data);
                 return Err(errno);
             }
         };
@@ -202,9 +205,10 @@ impl Fs {
             at,
             inode,
             born: born.unwrap_or(now),
+            data,
         };
-        let inode = self.commit(&mut tree, change, now).ok_or(Errno::EIO)?;
-        inode.state().data = data;
+        let made = self.commit(&mut tree, change, now, Answer::Made(ino));
+        let inode = made.ok_or(Errno::EIO)?;
         self.found(&tree, &inode, dir)
     }
 
@@ -289,7 +293,12 @@ impl Fs {
         }
         self.superblock.inodes.take(INODE_SPACE)?;
         let now = self.clock.now();
-        self.commit(&mut tree, TreeChange::Link { at, ino }, now);
+        self.commit(
+            &mut tree,
+            TreeChange::Link { at, ino },
+            now,
+            Answer::Made(ino),
+        );
         self.found(&tree, &inode, dir)
     }
 }

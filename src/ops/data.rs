@@ -6,9 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::Fs;
-use crate::data::{self, DataFile, DataStat, pages};
+use crate::data::{self, DataFile, DataStat};
 use crate::errno::{Errno, Result};
-use crate::slots::Flag;
+use crate::slots::{Cell, Flag};
+use crate::store::change::InodeChange;
+use crate::store::record::Answer;
 use crate::store::{DataState, Identity, Inode, State};
 use crate::sys::memory;
 use crate::types::{Ino, Kind, Timestamp};
@@ -79,11 +81,6 @@ impl Fs {
         }
     }
 
-    /// Whether growing objects take their logical size from the reservation.
-    pub(super) fn reserves(&self) -> bool {
-        self.config.reserve || !self.is_passthrough()
-    }
-
     /// Opens a regular file.
     pub fn open(&self, ino: Ino, writable: bool) -> Result<Opened> {
         let inode = self.superblock.inode(ino)?;
@@ -96,33 +93,33 @@ impl Fs {
             }
         }
         let mut state = inode.state();
-        let exposed_before = state.data.is_exposed();
+        let exposed_before = state.is_exposed();
         if self.is_passthrough() {
-            self.make_present(ino, &mut state)?;
-            self.register(ino, &mut state.data)?;
+            self.make_present(&inode, &mut state)?;
+            self.register(ino, &state.cell)?;
             if writable {
-                state.data.cell.set(Flag::Exposed, true);
+                state.cell.set(Flag::Exposed, true);
             }
-        } else if writable && state.data.nopen() == 0 {
+        } else if writable && state.nopen() == 0 {
             // Whatever was mapped before has been written back: RELEASE comes after the last munmap.
             state.data.mtime_set = false;
         }
-        state.data.cell.open_one();
+        state.cell.open_one();
         if writable {
-            state.data.cell.set(Flag::Writer, true);
+            state.cell.set(Flag::Writer, true);
         }
         self.leaving.remove(&mut state);
-        let newly_exposed = state.data.is_exposed() && !exposed_before;
+        let newly_exposed = state.is_exposed() && !exposed_before;
         Ok(Opened {
             newly_exposed,
-            ..self.opened(&state.data)
+            ..self.opened(&state.cell, writable)
         })
     }
 
-    pub(super) fn opened(&self, data: &DataState) -> Opened {
+    pub(super) fn opened(&self, cell: &Cell, writable: bool) -> Opened {
         Opened {
-            backing: (data.backing() != 0).then_some(data.backing()),
-            counted: self.config.reserve,
+            backing: Some(cell.backing()).filter(|id| *id != 0),
+            counted: self.counts_handle(writable),
             newly_exposed: false,
         }
     }
@@ -135,15 +132,21 @@ impl Fs {
         };
         let orphan = {
             let mut state = inode.state();
-            debug_assert!(state.data.nopen() > 0, "released more often than opened");
-            state.data.cell.close_one();
-            if state.data.nopen() > 0 {
+            debug_assert!(state.nopen() > 0, "released more often than opened");
+            state.cell.close_one();
+            if state.nopen() > 0 {
                 return;
             }
-            state.data.cell.set(Flag::Writer, false);
+            state.cell.set(Flag::Writer, false);
+            if std::mem::take(&mut state.data.uncounted) {
+                let known = state.data.reserved;
+                if let Err(error) = self.settle(ino, &mut state, known) {
+                    tracing::warn!(?ino, %error, "cannot count what was written to a file");
+                }
+            }
             self.drop_file(&mut state.data);
             if self.registered.load(Ordering::Relaxed) > IDLE_REGISTRATIONS {
-                self.unregister(&mut state.data);
+                self.unregister(&state.cell);
             }
             state.is_orphan()
         };
@@ -154,16 +157,16 @@ impl Fs {
 
     /// A data file for an inode that is about to be made and opened.
     pub(super) fn new_open_file(&self, new: &Identity, writable: bool) -> Result<DataState> {
-        let ino = new.ino;
-        let mut data = DataState::new(new.slot.cell());
-        data.cell.open_new();
-        data.cell.set(Flag::Writer, writable);
+        let mut data = DataState::default();
+        let cell = new.slot.cell();
+        cell.open_new();
+        cell.set(Flag::Writer, writable);
         if self.is_passthrough() {
-            let file = self.files.create(ino)?;
+            let file = self.files.create(new.ino)?;
             data.present = true;
-            data.cell.set(Flag::Exposed, writable);
-            if let Err(errno) = self.register_file(&file, &mut data) {
-                self.discard(ino, data);
+            cell.set(Flag::Exposed, writable);
+            if let Err(errno) = self.register_file(&file, cell) {
+                self.discard(new, data);
                 return Err(errno);
             }
             if take_one(&self.held_open, HELD_OPEN) {
@@ -175,35 +178,36 @@ impl Fs {
 
     /// A data file that holds `bytes`, for a long symlink.
     pub(super) fn new_page(&self, new: &Identity, bytes: &[u8]) -> Result<DataState> {
-        let ino = new.ino;
-        let mut data = DataState::new(new.slot.cell());
+        let mut data = DataState::default();
         if self.reserves() {
             self.room.take(1)?;
-            data.reserved = 1;
         }
-        let written = self.files.create(ino).and_then(|file| {
+        data.reserved = 1;
+        let written = self.files.create(new.ino).and_then(|file| {
             data.present = true;
             data::write(&file, bytes, 0)
         });
         match written {
             Ok(count) if count == bytes.len() => Ok(data),
             other => {
-                self.discard(ino, data);
+                self.discard(new, data);
                 Err(other.err().unwrap_or(Errno::ENOSPC))
             }
         }
     }
 
     /// Frees what was made for an inode that came to nothing.
-    pub(super) fn discard(&self, ino: Ino, mut data: DataState) {
-        self.free(ino, &mut data);
+    pub(super) fn discard(&self, new: &Identity, mut data: DataState) {
+        self.free(new.ino, &new.slot, &mut data);
     }
 
-    /// Frees the data of an evicted inode.
+    /// Frees the data of an evicted inode, and what its owner was charged with.
     pub(super) fn free_data(&self, inode: &Inode) {
         {
             let mut state = inode.state();
-            self.free(inode.ino, &mut state.data);
+            let (uid, cell) = (state.uid, state.cell.clone());
+            self.discharge(uid, &mut state.data);
+            self.free(inode.ino, &cell, &mut state.data);
             self.leaving.remove(&mut state);
         }
         let evicted = self.evicted.fetch_add(1, Ordering::Relaxed) + 1;
@@ -212,24 +216,30 @@ impl Fs {
         }
     }
 
-    fn free(&self, ino: Ino, data: &mut DataState) {
+    fn free(&self, ino: Ino, cell: &Cell, data: &mut DataState) {
         self.drop_file(data);
-        self.unregister(data);
+        self.unregister(cell);
         if std::mem::take(&mut data.present) {
             self.files.remove(ino);
         }
-        self.room.give(std::mem::take(&mut data.reserved));
+        let reserved = std::mem::take(&mut data.reserved);
+        if self.reserves() {
+            self.room.give(reserved);
+        }
     }
 
     /// Makes the data file, if there is none, and lets it have the inode's times.
-    pub(super) fn make_present(&self, ino: Ino, state: &mut State) -> Result<()> {
+    pub(super) fn make_present(&self, inode: &Inode, state: &mut State) -> Result<()> {
         if state.data.present {
             return Ok(());
         }
-        self.files.create(ino)?;
+        self.files.create(inode.ino)?;
         state.data.present = true;
         let (atime, mtime) = (state.atime, state.mtime);
-        self.set_data_times(ino, state, Some(atime), Some(mtime))
+        let timed = self.set_data_times(inode.ino, state, Some(atime), Some(mtime));
+        self.superblock
+            .commit_inode(inode, state, InodeChange::Data, Answer::Unfinished);
+        timed
     }
 
     /// Sets times of the data file; its ctime, which that moves, is not the object's.
@@ -251,7 +261,7 @@ impl Fs {
             return Ok(Arc::clone(file));
         }
         let file = self.files.open(ino)?;
-        if state.data.nopen() > 0 && take_one(&self.held_open, HELD_OPEN) {
+        if state.nopen() > 0 && take_one(&self.held_open, HELD_OPEN) {
             state.data.file = Some(Arc::clone(&file));
         }
         Ok(file)
@@ -263,41 +273,40 @@ impl Fs {
         }
     }
 
-    fn register(&self, ino: Ino, data: &mut DataState) -> Result<()> {
-        if data.backing() != 0 {
+    fn register(&self, ino: Ino, cell: &Cell) -> Result<()> {
+        if cell.backing() != 0 {
             return Ok(());
         }
         let file = self.files.open(ino)?;
-        self.register_file(&file, data)
+        self.register_file(&file, cell)
     }
 
-    fn register_file(&self, file: &DataFile, data: &mut DataState) -> Result<()> {
+    fn register_file(&self, file: &DataFile, cell: &Cell) -> Result<()> {
         use std::os::fd::AsFd;
         let Some(backing) = self.backing() else {
             return Ok(());
         };
         // Whoever is killed between the kernel's answer and ours leaves an id that nobody knows: it is not below
         // the last that we knew of (`idr_alloc_cyclic`).
-        data.cell.set(Flag::Registering, true);
-        data.cell
-            .set_backing(self.last_backing.load(Ordering::Relaxed));
+        cell.set(Flag::Registering, true);
+        cell.set_backing(self.last_backing.load(Ordering::Relaxed));
         let registered = backing.register(file.as_fd());
         let id = *registered.as_ref().unwrap_or(&0);
         self.last_backing.fetch_max(id, Ordering::Relaxed);
-        data.cell.set_backing(id);
-        data.cell.set(Flag::Registering, false);
+        cell.set_backing(id);
+        cell.set(Flag::Registering, false);
         registered?;
         self.registered.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 
-    fn unregister(&self, data: &mut DataState) {
-        let id = data.backing();
+    fn unregister(&self, cell: &Cell) {
+        let id = cell.backing();
         if let (Some(backing), true) = (self.backing(), id != 0) {
-            data.cell.set(Flag::Unregistering, true);
+            cell.set(Flag::Unregistering, true);
             backing.unregister(id);
-            data.cell.set_backing(0);
-            data.cell.set(Flag::Unregistering, false);
+            cell.set_backing(0);
+            cell.set(Flag::Unregistering, false);
             self.registered.fetch_sub(1, Ordering::Relaxed);
         }
     }
@@ -331,63 +340,6 @@ impl Fs {
             stat.mtime = state.mtime;
         }
         Ok(stat)
-    }
-
-    /// Takes room for the first `end` bytes of the file, all or none.
-    pub(super) fn reserve(&self, state: &mut State, end: u64) -> Result<()> {
-        let wanted = pages(end);
-        if !self.reserves() || wanted <= state.data.reserved {
-            return Ok(());
-        }
-        self.room.take(wanted - state.data.reserved)?;
-        state.data.reserved = wanted;
-        Ok(())
-    }
-
-    /// As [`Fs::reserve`], or for as much as there is room; returns the end of what fits.
-    pub(super) fn reserve_some(&self, state: &mut State, start: u64, end: u64) -> Result<u64> {
-        if self.reserve(state, end).is_ok() {
-            return Ok(end);
-        }
-        let free = self.room.limit().saturating_sub(self.room.used());
-        let fits = (state.data.reserved + free) * data::PAGE_SIZE;
-        if fits <= start {
-            return Err(Errno::ENOSPC);
-        }
-        self.reserve(state, fits.min(end))?;
-        Ok(fits.min(end))
-    }
-
-    /// Lets the reservation be what the file has become: the pages of its size, or those that it has where
-    /// these are more, but no fewer than `floor`.
-    ///
-    /// What fallocate(2) gave beyond the size cannot be told from a page below it, so that only a truncation,
-    /// which frees it, gives room back.
-    pub(super) fn settle(&self, ino: Ino, state: &mut State, floor: u64) -> Result<()> {
-        if !self.reserves() || !state.data.present {
-            return Ok(());
-        }
-        let stat = self.files.stat(ino)?;
-        let wanted = pages(stat.size).max(pages(stat.blocks * 512)).max(floor);
-        if wanted < state.data.reserved {
-            self.room.give(state.data.reserved - wanted);
-            state.data.reserved = wanted;
-        } else if wanted > state.data.reserved {
-            // Only where huge pages made more of it than was asked for.
-            let _ = self
-                .room
-                .take(wanted - state.data.reserved)
-                .map(|()| state.data.reserved = wanted);
-        }
-        Ok(())
-    }
-
-    /// Pages of data in use, or promised.
-    pub(super) fn used_pages(&self) -> u64 {
-        if self.reserves() {
-            return self.room.used();
-        }
-        self.files.used_pages().unwrap_or(0)
     }
 }
 

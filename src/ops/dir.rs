@@ -55,7 +55,8 @@ impl Fs {
         let tree = self.superblock.tree();
         let directory = tree.directory(of.ino)?;
         if !listing.noatime {
-            self.touch_atime(&mut tree.inode(of.ino)?.state(), true);
+            let inode = tree.inode(of.ino)?;
+            self.touch_atime(inode, &mut inode.state());
         }
         let above = tree.authority(directory.parent);
         let dots = [

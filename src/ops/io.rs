@@ -4,10 +4,12 @@ use rustix::fs::{FallocateFlags, SeekFrom};
 
 use super::Fs;
 use super::access::{self, Caller};
-use crate::data::{self, DataFile};
+use super::growth::{Growth, Outcome};
+use crate::data::{self, pages};
 use crate::errno::{Errno, Result};
 use crate::options::Atime;
 use crate::store::change::{Attributes, InodeChange};
+use crate::store::record::Answer;
 use crate::store::xattr::Xattrs;
 use crate::store::{Inode, State};
 use crate::types::{Ino, Kind, Timestamp};
@@ -23,14 +25,6 @@ pub struct WriteFlags {
 
 /// `XATTR_NAME_CAPS`.
 const CAPABILITY: &[u8] = b"security.capability";
-
-/// Room that was taken for a file to grow into.
-struct Growth {
-    file: DataFile,
-    /// How far.
-    end: u64,
-    reserved_before: u64,
-}
 
 /// copy_file_range(2) may copy less than asked; a request of this size is done soon.
 const COPY_STEP: u64 = 64 << 20;
@@ -66,28 +60,28 @@ impl Fs {
         if bytes.is_empty() {
             return Ok(0);
         }
-        let growth = self.prepare_write(&inode, offset, bytes.len() as u64, flags)?;
+        let growth = self.prepare_write(caller, &inode, offset, bytes.len() as u64, flags)?;
         let fits = &bytes[..(growth.end - offset) as usize];
         let written = data::write(&growth.file, fits, offset);
         let mut state = inode.state();
+        let outcome = outcome_of(&written, fits.len());
+        self.end(ino, &mut state, growth.change, outcome)?;
         // Set by a program before or while this write came from the cache: it is the later change.
         if state.data.mtime_set {
             self.files.set_times(ino, None, Some(state.mtime))?;
         }
-        if written != Ok(fits.len()) {
-            self.settle(ino, &mut state, growth.reserved_before)?;
-        }
         if flags.kill_privileges {
-            self.kill_privileges(caller, &mut state);
+            self.kill_privileges(caller, &inode, &mut state);
         }
         if !flags.from_cache && written.is_ok() {
-            self.kill_capability(&mut state);
+            self.kill_capability(&inode, &mut state);
         }
         written
     }
 
     fn prepare_write(
         &self,
+        caller: &Caller,
         inode: &Inode,
         offset: u64,
         len: u64,
@@ -95,25 +89,12 @@ impl Fs {
     ) -> Result<Growth> {
         let end = offset.checked_add(len).ok_or(Errno::EFBIG)?;
         let mut state = inode.state();
-        let growth = self.grow(inode.ino, &mut state, offset, end)?;
+        let growth = self.grow(caller, inode, &mut state, offset, end)?;
         state.data.mtime_set &= flags.from_cache;
         Ok(growth)
     }
 
-    /// Takes room for as much of `start..end` as there is.
-    fn grow(&self, ino: Ino, state: &mut State, start: u64, end: u64) -> Result<Growth> {
-        self.make_present(ino, state)?;
-        let file = self.file(ino, state)?;
-        let reserved_before = state.data.reserved;
-        let end = self.reserve_some(state, start, end)?;
-        Ok(Growth {
-            file,
-            end,
-            reserved_before,
-        })
-    }
-
-    fn kill_privileges(&self, caller: &Caller, state: &mut State) {
+    fn kill_privileges(&self, caller: &Caller, inode: &Inode, state: &mut State) {
         let mode = access::without_privileges(caller, state);
         if mode != state.mode {
             let ctime = Some(self.clock.now());
@@ -122,14 +103,15 @@ impl Fs {
                 ctime,
                 ..Attributes::default()
             };
+            let change = InodeChange::Attributes(change);
             self.superblock
-                .commit_inode(state, InodeChange::Attributes(change));
+                .commit_inode(inode, state, change, Answer::Unfinished);
         }
     }
 
     /// File capabilities go with the contents, whoever writes (`cap_inode_killpriv`): the kernel does that itself
     /// but for direct I/O, which it leaves to `FUSE_HANDLE_KILLPRIV_V2`.
-    fn kill_capability(&self, state: &mut State) {
+    fn kill_capability(&self, inode: &Inode, state: &mut State) {
         let has_one = |xattrs: &Xattrs| xattrs.get(CAPABILITY).is_some();
         if state.xattrs.as_deref().is_some_and(has_one) {
             let change = InodeChange::Xattr {
@@ -137,12 +119,20 @@ impl Fs {
                 value: None,
                 now: self.clock.now(),
             };
-            self.superblock.commit_inode(state, change);
+            self.superblock
+                .commit_inode(inode, state, change, Answer::Unfinished);
         }
     }
 
     /// Allocates or frees room (`shmem_fallocate`, which the data file's kernel carries out).
-    pub fn fallocate(&self, ino: Ino, mode: u32, offset: u64, len: u64) -> Result<()> {
+    pub fn fallocate(
+        &self,
+        caller: &Caller,
+        ino: Ino,
+        mode: u32,
+        offset: u64,
+        len: u64,
+    ) -> Result<()> {
         let inode = self.regular(ino)?;
         if len == 0 {
             return Err(Errno::EINVAL);
@@ -153,24 +143,34 @@ impl Fs {
             return Err(Errno::EOPNOTSUPP);
         }
         let end = offset.checked_add(len).ok_or(Errno::EFBIG)?;
-        let (file, reserved_before) = {
+        let (file, change, reserved) = {
             let mut state = inode.state();
-            self.make_present(ino, &mut state)?;
+            self.make_present(&inode, &mut state)?;
             let file = self.file(ino, &mut state)?;
-            let reserved_before = state.data.reserved;
+            let change = self.begin(ino, &state);
             if !punches {
-                self.reserve(&mut state, end)?;
+                if let Err(errno) = self.reserve(caller, &mut state, end) {
+                    self.end(ino, &mut state, change, Outcome::Failed)?;
+                    return Err(errno);
+                }
             }
             state.data.mtime_set = false;
-            (file, reserved_before)
+            (file, change, state.data.reserved)
         };
         let done = data::fallocate(&file, flags, offset, len);
-        let mut state = inode.state();
-        let floor = match done {
-            Ok(()) => state.data.reserved,
-            Err(_) => reserved_before,
+        let outcome = match done {
+            Ok(()) if !punches => Outcome::Allocated,
+            // A hole below the size can fill again without a request.
+            Ok(()) if pages(end) >= reserved => Outcome::Cut(pages(offset)),
+            Ok(()) => Outcome::Grown,
+            Err(_) => Outcome::Failed,
         };
-        self.settle(ino, &mut state, floor)?;
+        let mut state = inode.state();
+        let ended = self.end(ino, &mut state, change, outcome);
+        // What was promised beyond the size nobody could tell from the file.
+        self.superblock
+            .commit_inode(&inode, &mut state, InodeChange::Data, answer_of(&done));
+        ended?;
         done
     }
 
@@ -194,7 +194,13 @@ impl Fs {
     }
 
     /// Copies between files, as much as is done soon.
-    pub fn copy_file_range(&self, from: (Ino, u64), to: (Ino, u64), len: u64) -> Result<usize> {
+    pub fn copy_file_range(
+        &self,
+        caller: &Caller,
+        from: (Ino, u64),
+        to: (Ino, u64),
+        len: u64,
+    ) -> Result<usize> {
         let (source, target) = (self.regular(from.0)?, self.regular(to.0)?);
         let (source_file, size) = {
             let mut state = source.state();
@@ -213,7 +219,7 @@ impl Fs {
         let end = to.1.checked_add(len).ok_or(Errno::EFBIG)?;
         let growth = {
             let mut state = target.state();
-            let growth = self.grow(to.0, &mut state, to.1, end)?;
+            let growth = self.grow(caller, &target, &mut state, to.1, end)?;
             state.data.mtime_set = false;
             growth
         };
@@ -226,9 +232,8 @@ impl Fs {
             Some(&mut into),
             len,
         );
-        if copied != Ok(len) {
-            self.settle(to.0, &mut target.state(), growth.reserved_before)?;
-        }
+        let outcome = outcome_of(&copied, len);
+        self.end(to.0, &mut target.state(), growth.change, outcome)?;
         Ok(copied?)
     }
 
@@ -238,13 +243,13 @@ impl Fs {
         let Kind::Symlink(target) = &inode.kind else {
             return Err(Errno::EINVAL);
         };
-        self.touch_atime(&mut inode.state(), false);
+        self.touch_atime(&inode, &mut inode.state());
         Ok(target.to_vec())
     }
 
     /// A directory or symlink was read (`touch_atime`, `relatime_need_update`).
-    pub(super) fn touch_atime(&self, state: &mut State, directory: bool) {
-        let policy = if directory && self.config.nodiratime {
+    pub(super) fn touch_atime(&self, inode: &Inode, state: &mut State) {
+        let policy = if inode.kind.is_dir() && self.config.nodiratime {
             Atime::Never
         } else {
             self.config.atime
@@ -260,8 +265,9 @@ impl Fs {
             atime: Some(now),
             ..Attributes::default()
         };
+        let change = InodeChange::Attributes(change);
         self.superblock
-            .commit_inode(state, InodeChange::Attributes(change));
+            .commit_inode(inode, state, change, Answer::Unfinished);
     }
 
     fn regular(&self, ino: Ino) -> Result<std::sync::Arc<Inode>> {
@@ -275,6 +281,22 @@ impl Fs {
             | Kind::CharDevice(_)
             | Kind::BlockDevice(_) => Err(Errno::EINVAL),
         }
+    }
+}
+
+/// What came of writing `wanted` bytes.
+fn outcome_of<E>(written: &std::result::Result<usize, E>, wanted: usize) -> Outcome {
+    match written {
+        Ok(count) if *count == wanted => Outcome::Grown,
+        Ok(_) | Err(_) => Outcome::Failed,
+    }
+}
+
+/// What a request has come to that may have failed.
+fn answer_of(done: &Result<()>) -> Answer {
+    match done {
+        Ok(()) => Answer::Done,
+        Err(_) => Answer::Unfinished,
     }
 }
 

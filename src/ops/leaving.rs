@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use super::Fs;
-use crate::store::State;
+use crate::store::{Share, State};
 
 /// A FORGET that takes longer is for an inode that something still uses.
 const SOON: Duration = Duration::from_millis(20);
@@ -58,7 +58,15 @@ impl Fs {
             return false;
         }
         let statfs = self.statfs();
-        let little = |free: u64, limit: u64| limit != 0 && free < limit / LITTLE;
-        little(statfs.blocks_free, statfs.blocks) || little(statfs.files_free, statfs.files)
+        let little = |free: u64, limit: u64| limit != 0 && free <= limit / LITTLE;
+        if little(statfs.blocks_free, statfs.blocks) || little(statfs.files_free, statfs.files) {
+            return true;
+        }
+        let limit = self.user_limit();
+        let short = |has: Share| {
+            little(limit.pages.saturating_sub(has.pages), limit.pages)
+                || little(limit.inodes.saturating_sub(has.inodes), limit.inodes)
+        };
+        self.user_shares().into_iter().any(|(_, has)| short(has))
     }
 }

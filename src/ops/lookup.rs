@@ -6,6 +6,7 @@ use super::{Dir, Entry, Fs, check_name};
 use crate::errno::{Errno, Result};
 use crate::slots::Flag;
 use crate::store::change::TreeChange;
+use crate::store::record::Answer;
 use crate::store::{Inode, Tree};
 use crate::types::Ino;
 
@@ -62,7 +63,7 @@ impl Fs {
             let state = inode.state();
             // A lookup may have come in between, and an open that exposes it: that one locks the state later.
             if inode.lookups() == 0 {
-                state.data.cell.set(Flag::Exposed, false);
+                state.cell.set(Flag::Exposed, false);
             }
             state.is_orphan()
         };
@@ -85,7 +86,7 @@ impl Fs {
     pub(super) fn evict(&self, tree: &mut Tree, inode: &Inode) -> Option<Arc<Inode>> {
         {
             let mut state = inode.state();
-            if !state.is_orphan() || state.data.nopen() > 0 {
+            if !state.is_orphan() || state.nopen() > 0 {
                 return None;
             }
             self.leaving.add(&mut state);
@@ -93,10 +94,8 @@ impl Fs {
                 return None;
             }
         }
-        self.superblock.commit(
-            tree,
-            TreeChange::Evict { ino: inode.ino },
-            Default::default(),
-        )
+        let change = TreeChange::Evict { ino: inode.ino };
+        self.superblock
+            .commit(tree, change, Default::default(), Answer::Unfinished)
     }
 }

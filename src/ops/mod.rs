@@ -12,32 +12,41 @@ mod create;
 mod data;
 mod digests;
 mod dir;
+mod faces;
+mod growth;
 mod io;
 mod leaving;
 mod lookup;
+mod quota;
+mod recover;
 mod remove;
 mod rename;
 mod views;
 mod xattr;
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicUsize};
+use std::sync::{Arc, OnceLock};
 
 pub use self::access::Caller;
 pub use self::attr::{SetAttr, SetTime, Statfs};
 pub use self::create::{CreateFlags, NewNode};
 pub use self::data::{Backing, DataMode, Opened};
 pub use self::dir::{DirEntry, DirPosition, Listing};
+pub use self::faces::{Dir, Face};
+use self::growth::Changes;
 pub use self::io::WriteFlags;
 use self::leaving::Leaving;
+pub use self::quota::UserLimit;
 pub use self::rename::RenameMode;
 use self::views::Views;
-pub use self::views::{Dir, Listener, ViewId};
+pub use self::views::{Listener, ViewId};
 use crate::data::{DataFiles, PAGE_SIZE, Reservation};
 use crate::errno::{Errno, Result};
 use crate::options::Atime;
+use crate::recovery::{Answers, Journal};
 use crate::slots::Slots;
 use crate::store::Superblock;
+use crate::store::record::{Limits, Recorder};
 use crate::types::{Attr, Clock, Ino};
 
 /// `NAME_MAX`: FUSE itself lets longer names through.
@@ -50,6 +59,8 @@ pub struct Config {
     pub size: u64,
     /// Inodes; 0 is no limit.
     pub nr_inodes: u64,
+    /// What each user may have.
+    pub users: UserLimit,
     /// Permissions of the root.
     pub mode: u32,
     /// Owner of the root.
@@ -79,7 +90,10 @@ pub struct Fs {
     held_open: AtomicUsize,
     evicted: AtomicUsize,
     leaving: Leaving,
+    changes: Changes,
     views: Views,
+    journal: Option<Arc<Journal>>,
+    answers: Answers,
 }
 
 /// An inode's attributes, and how long they stay true.
@@ -92,17 +106,47 @@ pub struct Entry {
 }
 
 impl Fs {
-    /// An empty file system whose data goes to `files`.
+    /// An empty file system whose data goes to `files`, and which nobody remembers.
     pub fn new(config: Config, files: DataFiles, clock: Box<dyn Clock>) -> Fs {
-        let now = clock.now();
-        Fs {
-            superblock: Superblock::new(
-                config.nr_inodes,
-                config.mode,
-                (config.uid, config.gid),
-                Slots::default(),
-                now,
-            ),
+        Fs::recorded(config, files, clock, Slots::default(), None)
+    }
+
+    /// An empty file system whose history goes to `journal`, and the kernel's counts to `slots`.
+    pub fn recorded(
+        config: Config,
+        files: DataFiles,
+        clock: Box<dyn Clock>,
+        slots: Slots,
+        journal: Option<Arc<Journal>>,
+    ) -> Fs {
+        let limits = Limits {
+            size: config.size,
+            nr_inodes: config.nr_inodes,
+        };
+        let root = (config.mode, config.uid, config.gid);
+        let recorder = journal.clone().map(|journal| journal as Arc<dyn Recorder>);
+        let superblock = Superblock::new(limits, root, clock.now(), slots, recorder);
+        Fs::with(
+            superblock,
+            config,
+            files,
+            clock,
+            journal,
+            Answers::default(),
+        )
+    }
+
+    fn with(
+        superblock: Superblock,
+        config: Config,
+        files: DataFiles,
+        clock: Box<dyn Clock>,
+        journal: Option<Arc<Journal>>,
+        answers: Answers,
+    ) -> Fs {
+        let users = config.users;
+        let fs = Fs {
+            superblock,
             room: Reservation::new(config.size / PAGE_SIZE),
             files,
             clock,
@@ -113,8 +157,13 @@ impl Fs {
             held_open: AtomicUsize::new(0),
             evicted: AtomicUsize::new(0),
             leaving: Leaving::default(),
+            changes: Changes::default(),
             views: Views::default(),
-        }
+            journal,
+            answers,
+        };
+        fs.limit_users_at_first(users);
+        fs
     }
 
     /// The root directory.
@@ -139,6 +188,7 @@ impl Fs {
             self.files.set_size(size)?;
             self.room.set_limit(size / PAGE_SIZE);
         }
+        self.superblock.record_limits(size, nr_inodes);
         Ok(())
     }
 

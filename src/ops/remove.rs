@@ -5,6 +5,7 @@ use super::{Dir, Fs, check_name};
 use crate::errno::{Errno, Result};
 use crate::store::Tree;
 use crate::store::change::TreeChange;
+use crate::store::record::Answer;
 use crate::types::Ino;
 
 impl Fs {
@@ -26,8 +27,8 @@ impl Fs {
             if !kind_is_dir {
                 return Err(Errno::ENOTDIR);
             }
-            let view = dir.view;
-            if self.is_empty(tree, Dir { ino, view })? {
+            let face = dir.face;
+            if self.is_empty(tree, Dir { ino, face })? {
                 Ok(())
             } else {
                 Err(Errno::ENOTEMPTY)
@@ -51,7 +52,7 @@ impl Fs {
         may_remove(caller, &tree, at.dir, inode.ino)?;
         check(&tree, inode.kind.is_dir(), inode.ino)?;
         let now = self.clock.now();
-        self.commit(&mut tree, TreeChange::Remove { at }, now);
+        self.commit(&mut tree, TreeChange::Remove { at }, now, Answer::Done);
         let evicted = self.evict(&mut tree, &inode);
         drop(tree);
         if let Some(inode) = evicted {

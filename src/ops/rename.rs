@@ -9,7 +9,8 @@ use crate::errno::{Errno, Result};
 use crate::store::budget::INODE_SPACE;
 use crate::store::change::{Place, TreeChange};
 use crate::store::inode::NewInode;
-use crate::store::{Inode, Tree};
+use crate::store::record::Answer;
+use crate::store::{DataState, Inode, Tree};
 use crate::types::{Ino, Kind};
 
 /// The flags of renameat2(2), of which few go together.
@@ -52,21 +53,21 @@ impl Fs {
         {
             return Ok(());
         }
-        let change = match mode {
-            RenameMode::Exchange => TreeChange::Exchange { a: from, b: to },
-            RenameMode::Replace | RenameMode::NoReplace => TreeChange::Rename {
-                from,
-                to,
-                whiteout: None,
-            },
-            RenameMode::Whiteout(_) => TreeChange::Rename {
-                from,
-                to,
-                whiteout: Some(self.whiteout(caller, &tree, from.dir)?),
-            },
+        let whiteout = match mode {
+            RenameMode::Exchange | RenameMode::Replace | RenameMode::NoReplace => None,
+            RenameMode::Whiteout(_) => Some(self.whiteout(caller, &tree, from.dir)?),
+        };
+        let left_behind = whiteout.as_ref().map(|new| new.identity.ino);
+        let change = if mode == RenameMode::Exchange {
+            TreeChange::Exchange { a: from, b: to }
+        } else {
+            TreeChange::Rename { from, to, whiteout }
         };
         let now = self.clock.now();
-        let replaced = self.commit(&mut tree, change, now);
+        let replaced = self.commit(&mut tree, change, now, Answer::Done);
+        if let Some(ino) = left_behind {
+            self.mark_charged(&tree, ino);
+        }
         let evicted = replaced.and_then(|inode| self.evict(&mut tree, &inode));
         drop(tree);
         if let Some(inode) = evicted {
@@ -114,6 +115,8 @@ impl Fs {
     /// What stays behind: a device made in `dir` like any other (`shmem_whiteout`).
     fn whiteout(&self, caller: &Caller, tree: &Tree, dir: Ino) -> Result<NewInode> {
         self.superblock.inodes.take(INODE_SPACE)?;
+        self.charge_new(caller, &mut DataState::default())
+            .inspect_err(|_| self.superblock.inodes.give(INODE_SPACE))?;
         let identity = self.superblock.fresh();
         // `WHITEOUT_MODE`, `WHITEOUT_DEV` (include/linux/fs.h).
         let node = NewNode {

@@ -8,42 +8,26 @@
 //! A digest tells no name. While no entry of the root has it, its object is *unclaimed*, in the view's own
 //! directory, and moves into the root as soon as an entry with that digest is looked up or made anywhere.
 
-use std::borrow::Cow;
 use std::fmt;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
 
 use parking_lot::RwLock;
 
 use super::digests::Digests;
+use super::faces::{Dir, Face, Located};
 use super::{Entry, Fs};
 use crate::errno::{Errno, Result};
+use crate::store::Tree;
 use crate::store::acl::Acls;
 use crate::store::change::{Place, TreeChange};
 use crate::store::inode::NewInode;
-use crate::store::{Inode, Tree};
-use crate::types::{Ino, Kind, Meaning, Names, RESERVED, Timestamp};
+use crate::store::record::Answer;
+use crate::types::{Ino, Kind, Meaning, Names};
 
 /// Which view, in the order in which [`Fs::set_views`] got them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ViewId(pub usize);
-
-/// A directory as a request means it: an inode, seen in the tree or in a view.
-///
-/// The root seen in a view is that view's directory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Dir {
-    /// The inode.
-    pub ino: Ino,
-    /// The view; `None` is the tree.
-    pub view: Option<ViewId>,
-}
-
-impl From<Ino> for Dir {
-    fn from(ino: Ino) -> Dir {
-        Dir { ino, view: None }
-    }
-}
 
 /// Hears of names that stand for something else from now on, or for nothing.
 pub trait Listener: Send + Sync + fmt::Debug {
@@ -61,7 +45,7 @@ pub(super) struct Views {
 }
 
 #[derive(Debug)]
-struct View {
+pub(super) struct View {
     names: Box<dyn Names>,
     has_digests: bool,
     nests: bool,
@@ -69,32 +53,6 @@ struct View {
     own: OnceLock<Ino>,
     /// Changed under the tree's lock for writing, and taken after it.
     digests: RwLock<Digests>,
-}
-
-/// Where a name that a request bears is in the store.
-#[derive(Debug)]
-pub(super) struct Located<'n> {
-    dir: Ino,
-    name: Cow<'n, [u8]>,
-    /// It is in the root, though the directory of the request is another one.
-    pub(super) lent: bool,
-}
-
-impl<'n> Located<'n> {
-    fn new(dir: Ino, name: impl Into<Cow<'n, [u8]>>) -> Located<'n> {
-        Located {
-            dir,
-            name: name.into(),
-            lent: false,
-        }
-    }
-
-    pub(super) fn place(&self) -> Place<'_> {
-        Place {
-            dir: self.dir,
-            name: &self.name,
-        }
-    }
 }
 
 impl Views {
@@ -106,12 +64,23 @@ impl Views {
         self.all.get().map_or(&[], Vec::as_slice)
     }
 
-    fn get(&self, id: ViewId) -> Result<&View> {
+    /// All, if there are any.
+    pub(super) fn chosen(&self) -> Option<&[View]> {
+        self.all.get().map(Vec::as_slice)
+    }
+
+    pub(super) fn tell_gone(&self, names: Vec<(Dir, Vec<u8>)>) {
+        if let (Some(listener), false) = (self.listener.get(), names.is_empty()) {
+            listener.names_gone(names);
+        }
+    }
+
+    pub(super) fn get(&self, id: ViewId) -> Result<&View> {
         self.all().get(id.0).ok_or(Errno::ESTALE)
     }
 
     /// Those that have been opened, with their own directories.
-    fn opened(&self) -> impl Iterator<Item = (ViewId, &View, Ino)> {
+    pub(super) fn opened(&self) -> impl Iterator<Item = (ViewId, &View, Ino)> {
         let all = self.all().iter().enumerate();
         all.filter_map(|(at, view)| Some((ViewId(at), view, *view.own.get()?)))
     }
@@ -150,7 +119,7 @@ impl View {
     }
 
     /// Lets the digests of the root's entry be what the root has now.
-    fn follow(&self, tree: &Tree, root: Ino, entry: &[u8]) {
+    pub(super) fn follow(&self, tree: &Tree, root: Ino, entry: &[u8]) {
         let paths = self.digest_paths(entry);
         if paths.is_empty() {
             return;
@@ -196,7 +165,7 @@ impl Fs {
         let root = self.root();
         let dir = Dir {
             ino: root,
-            view: Some(id),
+            face: Face::View(id),
         };
         let view = self.views.get(id)?;
         if view.own.get().is_some() {
@@ -231,7 +200,9 @@ impl Fs {
             inode,
             label,
         };
-        let made = self.superblock.commit(tree, change, now);
+        let made = self
+            .superblock
+            .commit(tree, change, now, Answer::Unfinished);
         made.map(|inode| inode.ino).ok_or(Errno::EIO)
     }
 
@@ -240,20 +211,7 @@ impl Fs {
         self.superblock.tree().referenced()
     }
 
-    /// Where `name` of `dir` is. `EBUSY` for the name that leads to the views.
-    pub(super) fn locate<'n>(&self, tree: &Tree, dir: Dir, name: &'n [u8]) -> Result<Located<'n>> {
-        let Some(_) = self.views.all.get() else {
-            return Ok(Located::new(dir.ino, name));
-        };
-        let root = self.root();
-        match dir.view {
-            None if dir.ino == root && name == RESERVED => Err(Errno::EBUSY),
-            None => Ok(Located::new(dir.ino, name)),
-            Some(id) => self.locate_in(self.views.get(id)?, tree, dir.ino, name),
-        }
-    }
-
-    fn locate_in<'n>(
+    pub(super) fn locate_in_view<'n>(
         &self,
         view: &View,
         tree: &Tree,
@@ -271,10 +229,7 @@ impl Fs {
                 }
             });
             return Ok(match lent {
-                Some(entry) => Located {
-                    lent: true,
-                    ..Located::new(root, entry)
-                },
+                Some(entry) => Located::lent(root, entry),
                 None => Located::new(dir, name),
             });
         }
@@ -287,29 +242,6 @@ impl Fs {
                 None => Located::new(own, name),
             },
         })
-    }
-
-    /// As [`Fs::locate`], and the name gets the object that waits for it under its digest.
-    pub(super) fn locate_mut<'n>(
-        &self,
-        tree: &mut Tree,
-        dir: Dir,
-        name: &'n [u8],
-    ) -> Result<Located<'n>> {
-        let located = self.locate(tree, dir, name)?;
-        if let Some((own, path)) = self.unclaimed(tree, located.place()) {
-            let from = Place {
-                dir: own,
-                name: &path,
-            };
-            let claim = TreeChange::Rename {
-                from,
-                to: located.place(),
-                whiteout: None,
-            };
-            self.commit(tree, claim, self.clock.now());
-        }
-        Ok(located)
     }
 
     /// The unclaimed object that a name without one can claim.
@@ -328,44 +260,20 @@ impl Fs {
         })
     }
 
-    /// Changes names, and lets the views follow.
-    pub(super) fn commit(
-        &self,
-        tree: &mut Tree,
-        change: TreeChange<'_>,
-        now: Timestamp,
-    ) -> Option<Arc<Inode>> {
-        if !self.views.is_active() {
-            return self.superblock.commit(tree, change, now);
-        }
-        let places = change.places();
-        let places = places.map(|place| place.map(|place| (place.dir, place.name.to_vec())));
-        let loses = change.takes_names();
-        let result = self.superblock.commit(tree, change, now);
-        let mut gone = Vec::new();
-        for (dir, name) in places.into_iter().flatten() {
-            if dir == self.root() {
-                let views = self.views.opened();
-                views.for_each(|(_, view, _)| view.follow(tree, dir, &name));
-            }
-            if loses {
-                self.spellings(tree, dir, name, &mut gone);
-            }
-        }
-        if let (Some(listener), false) = (self.views.listener.get(), gone.is_empty()) {
-            listener.names_gone(gone);
-        }
-        result
-    }
-
     /// The place as each directory that shows it has it.
-    fn spellings(&self, tree: &Tree, dir: Ino, name: Vec<u8>, into: &mut Vec<(Dir, Vec<u8>)>) {
+    pub(super) fn spellings(
+        &self,
+        tree: &Tree,
+        dir: Ino,
+        name: Vec<u8>,
+        into: &mut Vec<(Dir, Vec<u8>)>,
+    ) {
         let root = self.root();
         let hidden = tree.authority(dir) != dir;
         for (id, view, own) in self.views.opened() {
             let seen = |ino: Ino| Dir {
                 ino,
-                view: Some(id),
+                face: Face::View(id),
             };
             if dir == root {
                 for path in view.names.paths(&name) {
@@ -397,7 +305,7 @@ impl Fs {
 
     /// What of the root `dir` shows besides its own; `None` where it is a directory like any.
     pub(super) fn window(&self, tree: &Tree, dir: Dir) -> Result<Option<Window<'_>>> {
-        let Some(id) = dir.view else {
+        let Face::View(id) = dir.face else {
             return Ok(None);
         };
         let view = self.views.get(id)?;
@@ -414,27 +322,6 @@ impl Fs {
             root,
             above,
         }))
-    }
-
-    /// Whether the name stands for a directory now.
-    pub fn is_directory(&self, dir: Dir, name: &[u8]) -> bool {
-        let tree = self.superblock.tree();
-        let found = self
-            .locate(&tree, dir, name)
-            .and_then(|at| tree.find(at.place().dir, at.place().name));
-        matches!(found, Ok(Some(inode)) if inode.kind.is_dir())
-    }
-
-    /// Whether a directory, seen in a view, has no entries.
-    pub(super) fn is_empty(&self, tree: &Tree, dir: Dir) -> Result<bool> {
-        if !tree.directory(dir.ino)?.is_empty() {
-            return Ok(false);
-        }
-        let Some(window) = self.window(tree, dir)? else {
-            return Ok(true);
-        };
-        let mut entries = tree.directory(self.root())?.stream(None);
-        Ok(!entries.any(|(_, entry)| window.shows(tree, &entry.name).is_some()))
     }
 }
 

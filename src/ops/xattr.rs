@@ -8,6 +8,7 @@ use super::access::{Caller, keeps_setgid};
 use crate::errno::{Errno, Result};
 use crate::store::acl::{Acl, Acls, XATTR_ACCESS, XATTR_DEFAULT};
 use crate::store::change::{Attributes, InodeChange};
+use crate::store::record::Answer;
 use crate::store::{Inode, State, xattr};
 use crate::types::{Ino, Kind};
 
@@ -82,7 +83,8 @@ impl Fs {
             value: Some(value),
             now: self.clock.now(),
         };
-        self.superblock.commit_inode(&mut state, change);
+        self.superblock
+            .commit_inode(inode, &mut state, change, Answer::Done);
         Ok(())
     }
 
@@ -100,7 +102,7 @@ impl Fs {
             access: acl.filter(|_| !equivalent),
             default: current(&state).default,
         };
-        self.set_acls(&mut state, acls, mode);
+        self.set_acls(inode, &mut state, acls, mode);
         Ok(())
     }
 
@@ -118,11 +120,11 @@ impl Fs {
             access: current(&state).access,
             default: acl,
         };
-        self.set_acls(&mut state, acls, None);
+        self.set_acls(inode, &mut state, acls, None);
         Ok(())
     }
 
-    fn set_acls(&self, state: &mut State, acls: Acls, mode: Option<u32>) {
+    fn set_acls(&self, inode: &Inode, state: &mut State, acls: Acls, mode: Option<u32>) {
         let ctime = Some(self.clock.now());
         let change = Attributes {
             mode,
@@ -131,7 +133,7 @@ impl Fs {
             ..Attributes::default()
         };
         self.superblock
-            .commit_inode(state, InodeChange::Attributes(change));
+            .commit_inode(inode, state, InodeChange::Attributes(change), Answer::Done);
     }
 
     /// The value of an attribute.
@@ -202,7 +204,8 @@ impl Fs {
             value: None,
             now: self.clock.now(),
         };
-        self.superblock.commit_inode(&mut state, change);
+        self.superblock
+            .commit_inode(&inode, &mut state, change, Answer::Done);
         Ok(())
     }
 }

@@ -39,6 +39,12 @@ impl Options {
             write!(f, ",size={}", self.size)?;
         }
         write!(f, ",nr_inodes={},mode={:o}", self.nr_inodes, self.mode)?;
+        if self.uid_size != 0 {
+            write!(f, ",uid_size={}", self.uid_size)?;
+        }
+        if self.uid_nr_inodes != 0 {
+            write!(f, ",uid_nr_inodes={}", self.uid_nr_inodes)?;
+        }
         for (name, id) in [("uid", self.uid), ("gid", self.gid)] {
             if let Some(id) = id {
                 write!(f, ",{name}={id}")?;
@@ -100,13 +106,14 @@ mod tests {
 
     fn options() -> impl Strategy<Value = Options> {
         let limits = (0..=u64::MAX / 4096, 0..=u64::MAX / 1024, 0..=0o7777u32);
+        let users = (0..=u64::MAX / 4096, 0..=u64::MAX / 1024);
         let ids = prop::option::of(0..u32::MAX);
         let huge =
             prop::sample::select(&[Huge::Never, Huge::Always, Huge::WithinSize, Huge::Advise]);
         let way = prop::sample::select(&[Passthrough::Auto, Passthrough::On, Passthrough::Off]);
         let atime = prop::sample::select(&[Atime::Relative, Atime::Strict, Atime::Never]);
         let rest = (
-            limits,
+            (limits, users),
             ids.clone(),
             ids,
             huge,
@@ -115,9 +122,19 @@ mod tests {
             any::<[bool; 8]>(),
         );
         rest.prop_map(
-            |((pages, nr_inodes, mode), uid, gid, huge, passthrough, atime, b)| Options {
+            |(
+                ((pages, nr_inodes, mode), (uid_pages, uid_nr_inodes)),
+                uid,
+                gid,
+                huge,
+                passthrough,
+                atime,
+                b,
+            )| Options {
                 size: pages * 4096,
                 nr_inodes,
+                uid_size: uid_pages * 4096,
+                uid_nr_inodes,
                 mode,
                 uid,
                 gid,

@@ -15,6 +15,10 @@ pub struct Limits {
     pub size: Option<u64>,
     /// Inodes at most; 0 is no limit.
     pub nr_inodes: Option<u64>,
+    /// Bytes of data that each user may have; 0 is no limit.
+    pub uid_size: Option<u64>,
+    /// Inodes that each user may have; 0 is no limit.
+    pub uid_nr_inodes: Option<u64>,
 }
 
 /// The flags of mount(2) that a list sets or clears; what is absent stays.
@@ -85,7 +89,7 @@ pub enum Unknown {
 /// the defaults.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Given {
-    /// `size`, `nr_blocks`, `nr_inodes`.
+    /// `size`, `nr_blocks`, `nr_inodes`, `uid_size`, `uid_nr_inodes`.
     pub limits: Limits,
     /// The generic flags.
     pub flags: Flags,
@@ -147,6 +151,8 @@ impl Given {
         Options {
             size: self.limits.size.unwrap_or(base.size),
             nr_inodes: self.limits.nr_inodes.unwrap_or(base.nr_inodes),
+            uid_size: self.limits.uid_size.unwrap_or(base.uid_size),
+            uid_nr_inodes: self.limits.uid_nr_inodes.unwrap_or(base.uid_nr_inodes),
             mode: self.mode.unwrap_or(base.mode),
             uid: self.uid.or(base.uid),
             gid: self.gid.or(base.gid),
@@ -203,10 +209,17 @@ impl Given {
                 let size = number::size(value, environment.total_ram, page_size);
                 self.limits.size = Some(size.ok_or_else(bad)?);
             }
+            Meaning::UidSize => {
+                let size = number::size(value, environment.total_ram, page_size);
+                self.limits.uid_size = Some(size.ok_or_else(bad)?);
+            }
             Meaning::NrBlocks => {
                 self.limits.size = Some(nr_blocks(value, page_size).ok_or_else(bad)?);
             }
             Meaning::NrInodes => self.limits.nr_inodes = Some(nr_inodes(value).ok_or_else(bad)?),
+            Meaning::UidNrInodes => {
+                self.limits.uid_nr_inodes = Some(nr_inodes(value).ok_or_else(bad)?);
+            }
             // result.uint_32 & 07777.
             Meaning::Mode => {
                 self.mode = Some(number::unsigned(value, 8).ok_or_else(bad)? & 0o7777);

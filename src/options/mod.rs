@@ -67,6 +67,10 @@ pub struct Options {
     pub size: u64,
     /// Inodes at most; 0 is no limit.
     pub nr_inodes: u64,
+    /// Bytes of data that each user may have; 0 is no limit.
+    pub uid_size: u64,
+    /// Inodes that each user may have; 0 is no limit.
+    pub uid_nr_inodes: u64,
     /// Permissions of the root directory.
     pub mode: u32,
     /// Its owner; the mounting user where absent.
@@ -154,6 +158,8 @@ impl Options {
         Options {
             size: half * environment.page_size,
             nr_inodes: half,
+            uid_size: 0,
+            uid_nr_inodes: 0,
             mode: 0o1777,
             uid: None,
             gid: None,

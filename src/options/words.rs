@@ -69,6 +69,8 @@ pub(super) enum Meaning {
     Huge,
     Passthrough,
     Reserve(bool),
+    UidSize,
+    UidNrInodes,
     AllowOther,
     View,
     Set(Flag, bool),
@@ -147,17 +149,19 @@ const fn refused(name: &'static str, why: &'static str) -> Word {
     word(name, Takes::Either, Group::Refused, Meaning::Refuse(why))
 }
 
+const SIZE: &str = "bytes, which may end in k, m, g, t, p or e, or a percentage of RAM such as 50%";
 const COUNT: &str = "a number, which may end in k, m, g, t, p or e";
 const BIND: &str =
     "shmfs makes mounts; use `mount --bind`, `mount --move` and the like for those there are";
 const CONTEXT: &str = "shmfs cannot give a mount a security context";
+const USER_QUOTA: &str = "shmfs limits each user by uid_size= and uid_nr_inodes=";
 const LABEL: &str = "anything";
 
 /// Every word, in the order of the manual.
 pub static WORDS: &[Word] = &[
     tmpfs(
         "size",
-        "bytes, which may end in k, m, g, t, p or e, or a percentage of RAM such as 50%",
+        SIZE,
         Meaning::Size,
         "data at most: bytes with k, m, g…, or % of RAM; 0 is no limit",
     ),
@@ -209,6 +213,18 @@ pub static WORDS: &[Word] = &[
         Takes::Nothing,
         Meaning::Reserve(false),
         "only what is touched (default)",
+    ),
+    ours(
+        "uid_size",
+        Takes::Value(SIZE),
+        Meaning::UidSize,
+        "data of each user at most, as size=; 0 is no limit (default)",
+    ),
+    ours(
+        "uid_nr_inodes",
+        Takes::Value(COUNT),
+        Meaning::UidNrInodes,
+        "inodes of each user at most; 0 is no limit (default)",
     ),
     ours(
         "allow_other",
@@ -300,9 +316,9 @@ pub static WORDS: &[Word] = &[
     ),
     refused("noswap", "shmfs cannot keep its pages out of swap"),
     refused("inode32", "inode numbers of shmfs have 64 bits"),
-    refused("usrquota", "shmfs has no quotas"),
-    refused("grpquota", "shmfs has no quotas"),
-    refused("quota", "shmfs has no quotas"),
+    refused("usrquota", USER_QUOTA),
+    refused("grpquota", "shmfs has no limits for groups"),
+    refused("quota", USER_QUOTA),
     refused("casefold", "names are bytes on shmfs"),
     refused("loop", "shmfs is on no device"),
 ];

@@ -10,7 +10,6 @@ use super::personality::Personality;
 use super::server::Event;
 use super::way::Way;
 use crate::error::{Error, ExitCode};
-use crate::mount::daemon::encode;
 use crate::sys::signal::{Set, restore_pipe, set_ignored};
 use crate::sys::{channel, process};
 
@@ -36,7 +35,7 @@ pub(super) fn become_command(
 ) -> ! {
     if let Err(error) = way.enter() {
         // Where the server is gone nobody is left to hear it.
-        drop(channel::send(gate, &encode(&error), None));
+        drop(channel::send(gate, &error.encode(), None));
         process::exit_now(ExitCode::RunFailed as i32);
     }
     drop(channel::send(gate, ENTERED, None));

@@ -1,20 +1,22 @@
 //! The process that mounts and serves.
 
+use std::cell::RefCell;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Instant;
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, WaitOptions, getpid, set_child_subreaper};
 
 use super::command::{ENTERED, Original, become_command};
-use super::tree::{Ending, Grace};
+use super::tree::{Ending, Grace, children_now};
 use super::way::Way;
 use super::{RunArgs, keeper};
 use crate::error::{Error, ExitCode, Result};
-use crate::fuse::Service;
 use crate::mount::live::Identity;
 use crate::mount::{daemon, serve};
+use crate::supervisor::Supervisor;
 use crate::sys::channel::{self, Message};
 use crate::sys::signal::{Set, Signals};
 use crate::sys::{descriptors, process};
@@ -40,7 +42,7 @@ impl Event {
         match self {
             Event::Started(_) => vec![STARTED],
             Event::Ended(status) => [&[ENDED][..], &status.to_ne_bytes()].concat(),
-            Event::Failed(error) => [&[FAILED][..], &daemon::encode(error)].concat(),
+            Event::Failed(error) => [&[FAILED][..], &error.encode()].concat(),
         }
     }
 
@@ -54,7 +56,7 @@ impl Event {
                 .ok()
                 .map(i32::from_ne_bytes)
                 .map(Event::Ended),
-            _ => daemon::decode(rest).map(Event::Failed),
+            _ => Error::decode(rest).map(Event::Failed),
         }
     }
 }
@@ -63,9 +65,9 @@ impl Event {
 pub(super) fn serve(arguments: &RunArgs, front: OwnedFd, original: &Original) -> i32 {
     let served = Server::start(arguments, &front, original).and_then(|server| {
         let served = server.run(arguments.wait);
-        // Somebody outside may hold a file of ours: the end of the process ends the connection, and
+        // Somebody outside may hold a file of ours: the end of the processes ends the connection, and
         // nobody waits for that somebody.
-        std::mem::forget(server);
+        server.supervisor.borrow_mut().end();
         served
     });
     let Err(error) = served else {
@@ -88,7 +90,7 @@ struct Server<'a> {
     front: &'a OwnedFd,
     signals: Signals,
     command: Pid,
-    service: Service,
+    supervisor: RefCell<Supervisor>,
     /// What this process can unmount itself.
     identity: Option<Identity>,
 }
@@ -115,14 +117,14 @@ impl<'a> Server<'a> {
         )
         .map_err(failed)?;
         wait_until_entered(&gate)?;
-        let (service, identity) = way.serve(&arguments.options)?;
+        let (supervisor, identity) = way.serve(&arguments.options)?;
         channel::send(front, &[STARTED], Some(pidfd.as_fd())).map_err(failed)?;
         channel::send(&gate, b"go", None).map_err(failed)?;
         Ok(Server {
             front,
             signals,
             command,
-            service,
+            supervisor: RefCell::new(supervisor),
             identity,
         })
     }
@@ -131,58 +133,95 @@ impl<'a> Server<'a> {
     fn run(&self, wait: bool) -> Result<()> {
         let mut ended = false;
         loop {
-            let mut waiting = [
-                PollFd::new(&self.signals, PollFlags::IN),
-                PollFd::new(self.front, PollFlags::IN),
-            ];
-            match poll(&mut waiting, None) {
-                Ok(_) | Err(Errno::INTR) => {}
-                Err(error) => return Err(Error::system("cannot wait for the command", error)),
-            }
-            let front_ended = !waiting[1].revents().is_empty();
+            let front_ended = self.wait()?;
             let mut told_to_end = front_ended;
             while let Some(signal) = self.signals.next() {
                 told_to_end |= signal.number == libc::SIGTERM;
             }
-            let children_left = self.reap(&mut ended);
-            if told_to_end || !children_left || (ended && !wait) {
+            self.reap(&mut ended)?;
+            // That the connection has ended is the command's to see.
+            self.supervisor.borrow_mut().turn()?;
+            if told_to_end || (ended && (!wait || !self.has_children())) {
                 break;
             }
         }
+        self.end(&mut ended);
+        Ok(())
+    }
+
+    /// Waits until there is something to do; answers whether the front has ended.
+    fn wait(&self) -> Result<bool> {
+        let supervisor = self.supervisor.borrow();
+        let worker: Vec<BorrowedFd<'_>> = supervisor.descriptors().collect();
+        let mut waiting = vec![
+            PollFd::new(self.front, PollFlags::IN),
+            PollFd::new(&self.signals, PollFlags::IN),
+        ];
+        waiting.extend(worker.iter().map(|it| PollFd::new(it, PollFlags::IN)));
+        let left = supervisor.deadline();
+        let left = left.map(|at| at.saturating_duration_since(Instant::now()));
+        let timeout = left.and_then(|left| Timespec::try_from(left).ok());
+        match poll(&mut waiting, timeout.as_ref()) {
+            Ok(_) | Err(Errno::INTR) => Ok(!waiting[0].revents().is_empty()),
+            Err(error) => Err(Error::system("cannot wait for the command", error)),
+        }
+    }
+
+    /// Ends what is left. The worker serves until that is done.
+    fn end(&self, ended: &mut bool) {
         let ending = Ending {
             signals: &self.signals,
-            strangers: &[],
+            strangers: &|| self.worker().into_iter().collect(),
             grace: Grace::Usual,
-            reap: &mut || self.reap(&mut ended),
-            unblock: &mut || {
-                self.service.abort();
-            },
+            reap: &mut || self.goes_on(ended),
+            unblock: &mut || self.supervisor.borrow_mut().abort(),
         };
         ending.run();
         if let Some(identity) = &self.identity {
             serve::detach(identity);
         }
-        Ok(())
     }
 
-    /// Takes the status of all children that have ended; `false` where none is left.
-    fn reap(&self, ended: &mut bool) -> bool {
-        loop {
-            match process::reap(WaitOptions::NOHANG) {
-                Ok(Some((pid, status))) if pid == self.command => {
-                    *ended = true;
-                    // Where the front is gone nobody is left to hear it.
-                    drop(channel::send(
-                        self.front,
-                        &Event::Ended(process::shell_status(status)).encode(),
-                        None,
-                    ));
-                }
-                Ok(Some(_)) => {}
-                Ok(None) => return true,
-                Err(_) => return false,
-            }
+    fn worker(&self) -> Option<i32> {
+        let worker = self.supervisor.borrow().worker();
+        worker.map(|pid| pid.as_raw_nonzero().get())
+    }
+
+    /// Whether there are children besides the worker.
+    fn has_children(&self) -> bool {
+        let worker = self.worker();
+        children_now()
+            .into_iter()
+            .any(|child| Some(child) != worker)
+    }
+
+    /// A turn on the way to the end; `false` where nothing is left.
+    fn goes_on(&self, ended: &mut bool) -> bool {
+        let turned = self
+            .reap(ended)
+            .and_then(|()| self.supervisor.borrow_mut().turn());
+        if let Err(error) = turned {
+            tracing::debug!(%error, "the file system ends first");
         }
+        self.has_children()
+    }
+
+    /// Takes the status of all children that have ended.
+    fn reap(&self, ended: &mut bool) -> Result<()> {
+        while let Ok(Some((pid, status))) = process::reap(WaitOptions::NOHANG) {
+            if pid == self.command {
+                *ended = true;
+                // Where the front is gone nobody is left to hear it.
+                drop(channel::send(
+                    self.front,
+                    &Event::Ended(process::shell_status(status)).encode(),
+                    None,
+                ));
+            }
+            let reaped = self.supervisor.borrow_mut().reaped(pid, status);
+            reaped.transpose()?;
+        }
+        Ok(())
     }
 }
 
@@ -210,5 +249,5 @@ fn wait_until_entered(gate: &OwnedFd) -> Result<()> {
             "the command's process ended before it ran",
         )
     };
-    Err(daemon::decode(&message.bytes).unwrap_or_else(early))
+    Err(Error::decode(&message.bytes).unwrap_or_else(early))
 }

@@ -31,7 +31,7 @@ pub(super) struct Ending<'a> {
     /// With SIGCHLD in it.
     pub(super) signals: &'a Signals,
     /// Children to be left alone, with what is below them.
-    pub(super) strangers: &'a [i32],
+    pub(super) strangers: &'a dyn Fn() -> Vec<i32>,
     /// How long it may take.
     pub(super) grace: Grace,
     /// Takes the status of all children that have ended; answers whether there are others.
@@ -50,7 +50,7 @@ impl Ending<'_> {
         };
         let (mut asked, mut unblocked) = (grace.is_zero(), false);
         while (self.reap)() {
-            let left = descendants(self.strangers);
+            let left = descendants(&(self.strangers)());
             if left.is_empty() {
                 return;
             }
@@ -81,7 +81,7 @@ impl Ending<'_> {
 pub(super) fn end_at_once(signals: &Signals, strangers: &[i32]) {
     let ending = Ending {
         signals,
-        strangers,
+        strangers: &|| strangers.to_vec(),
         grace: Grace::None,
         reap: &mut reap_all,
         unblock: &mut || {},

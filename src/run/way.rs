@@ -12,12 +12,13 @@ use rustix::io::Errno;
 
 use super::shm;
 use crate::error::{Error, Result};
-use crate::fuse::{Layout, Service};
+use crate::fuse::Layout;
 use crate::mount::live::{Identity, Live};
 use crate::mount::place::Place;
 use crate::mount::views::{Bindings, bind_here};
 use crate::mount::{attach, detached, fusermount};
 use crate::options::Options;
+use crate::supervisor::{Kept, Supervisor};
 use crate::sys::mount;
 use crate::sys::namespace::{self, IdMaps};
 
@@ -82,19 +83,22 @@ impl Way {
     }
 
     /// Serves, once the command's process has entered.
-    pub(super) fn serve(self, options: &Options) -> Result<(Service, Option<Identity>)> {
+    pub(super) fn serve(self, options: &Options) -> Result<(Supervisor, Option<Identity>)> {
         match self {
             Way::Inside(place, bindings) => {
-                let live = Live::by_kernel(options, OsStr::new("shmfs"), &place, &bindings)?;
-                Ok((live.service, Some(live.identity)))
+                let source = OsStr::new("shmfs");
+                let mut live: Live<Supervisor> =
+                    Live::by_kernel(options, source, &place, &bindings)?;
+                live.server.set_mounts(live.encode());
+                Ok((live.server, Some(live.identity)))
             }
             Way::Outside(mut outside) => {
                 outside.disappear();
                 let device = outside.device.try_clone();
                 let device =
                     device.map_err(|error| Error::system("cannot keep the connection", error))?;
-                let service = Service::start(device, outside.data.take(), options, Layout::Direct)?;
-                Ok((service, None))
+                let kept = Kept::new(device, outside.data.take(), Layout::Direct, options)?;
+                Ok((Supervisor::start(kept)?, None))
             }
         }
     }

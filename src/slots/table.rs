@@ -51,12 +51,28 @@ struct Space {
 }
 
 /// The slots of a process that died, by their keys.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Survivors {
     /// Those that nobody has asked for yet.
     pub slots: HashMap<u64, Slot>,
     /// What it had in hand.
     pub in_hand: Vec<super::Seen>,
+    /// There was such a process: the kernel may know each inode.
+    lived: bool,
+}
+
+impl Survivors {
+    /// The slot of `key`. Where there was no memory for one we know nothing of what the kernel holds.
+    pub fn take(&mut self, slots: &Slots, key: u64) -> Slot {
+        if let Some(slot) = self.slots.remove(&key) {
+            return slot;
+        }
+        let slot = slots.take(key);
+        if self.lived {
+            slot.raise_lookups();
+        }
+        slot
+    }
 }
 
 /// A slot of its holder's, given back when it is dropped.
@@ -99,6 +115,7 @@ impl Slots {
             Survivors {
                 slots: found,
                 in_hand,
+                lived: true,
             },
         ))
     }

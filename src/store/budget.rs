@@ -53,6 +53,11 @@ impl InodeBudget {
         (limit / INODE_SPACE, free / INODE_SPACE)
     }
 
+    /// Sets the limit that there was before.
+    pub(super) fn restore_limit(&self, inodes: u64) {
+        self.limit.store(space_of(inodes), Ordering::Relaxed);
+    }
+
     /// Changes the limit: refused when more is in use, or when there was none before
     /// (`shmem_reconfigure`).
     pub fn set_limit(&self, inodes: u64) -> Result<()> {

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use super::acl::Acls;
 use super::budget::INODE_SPACE;
 use super::directory::Directory;
-use super::inode::{Inode, NewInode, State};
+use super::history::{self, Touched, Trace};
+use super::inode::{DataState, Inode, NewInode, State};
+use super::record::{AclKind, Answer, Entity};
 use super::superblock::{Superblock, Tree};
 use super::xattr;
 use crate::types::{Ino, Timestamp};
@@ -36,6 +38,8 @@ pub enum TreeChange<'a> {
         inode: NewInode,
         /// Its times: where it has a data file already, that file's.
         born: Timestamp,
+        /// What is known of its data file.
+        data: DataState,
     },
     /// A new directory without a name, for what a view of the directory `above` shows besides.
     Hide {
@@ -132,6 +136,8 @@ pub struct Attributes {
 pub enum InodeChange<'a> {
     /// Of attributes.
     Attributes(Attributes),
+    /// Of what is known of the data file, which the caller has changed already.
+    Data,
     /// Of an extended attribute.
     Xattr {
         /// Its full name.
@@ -145,52 +151,122 @@ pub enum InodeChange<'a> {
 
 impl Superblock {
     /// Changes names; returns the inode that the change made, freed or took a name from.
+    ///
+    /// `answer` is what the request in hand has come to with it.
     pub fn commit(
         &self,
         tree: &mut Tree,
         change: TreeChange<'_>,
         now: Timestamp,
+        answer: Answer,
+    ) -> Option<Arc<Inode>> {
+        let mut trace = Trace::new(self.recorder.is_some());
+        let result = self.change(tree, change, now, &mut trace);
+        self.record_changes(tree, &trace, answer);
+        result
+    }
+
+    fn change(
+        &self,
+        tree: &mut Tree,
+        change: TreeChange<'_>,
+        now: Timestamp,
+        trace: &mut Trace,
     ) -> Option<Arc<Inode>> {
         match change {
-            TreeChange::Insert { at, inode, born } => Some(tree.insert(at, inode, born, now)),
+            TreeChange::Insert {
+                at,
+                inode,
+                born,
+                data,
+            } => {
+                let inode = Inode::new(inode, data, born);
+                Some(tree.insert(at, inode, now, trace))
+            }
             TreeChange::Hide {
                 above,
                 inode,
                 label,
-            } => Some(tree.hide(above, inode, label, now)),
+            } => Some(tree.hide(above, inode, label, now, trace)),
             TreeChange::Link { at, ino } => {
-                tree.add_name(at, ino, now);
-                tree.adjust(ino, 1, now)
+                tree.add_name(at, ino, now, trace);
+                tree.adjust(ino, 1, now, trace)
             }
-            TreeChange::Remove { at } => self.remove(tree, at, now),
-            TreeChange::Rename { from, to, whiteout } => self.rename(tree, from, to, whiteout, now),
+            TreeChange::Remove { at } => self.remove(tree, at, now, trace),
+            TreeChange::Rename { from, to, whiteout } => {
+                self.rename(tree, (from, to), whiteout, now, trace)
+            }
             TreeChange::Exchange { a, b } => {
-                tree.exchange(a, b, now);
+                tree.exchange(a, b, now, trace);
                 None
             }
-            TreeChange::Evict { ino } => self.evict(tree, ino),
+            TreeChange::Evict { ino } => self.evict(tree, ino, trace),
         }
     }
 
     /// Changes one inode, whose state the caller has locked.
-    pub fn commit_inode(&self, state: &mut State, change: InodeChange<'_>) {
+    ///
+    /// `answer` is what the request in hand has come to with it.
+    pub fn commit_inode(
+        &self,
+        inode: &Inode,
+        state: &mut State,
+        change: InodeChange<'_>,
+        answer: Answer,
+    ) {
         match change {
-            InodeChange::Attributes(attributes) => state.set(attributes),
-            InodeChange::Xattr { name, value, now } => self.set_xattr(state, name, value, now),
+            InodeChange::Attributes(attributes) => {
+                let lists = attributes.acls.is_some();
+                state.set(attributes);
+                let kinds = [AclKind::Access, AclKind::Default];
+                let lists = kinds.iter().filter(|_| lists);
+                let lists: Vec<_> = lists
+                    .map(|&which| history::acl(inode, state, which))
+                    .collect();
+                self.record_state(inode, state, lists, answer);
+            }
+            InodeChange::Data => self.record_state(inode, state, None, answer),
+            InodeChange::Xattr { name, value, now } => {
+                let same = value.is_some() && value == state.xattr(name);
+                self.set_xattr(state, name, value, now);
+                let (ino, name) = (inode.ino, name.into());
+                let xattr = match value {
+                    Some(value) => Entity::Xattr {
+                        ino,
+                        name,
+                        value: value.into(),
+                    },
+                    None => Entity::XattrGone { ino, name },
+                };
+                self.record_state(inode, state, (!same).then_some(xattr), answer);
+            }
         }
     }
 
-    fn remove(&self, tree: &mut Tree, at: Place<'_>, now: Timestamp) -> Option<Arc<Inode>> {
-        let ino = tree.take_name(at, now)?;
-        self.unlink(tree, ino, at.dir, now)
+    fn remove(
+        &self,
+        tree: &mut Tree,
+        at: Place<'_>,
+        now: Timestamp,
+        trace: &mut Trace,
+    ) -> Option<Arc<Inode>> {
+        let ino = tree.take_name(at, now, trace)?;
+        self.unlink(tree, ino, at.dir, now, trace)
     }
 
     /// A name of `ino` in `dir` is gone (`shmem_unlink`, `shmem_rmdir`).
-    fn unlink(&self, tree: &mut Tree, ino: Ino, dir: Ino, now: Timestamp) -> Option<Arc<Inode>> {
+    fn unlink(
+        &self,
+        tree: &mut Tree,
+        ino: Ino,
+        dir: Ino,
+        now: Timestamp,
+        trace: &mut Trace,
+    ) -> Option<Arc<Inode>> {
         let inode = Arc::clone(tree.inodes.get(&ino)?);
         let is_dir = inode.kind.is_dir();
         if is_dir {
-            tree.adjust(dir, -1, now);
+            tree.adjust(dir, -1, now, trace);
         }
         let left = {
             let mut state = inode.state();
@@ -202,6 +278,7 @@ impl Superblock {
             state.ctime = now;
             state.nlink
         };
+        trace.add(Touched::State(ino));
         // Each link after the first has its own share; the first one's goes with the inode.
         if !is_dir && left > 0 {
             self.inodes.give(INODE_SPACE);
@@ -213,31 +290,37 @@ impl Superblock {
     fn rename(
         &self,
         tree: &mut Tree,
-        from: Place<'_>,
-        to: Place<'_>,
+        (from, to): (Place<'_>, Place<'_>),
         whiteout: Option<NewInode>,
         now: Timestamp,
+        trace: &mut Trace,
     ) -> Option<Arc<Inode>> {
-        let ino = tree.take_name(from, now)?;
-        let replaced = match tree.take_name(to, now) {
-            Some(target) => self.unlink(tree, target, to.dir, now),
+        let ino = tree.take_name(from, now, trace)?;
+        let replaced = match tree.take_name(to, now, trace) {
+            Some(target) => self.unlink(tree, target, to.dir, now, trace),
             None => None,
         };
         // The whiteout first: the new name is the newer one in a stream.
         if let Some(whiteout) = whiteout {
-            tree.insert(from, whiteout, now, now);
+            let whiteout = Inode::new(whiteout, DataState::default(), now);
+            tree.insert(from, whiteout, now, trace);
         }
-        tree.add_name(to, ino, now);
-        tree.moved(ino, from.dir, to.dir, now);
+        tree.add_name(to, ino, now, trace);
+        tree.moved(ino, (from.dir, to.dir), now, trace);
         replaced
     }
 
-    fn evict(&self, tree: &mut Tree, ino: Ino) -> Option<Arc<Inode>> {
+    fn evict(&self, tree: &mut Tree, ino: Ino, trace: &mut Trace) -> Option<Arc<Inode>> {
         let inode = tree.inodes.remove(&ino)?;
         tree.directories.remove(&ino);
         tree.shrink();
-        let space = INODE_SPACE + inode.state().xattr_space();
+        let space = {
+            let mut state = inode.state();
+            state.gone = true;
+            INODE_SPACE + state.xattr_space()
+        };
         self.inodes.give(space);
+        trace.add(Touched::Gone(ino));
         Some(inode)
     }
 
@@ -267,87 +350,106 @@ impl Tree {
     fn insert(
         &mut self,
         at: Place<'_>,
-        new: NewInode,
-        born: Timestamp,
+        inode: Inode,
         now: Timestamp,
+        trace: &mut Trace,
     ) -> Arc<Inode> {
-        let ino = new.identity.ino;
-        let inode = Arc::new(Inode::new(new, born));
+        let (ino, inode) = (inode.ino, Arc::new(inode));
         self.inodes.insert(ino, Arc::clone(&inode));
+        trace.add(Touched::New(ino));
         if inode.kind.is_dir() {
             self.directories.insert(ino, Directory::new(at.dir));
-            self.adjust(at.dir, 1, now);
+            trace.add(Touched::Directory(ino));
+            self.adjust(at.dir, 1, now, trace);
         }
-        self.add_name(at, ino, now);
+        self.add_name(at, ino, now, trace);
         inode
     }
 
-    fn hide(&mut self, above: Ino, new: NewInode, label: &str, now: Timestamp) -> Arc<Inode> {
+    fn hide(
+        &mut self,
+        above: Ino,
+        new: NewInode,
+        label: &str,
+        now: Timestamp,
+        trace: &mut Trace,
+    ) -> Arc<Inode> {
         let ino = new.identity.ino;
-        let inode = Arc::new(Inode::new(new, now));
+        let inode = Arc::new(Inode::new(new, DataState::default(), now));
         self.inodes.insert(ino, Arc::clone(&inode));
         let mut directory = Directory::new(above);
         directory.hidden = Some(label.into());
         self.directories.insert(ino, directory);
+        trace.add(Touched::New(ino));
+        trace.add(Touched::Directory(ino));
         inode
     }
 
-    fn exchange(&mut self, a: Place<'_>, b: Place<'_>, now: Timestamp) {
+    fn exchange(&mut self, a: Place<'_>, b: Place<'_>, now: Timestamp, trace: &mut Trace) {
         let (Ok(Some(at_a)), Ok(Some(at_b))) = (self.find(a.dir, a.name), self.find(b.dir, b.name))
         else {
             return;
         };
         let (at_a, at_b) = (at_a.ino, at_b.ino);
         // Both get new places in their streams, the second the newer one (`simple_offset_rename_exchange`).
-        self.take_name(a, now);
-        self.take_name(b, now);
-        self.add_name(a, at_b, now);
-        self.add_name(b, at_a, now);
-        self.moved(at_a, a.dir, b.dir, now);
-        self.moved(at_b, b.dir, a.dir, now);
+        self.take_name(a, now, trace);
+        self.take_name(b, now, trace);
+        self.add_name(a, at_b, now, trace);
+        self.add_name(b, at_a, now, trace);
+        self.moved(at_a, (a.dir, b.dir), now, trace);
+        self.moved(at_b, (b.dir, a.dir), now, trace);
     }
 
-    /// `ino` has a name in `to` instead of `from`: a directory's `..` is the other one's link.
-    fn moved(&mut self, ino: Ino, from: Ino, to: Ino, now: Timestamp) {
-        self.adjust(ino, 0, now);
+    /// `ino` has a name in another directory: a directory's `..` is the other one's link.
+    fn moved(&mut self, ino: Ino, (from, to): (Ino, Ino), now: Timestamp, trace: &mut Trace) {
+        self.adjust(ino, 0, now, trace);
         if let Some(directory) = self.directories.get_mut(&ino) {
             directory.parent = to;
-            self.adjust(from, -1, now);
-            self.adjust(to, 1, now);
+            trace.add(Touched::Directory(ino));
+            self.adjust(from, -1, now, trace);
+            self.adjust(to, 1, now, trace);
         }
     }
 
-    fn add_name(&mut self, at: Place<'_>, ino: Ino, now: Timestamp) {
+    fn add_name(&mut self, at: Place<'_>, ino: Ino, now: Timestamp, trace: &mut Trace) {
         if let Some(directory) = self.directories.get_mut(&at.dir) {
-            directory.insert(&self.hasher, at.name, ino);
+            let cookie = directory.insert(&self.hasher, at.name, ino);
+            trace.add(Touched::Named(at.dir, cookie));
         }
-        self.touch_directory(at.dir, now);
+        self.touch_directory(at.dir, now, trace);
     }
 
-    fn take_name(&mut self, at: Place<'_>, now: Timestamp) -> Option<Ino> {
-        let ino = self
-            .directories
-            .get_mut(&at.dir)?
-            .remove(&self.hasher, at.name)?;
-        self.touch_directory(at.dir, now);
+    fn take_name(&mut self, at: Place<'_>, now: Timestamp, trace: &mut Trace) -> Option<Ino> {
+        let directory = self.directories.get_mut(&at.dir)?;
+        let (cookie, ino) = directory.remove(&self.hasher, at.name)?;
+        trace.add(Touched::Unnamed(at.dir, cookie));
+        self.touch_directory(at.dir, now, trace);
         Some(ino)
     }
 
-    fn touch_directory(&self, dir: Ino, now: Timestamp) {
+    fn touch_directory(&self, dir: Ino, now: Timestamp, trace: &mut Trace) {
         if let Some(inode) = self.inodes.get(&dir) {
             let mut state = inode.state();
             state.mtime = now;
             state.ctime = now;
+            trace.add(Touched::State(dir));
         }
     }
 
     /// Adds `links` to the link count, and sets ctime.
-    fn adjust(&self, ino: Ino, links: i32, now: Timestamp) -> Option<Arc<Inode>> {
+    fn adjust(
+        &self,
+        ino: Ino,
+        links: i32,
+        now: Timestamp,
+        trace: &mut Trace,
+    ) -> Option<Arc<Inode>> {
         let inode = self.inodes.get(&ino)?;
         let mut state = inode.state();
         state.nlink = state.nlink.saturating_add_signed(links);
         state.ctime = now;
         drop(state);
+        trace.add(Touched::State(ino));
         Some(Arc::clone(inode))
     }
 }

@@ -87,8 +87,33 @@ impl Directory {
             .map(|dentry| (slot.cookie, dentry.ino))
     }
 
-    /// Adds a name that is not there yet.
-    pub(super) fn insert(&mut self, hasher: &RandomState, name: &[u8], ino: Ino) {
+    /// The place that the next name gets.
+    pub(super) fn next(&self) -> Cookie {
+        self.next
+    }
+
+    /// Fills an empty directory with names at their places.
+    pub(super) fn restore(
+        &mut self,
+        hasher: &RandomState,
+        next: Cookie,
+        entries: BTreeMap<Cookie, (Box<[u8]>, Ino)>,
+    ) {
+        self.next = next;
+        self.index.reserve(entries.len(), |slot| slot.hash);
+        for (&cookie, (name, _)) in &entries {
+            let hash = hasher.hash_one(&**name);
+            self.index
+                .insert_unique(hash, Slot { hash, cookie }, |slot| slot.hash);
+        }
+        let entries = entries.into_iter();
+        self.entries = entries
+            .map(|(cookie, (name, ino))| (cookie, Dentry { name, ino }))
+            .collect();
+    }
+
+    /// Adds a name that is not there yet; returns its place.
+    pub(super) fn insert(&mut self, hasher: &RandomState, name: &[u8], ino: Ino) -> Cookie {
         let cookie = self.next;
         self.next = Cookie(cookie.0 + 1);
         let hash = hasher.hash_one(name);
@@ -101,10 +126,11 @@ impl Directory {
                 ino,
             },
         );
+        cookie
     }
 
-    /// Takes a name away and returns what it named.
-    pub(super) fn remove(&mut self, hasher: &RandomState, name: &[u8]) -> Option<Ino> {
+    /// Takes a name away and returns its place, and what it named.
+    pub(super) fn remove(&mut self, hasher: &RandomState, name: &[u8]) -> Option<(Cookie, Ino)> {
         let (cookie, _) = self.find(hasher, name)?;
         let hash = hasher.hash_one(name);
         if let Ok(slot) = self.index.find_entry(hash, |slot| slot.cookie == cookie) {
@@ -113,7 +139,8 @@ impl Directory {
         if self.index.capacity() > SMALL_INDEX && self.index.len() < self.index.capacity() / 8 {
             self.index.shrink_to(self.index.len() * 2, |slot| slot.hash);
         }
-        self.entries.remove(&cookie).map(|dentry| dentry.ino)
+        let dentry = self.entries.remove(&cookie)?;
+        Some((cookie, dentry.ino))
     }
 
     /// The entries that follow `after` in a stream; all of them after `None`.
@@ -152,7 +179,7 @@ mod tests {
         }
         assert_eq!(names(&directory, None), [b"c", b"b", b"a"]);
         let (cookie, _) = directory.stream(None).next().unwrap();
-        assert_eq!(directory.remove(&hasher, b"b"), Some(Ino(11)));
+        assert_eq!(directory.remove(&hasher, b"b").unwrap().1, Ino(11));
         directory.insert(&hasher, b"d", Ino(13));
         assert_eq!(names(&directory, Some(cookie)), [b"a"]);
         assert_eq!(names(&directory, None), [b"d", b"c", b"a"]);
@@ -166,10 +193,8 @@ mod tests {
             directory.insert(&hasher, &number.to_le_bytes(), Ino(number));
         }
         for number in (0..1000u64).step_by(2) {
-            assert_eq!(
-                directory.remove(&hasher, &number.to_le_bytes()),
-                Some(Ino(number))
-            );
+            let removed = directory.remove(&hasher, &number.to_le_bytes());
+            assert_eq!(removed.unwrap().1, Ino(number));
         }
         assert_eq!(directory.len(), 500);
         assert_eq!(directory.find(&hasher, &2u64.to_le_bytes()), None);

@@ -3,6 +3,9 @@
 use parking_lot::{Mutex, MutexGuard};
 
 use super::acl::Acls;
+use super::budget::INODE_SPACE;
+use super::record::InodeImage;
+use super::restore::Parts;
 use super::xattr::Xattrs;
 use crate::data::DataFile;
 use crate::slots::{Cell, Flag, Slot};
@@ -46,23 +49,26 @@ pub struct State {
     pub acls: Option<Box<Acls>>,
     /// The data file.
     pub data: DataState,
+    /// Its slot: what of an open file changes with each open, and must outlive the process.
+    pub cell: Cell,
+    /// It was evicted: nobody hears of it any more.
+    pub gone: bool,
 }
 
-/// What is known of an inode's data file.
-///
-/// What must outlive the process, and changes with each open, is in the inode's slot.
-#[derive(Debug)]
+/// What is known of an inode's data file, but for what is in its slot.
+#[derive(Debug, Default)]
 pub struct DataState {
-    /// The inode's slot.
-    pub cell: Cell,
-
     /// There is one.
     pub present: bool,
     /// mtime was set by a program: what the page cache writes back later does not move it.
     pub mtime_set: bool,
     /// The kernel is about to forget the inode: it has no name and no handle left.
     pub leaving: bool,
-    /// Pages taken from the reservation.
+    /// Its owner is charged with it, and with `reserved` pages (`uid_size`, `uid_nr_inodes`).
+    pub charged: bool,
+    /// Somebody may write whom nobody counts: the file was open when counting began.
+    pub uncounted: bool,
+    /// Pages that its contents need, where they are counted; taken from the reservation, if there is one.
     pub reserved: u64,
     /// Kept open while there are handles.
     pub file: Option<DataFile>,
@@ -99,7 +105,7 @@ pub struct NewInode {
 }
 
 impl Inode {
-    pub(super) fn new(new: NewInode, now: Timestamp) -> Inode {
+    pub(super) fn new(new: NewInode, data: DataState, now: Timestamp) -> Inode {
         let NewInode {
             identity,
             kind,
@@ -124,7 +130,9 @@ impl Inode {
             btime: now,
             xattrs: None,
             acls: (acls != Acls::default()).then(|| Box::new(acls)),
-            data: DataState::new(slot.cell()),
+            data,
+            cell: slot.cell().clone(),
+            gone: false,
         };
         Inode {
             ino,
@@ -133,6 +141,74 @@ impl Inode {
             slot,
             state: Mutex::new(state),
         }
+    }
+
+    /// One that was before; `None` where its image is missing.
+    pub(super) fn restore(parts: Parts, nlink: u32, slot: Slot) -> Option<Inode> {
+        let Parts {
+            image,
+            target,
+            xattrs,
+            acls,
+            directory: _,
+        } = parts;
+        let InodeImage {
+            ino,
+            generation,
+            kind,
+            mode,
+            uid,
+            gid,
+            atime,
+            mtime,
+            ctime,
+            btime,
+            has_data,
+            mtime_set,
+            reserved,
+            unseen_ctime,
+        } = image?;
+        let data = DataState {
+            present: has_data,
+            mtime_set,
+            reserved,
+            unseen_ctime: unseen_ctime.map(Box::new),
+            ..DataState::default()
+        };
+        let state = State {
+            mode,
+            uid,
+            gid,
+            nlink,
+            atime,
+            mtime,
+            ctime,
+            btime,
+            xattrs: (!xattrs.is_empty()).then(|| Box::new(xattrs)),
+            acls: (acls != Acls::default()).then(|| Box::new(acls)),
+            data,
+            cell: slot.cell().clone(),
+            gone: false,
+        };
+        Some(Inode {
+            ino,
+            generation,
+            kind: kind.with_target(target)?,
+            slot,
+            state: Mutex::new(state),
+        })
+    }
+
+    /// What it draws from the budget for inodes with its links; a hidden directory draws nothing.
+    pub(super) fn space(&self, hidden: bool) -> u64 {
+        let state = self.state();
+        let further = if self.kind.is_dir() {
+            0
+        } else {
+            state.nlink.saturating_sub(1)
+        };
+        let own = if hidden { 0 } else { INODE_SPACE };
+        own + u64::from(further) * INODE_SPACE + state.xattr_space()
     }
 
     /// Locks its attributes.
@@ -156,28 +232,10 @@ impl Inode {
     }
 }
 
-impl DataState {
-    /// Of an inode that has no data file yet.
-    pub fn new(cell: &Cell) -> DataState {
-        DataState {
-            cell: cell.clone(),
-            present: false,
-            mtime_set: false,
-            leaving: false,
-            reserved: 0,
-            file: None,
-            unseen_ctime: None,
-        }
-    }
-
+impl State {
     /// Open handles.
     pub fn nopen(&self) -> u32 {
         self.cell.nopen()
-    }
-
-    /// The connection's registration of the data file for passthrough; 0 is none.
-    pub fn backing(&self) -> u32 {
-        self.cell.backing()
     }
 
     /// Opened for writing with passthrough since the kernel last forgot the inode: its attributes may
@@ -190,12 +248,15 @@ impl DataState {
     pub fn has_writer(&self) -> bool {
         self.cell.is(Flag::Writer)
     }
-}
 
-impl State {
     /// Whether no name is left.
     pub fn is_orphan(&self) -> bool {
         self.nlink == 0
+    }
+
+    /// The value of an extended attribute.
+    pub fn xattr(&self, name: &[u8]) -> Option<&[u8]> {
+        self.xattrs.as_ref()?.get(name)
     }
 
     /// What the inode draws from the budget for inodes, its links counted by the caller.

@@ -30,12 +30,17 @@ pub mod acl;
 pub mod budget;
 pub mod change;
 pub mod directory;
+mod history;
 mod ids;
 pub mod inode;
+pub mod record;
+pub mod restore;
 pub mod superblock;
+pub mod users;
 pub mod xattr;
 
 pub use self::budget::InodeBudget;
 pub use self::directory::{Cookie, Directory};
 pub use self::inode::{DataState, Identity, Inode, State};
 pub use self::superblock::{Superblock, Tree};
+pub use self::users::{Share, Users};

@@ -4,13 +4,15 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher, RandomState};
 use std::sync::Arc;
 
-use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::acl::Acls;
 use super::budget::{INODE_SPACE, InodeBudget};
 use super::directory::{Cookie, Directory};
 use super::ids::Ids;
-use super::inode::{Identity, Inode, NewInode};
+use super::inode::{DataState, Identity, Inode, NewInode};
+use super::record::{Answer, Entity, Limits, Recorder, SuperImage};
+use super::users::{Share, Users};
 use crate::errno::{Errno, Result};
 use crate::slots::Slots;
 use crate::types::{Ino, Kind, Timestamp};
@@ -37,7 +39,7 @@ impl Hasher for InoHasher {
     }
 }
 
-type InoMap<T> = HashMap<Ino, T, BuildHasherDefault<InoHasher>>;
+pub(super) type InoMap<T> = HashMap<Ino, T, BuildHasherDefault<InoHasher>>;
 
 /// A file system's objects.
 #[derive(Debug)]
@@ -48,6 +50,11 @@ pub struct Superblock {
     root: Ino,
     /// `nr_inodes`.
     pub inodes: InodeBudget,
+    /// `uid_size` and `uid_nr_inodes`.
+    pub users: Users,
+    /// Both limits as they were last set, for the recorder alone.
+    limits: Mutex<Limits>,
+    pub(super) recorder: Option<Arc<dyn Recorder>>,
 }
 
 /// Names and inodes; what needs the lock takes `&Tree`, what changes a name `&mut Tree`.
@@ -59,19 +66,20 @@ pub struct Tree {
 }
 
 impl Superblock {
-    /// An empty file system whose root has `mode` and belongs to `uid` and `gid`.
+    /// An empty file system whose root has `mode` and belongs to `uid` and `gid`; its history goes to `recorder`.
     pub fn new(
-        nr_inodes: u64,
-        mode: u32,
-        (uid, gid): (u32, u32),
-        slots: Slots,
+        limits: Limits,
+        (mode, uid, gid): (u32, u32, u32),
         now: Timestamp,
+        slots: Slots,
+        recorder: Option<Arc<dyn Recorder>>,
     ) -> Superblock {
         let ids = Ids::new();
-        let root = ids.next_ino();
+        // The numbers that this sets aside are told with the root.
+        let (root, generation) = ids.next(|_, _| {});
         let identity = Identity {
             ino: root,
-            generation: ids.next_generation(),
+            generation,
             slot: slots.take(root.0),
         };
         let acls = Acls::default();
@@ -83,22 +91,49 @@ impl Superblock {
             gid,
             acls,
         };
-        let mut tree = Tree {
-            inodes: InoMap::default(),
-            directories: InoMap::default(),
-            hasher: RandomState::new(),
-        };
-        tree.inodes.insert(root, Arc::new(Inode::new(new, now)));
+        let mut tree = Tree::empty();
+        tree.inodes
+            .insert(root, Arc::new(Inode::new(new, DataState::default(), now)));
         tree.directories.insert(root, Directory::new(root));
-        let inodes = InodeBudget::new(nr_inodes);
+        let inodes = InodeBudget::new(limits.nr_inodes);
         // The root counts; where even it finds no room nothing else will either.
         let _ = inodes.take(INODE_SPACE);
-        Superblock {
+        let superblock = Superblock {
             tree: RwLock::new(tree),
             ids,
             slots,
             root,
             inodes,
+            users: Users::new(Share::default()),
+            limits: Mutex::new(limits),
+            recorder,
+        };
+        superblock.record_all_of_new();
+        superblock
+    }
+
+    /// One that was before.
+    pub(super) fn with(
+        tree: Tree,
+        top: SuperImage,
+        limits: Limits,
+        space: u64,
+        slots: Slots,
+        recorder: Option<Arc<dyn Recorder>>,
+    ) -> Superblock {
+        let SuperImage { root, key, numbers } = top;
+        let inodes = InodeBudget::new(0);
+        let _ = inodes.take(space);
+        inodes.restore_limit(limits.nr_inodes);
+        Superblock {
+            tree: RwLock::new(tree),
+            ids: Ids::restore(key, numbers),
+            slots,
+            root,
+            inodes,
+            users: Users::new(Share::default()),
+            limits: Mutex::new(limits),
+            recorder,
         }
     }
 
@@ -124,10 +159,12 @@ impl Superblock {
 
     /// A number, a generation and a slot for a new inode.
     pub fn fresh(&self) -> Identity {
-        let ino = self.ids.next_ino();
+        let (ino, generation) = self
+            .ids
+            .next(|key, numbers| self.record_numbers(key, numbers));
         Identity {
             ino,
-            generation: self.ids.next_generation(),
+            generation,
             slot: self.slots.take(ino.0),
         }
     }
@@ -136,9 +173,46 @@ impl Superblock {
     pub fn slots(&self) -> &Slots {
         &self.slots
     }
+
+    fn record_numbers(&self, key: (u64, u64), numbers: u64) {
+        let root = self.root;
+        self.record(
+            &[Entity::Super(SuperImage { root, key, numbers })],
+            Answer::Unfinished,
+        );
+    }
+
+    /// Tells the recorder again what there is one of.
+    pub(super) fn record_top(&self) {
+        self.ids
+            .tell(|key, numbers| self.record_numbers(key, numbers));
+    }
+
+    /// Tells the recorder the limits, as they are now or will be.
+    pub fn record_limits(&self, size: Option<u64>, nr_inodes: Option<u64>) {
+        let mut limits = self.limits.lock();
+        limits.size = size.unwrap_or(limits.size);
+        limits.nr_inodes = nr_inodes.unwrap_or(limits.nr_inodes);
+        self.record(&[Entity::Limits(*limits)], Answer::Unfinished);
+    }
 }
 
 impl Tree {
+    pub(super) fn empty() -> Tree {
+        Tree {
+            inodes: InoMap::default(),
+            directories: InoMap::default(),
+            hasher: RandomState::new(),
+        }
+    }
+
+    /// The hidden directory with this label.
+    pub fn hidden(&self, label: &str) -> Option<Ino> {
+        let is_it = |directory: &Directory| directory.hidden.as_deref() == Some(label);
+        let mut all = self.directories.iter();
+        all.find_map(|(&ino, directory)| is_it(directory).then_some(ino))
+    }
+
     /// The inode `ino`; `ESTALE` where there is none (any more).
     pub fn inode(&self, ino: Ino) -> Result<&Arc<Inode>> {
         self.inodes.get(&ino).ok_or(Errno::ESTALE)
@@ -175,10 +249,21 @@ impl Tree {
         }
     }
 
+    /// Whether `ino` is a directory without a name, which is nobody's object.
+    pub fn is_hidden(&self, ino: Ino) -> bool {
+        let directory = self.directories.get(&ino);
+        directory.is_some_and(|directory| directory.hidden.is_some())
+    }
+
     /// The inodes of which the kernel has a reference.
     pub fn referenced(&self) -> Vec<Ino> {
         let referenced = self.inodes.values().filter(|inode| inode.lookups() > 0);
         referenced.map(|inode| inode.ino).collect()
+    }
+
+    /// All inodes.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<Inode>> {
+        self.inodes.values()
     }
 
     /// How many inodes there are.

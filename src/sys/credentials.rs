@@ -11,6 +11,8 @@ pub const CAP_FOWNER: u32 = 3;
 pub const CAP_FSETID: u32 = 4;
 /// `CAP_SYS_ADMIN`.
 pub const CAP_SYS_ADMIN: u32 = 21;
+/// `CAP_SYS_RESOURCE`.
+pub const CAP_SYS_RESOURCE: u32 = 24;
 
 /// Groups and effective capabilities of one thread.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

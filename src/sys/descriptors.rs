@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 /// Closes every descriptor but the standard three and `kept`.
 ///
@@ -44,4 +44,29 @@ pub fn leave_terminal(errors: bool) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Makes the number of `over` another one for what `with` is; programs that are executed do not get it.
+///
+/// Whoever owns `over` goes on with it and notices nothing.
+pub fn replace(over: BorrowedFd<'_>, with: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: both are open, and the number stays with its owner.
+    match unsafe { libc::dup3(with.as_raw_fd(), over.as_raw_fd(), libc::O_CLOEXEC) } {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
+}
+
+/// Takes a descriptor that this process was started with; it is not handed on.
+///
+/// To be called at the start, and once for a number.
+pub fn inherited(number: RawFd) -> io::Result<OwnedFd> {
+    if number <= 2 {
+        return Err(io::Error::from_raw_os_error(libc::EBADF));
+    }
+    // SAFETY: the number is borrowed for one call, which fails where it is not open.
+    let borrowed = unsafe { BorrowedFd::borrow_raw(number) };
+    rustix::io::fcntl_setfd(borrowed, rustix::io::FdFlags::CLOEXEC)?;
+    // SAFETY: it is open, as was just seen, and who started us gave it to us alone.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }

@@ -1,6 +1,7 @@
 //! The only place with system calls that no library wraps safely, and with `unsafe`.
 
 pub mod accounts;
+pub mod buffers;
 pub mod channel;
 pub mod credentials;
 pub mod descriptors;

@@ -110,6 +110,17 @@ pub fn kill(pid: i32, signal: i32) {
     unsafe { libc::kill(pid, signal) };
 }
 
+/// The status of the child `pid` if it has ended; `None` while it runs.
+pub fn try_wait(pid: Pid) -> io::Result<Option<WaitStatus>> {
+    loop {
+        match rustix::process::waitpid(Some(pid), WaitOptions::NOHANG) {
+            Ok(ended) => return Ok(ended.map(|(_, status)| status)),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
 /// A descriptor that stands for the child `pid`, which has not been waited for.
 pub fn pidfd(pid: Pid) -> io::Result<OwnedFd> {
     Ok(rustix::process::pidfd_open(pid, PidfdFlags::empty())?)

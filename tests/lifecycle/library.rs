@@ -82,7 +82,7 @@ fn limits_change() {
     mount
         .remount(&Limits {
             size: Some(2 << 20),
-            nr_inodes: None,
+            ..Limits::default()
         })
         .unwrap();
     let statfs = rustix::fs::statfs(mount.path()).unwrap();
@@ -112,7 +112,7 @@ fn a_daemons_mount_is_remounted() {
     shmfs("mount");
     let limits = Limits {
         size: Some(3 << 20),
-        nr_inodes: None,
+        ..Limits::default()
     };
     let flags = Options {
         read_only: true,
@@ -122,6 +122,7 @@ fn a_daemons_mount_is_remounted() {
         dir: directory.path().to_owned(),
         limits,
         flags: Some(flags),
+        views: Vec::new(),
     };
     let done = remount(&arguments);
     let statvfs = rustix::fs::statvfs(directory.path()).unwrap();

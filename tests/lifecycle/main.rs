@@ -8,3 +8,4 @@ mod mount;
 mod run;
 mod sandbox;
 mod terminal;
+mod users;

@@ -209,7 +209,8 @@ fn a_dead_mount_is_explained_and_cleaned() {
         mounted(
             user,
             r#"
-            kill -KILL $daemon; eventually ended $daemon
+            worker=$(workers $daemon); kill -STOP $daemon
+            kill -KILL $worker $daemon; eventually ended $worker $daemon
             said=$($SHMFS mount m 2>&1); is $? 32; has "$said" "shmfs umount --lazy"
             $SHMFS umount --lazy m; is $? 0; unmounted || fail "still there"
             $SHMFS mount m; is $? 0; $SHMFS umount m; is $? 0
@@ -217,6 +218,42 @@ fn a_dead_mount_is_explained_and_cleaned() {
             "#,
         );
     }
+}
+
+#[test]
+fn a_mount_ends_with_its_supervisor() {
+    for user in BOTH {
+        mounted(
+            user,
+            r#"
+            worker=$(workers $daemon); echo kept > m/object; exec 5<m
+            kill -KILL $daemon; eventually ended $daemon $worker
+            unmounted || fail "still mounted"
+            said=$(stat /proc/self/fd/5/ 2>&1); has "$said" "not connected"
+            $SHMFS mount m; is $? 0; $SHMFS umount m; is $? 0
+            "#,
+        );
+    }
+}
+
+#[test]
+fn a_worker_has_what_it_needs_and_nothing_else() {
+    script(
+        Root,
+        r#"
+        mkdir m; touch lock; exec 7<lock 8>>lock
+        SECRET=word $SHMFS mount -f m & daemon=$!
+        eventually grep -q fuse.shmfs /proc/self/mountinfo
+        worker=$(workers $daemon)
+        tr '\0' '\n' < /proc/$worker/environ | grep -q SECRET && fail "the environment"
+        readlink /proc/$worker/fd/* | grep -q lock && fail "a descriptor of whoever mounts"
+        is "$(awk '/^SigBlk/ { print $2 }' /proc/$worker/status)" 0000000000000000
+        # The signals that end a mount are the supervisor's, also where they are sent to all.
+        kill -TERM $worker; kill -INT $worker; kill -HUP $worker; kill -QUIT $worker
+        echo served > m/object; is "$(cat m/object)" served
+        kill -TERM $worker $daemon; wait $daemon; is $? 0; ended $worker || fail "the worker is left"
+        "#,
+    );
 }
 
 #[test]

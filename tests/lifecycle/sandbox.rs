@@ -29,7 +29,9 @@ filled() { local f; for f in "$@"; do [ -s "$f" ] || return 1; done; }
 unmounted() { ! grep -q " - fuse.shmfs " /proc/self/mountinfo; }
 no_device() { [ ! -e /sys/class/bdi/$1 ]; }
 no_sockets() { ! find /run/shmfs $XDG_RUNTIME_DIR/shmfs -type s 2>/dev/null | grep .; }
-child() { cat /proc/$1/task/$1/children | cut -d' ' -f1; }
+workers() { local p; for p in $(cat /proc/$1/task/*/children); do [ "$(cat /proc/$p/comm)" = shmfs-worker ] && echo $p; done; }
+# The first child that is no worker.
+child() { local p; for p in $(cat /proc/$1/task/$1/children); do [ "$(cat /proc/$p/comm)" = shmfs-worker ] || { echo $p; return; }; done; }
 device_at() { awk -v at="$1" '$5 == at { d = $3 } END { print d }' /proc/self/mountinfo; }
 "#;
 

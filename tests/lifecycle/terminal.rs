@@ -187,7 +187,7 @@ fn a_stopped_job_ends_with_its_shell() {
     let file = directory.path().join("pid");
     let mut terminal = Terminal::start(Command::new("bash").args(SHELL));
     let command = format!(
-        "run -- sh -c 'echo $$ > {}; echo rea''dy; sleep 1000'",
+        "run -- sh -c 'echo $$ > {}; echo rea''dy; exec sleep 1000'",
         file.display()
     );
     terminal.press(&format!("{SHMFS} {command}\n"));

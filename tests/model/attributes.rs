@@ -155,7 +155,9 @@ impl Harness {
             }
             Op::Fallocate(pick, mode, offset, len) => {
                 let id = self.file(pick);
-                let ours = self.fs.fallocate(self.ino(id), mode, offset, len);
+                let ours = self
+                    .fs
+                    .fallocate(&caller(Who::Root), self.ino(id), mode, offset, len);
                 assert_eq!(ours, self.model.fallocate(id, mode as i32, offset, len));
             }
             Op::Lseek(pick, offset, whence) => {
@@ -168,9 +170,12 @@ impl Harness {
             }
             Op::Copy(from, at, to, into, len) => {
                 let (from, to, at) = (self.file(from), self.file(to), at & HALF);
-                let ours = self
-                    .fs
-                    .copy_file_range((self.ino(from), at), (self.ino(to), into), len);
+                let ours = self.fs.copy_file_range(
+                    &caller(Who::Root),
+                    (self.ino(from), at),
+                    (self.ino(to), into),
+                    len,
+                );
                 let theirs = match self.model.node(from).what {
                     What::File(_) => self.model.copy((from, at), (to, into), len),
                     What::Dir => Err(Errno::EISDIR),

@@ -8,6 +8,7 @@ use shmfs::data::{DataFiles, KernelClock};
 use shmfs::errno::{Errno, Result};
 use shmfs::ops::{
     Backing, Caller, Config, CreateFlags, DataMode, DirPosition, Entry, Fs, NewNode, RenameMode,
+    UserLimit,
 };
 use shmfs::options::Atime;
 use shmfs::sys::credentials::Credentials;
@@ -97,6 +98,7 @@ impl Harness {
         let config = Config {
             size: PAGES * PAGE,
             nr_inodes: INODES,
+            users: UserLimit::default(),
             mode: 0o1777,
             uid: 0,
             gid: 0,

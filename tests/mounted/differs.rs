@@ -57,6 +57,18 @@ pub(crate) const DIFFERS: &[Differs] = &[
         expect: "lseek of a directory takes SEEK_DATA and SEEK_HOLE",
     },
     Differs {
+        case: "quotas::truncate_may_exceed",
+        targets: SHMFS,
+        why: "a store through a mapping has nobody to ask, so a user pays for the logical size",
+        expect: "growth beyond uid_size fails with EDQUOT at once, not with SIGBUS later",
+    },
+    Differs {
+        case: "quotas::hole_gives_back",
+        targets: SHMFS,
+        why: "a hole below the size can fill again by a store that nobody sees",
+        expect: "only holes beyond the size give back what a user is charged with",
+    },
+    Differs {
         case: "readdir::lseek_to_the_end",
         targets: SHMFS,
         why: "the kernel seeks in FUSE directories by itself",

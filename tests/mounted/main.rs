@@ -59,11 +59,15 @@ fn plan(args: &Arguments) -> Vec<(Case, Target)> {
             name.contains(word)
         }
     };
+    let quotas = namespaces::tmpfs_has_quotas();
     let mut plan = Vec::new();
     for target in Target::ALL.into_iter().filter(|t| root || t.is_user()) {
         for case in cases::all().filter(|case| !target.is_user() || case.needs == Needs::Nobody) {
             let name = name(&case, target);
             let wanted = args.filter.as_ref().is_none_or(|word| matches(&name, word));
+            if target == Target::Tmpfs && case.needs == Needs::Quotas && !quotas {
+                continue;
+            }
             if wanted && !args.skip.iter().any(|word| matches(&name, word)) {
                 plan.push((case, target));
             }
@@ -72,8 +76,18 @@ fn plan(args: &Arguments) -> Vec<(Case, Target)> {
     plan
 }
 
+/// Says what the arbiter was not asked.
+fn say_what_is_missing() {
+    if !namespaces::tmpfs_has_quotas() {
+        eprintln!(
+            "tmpfs::quotas: not run, since this kernel's tmpfs has none (CONFIG_TMPFS_QUOTA)"
+        );
+    }
+}
+
 fn run(base: std::path::PathBuf, root: bool, args: &Arguments) -> i32 {
     let plan = plan(args);
+    say_what_is_missing();
     let wanted: Vec<Target> = Target::ALL
         .into_iter()
         .filter(|t| plan.iter().any(|(_, p)| p == t))

@@ -160,10 +160,43 @@ pub(crate) fn keep_capabilities() {
     }
 }
 
+/// Whether the caller has a capability: root of a container has not all of them.
+pub(crate) fn has_capability(capability: u32) -> bool {
+    let header = Header(CAPABILITY_VERSION_3, 0);
+    let mut sets = [0u32; 6];
+    // SAFETY: the kernel writes two triples of words.
+    check(unsafe { libc::syscall(libc::SYS_capget, &header, sets.as_mut_ptr()) })
+        .expect("look at capabilities");
+    sets[capability as usize / 32 * 3] & 1 << (capability % 32) != 0
+}
+
+/// Takes one capability away, for good.
+pub(crate) fn drop_capability(capability: u32) {
+    let header = Header(CAPABILITY_VERSION_3, 0);
+    let mut sets = [0u32; 6];
+    let half = capability as usize / 32 * 3;
+    // SAFETY: version 3 takes a header and two triples of words.
+    check(unsafe {
+        libc::syscall(libc::SYS_capget, &header, sets.as_mut_ptr());
+        for set in &mut sets[half..half + 3] {
+            *set &= !(1 << (capability % 32));
+        }
+        libc::syscall(libc::SYS_capset, &header, sets.as_ptr())
+    })
+    .expect("drop a capability");
+}
+
 pub(crate) fn drop_capabilities() {
     let header = Header(CAPABILITY_VERSION_3, 0);
     let none = [0u32; 6];
     // SAFETY: version 3 takes a header and two triples of words.
     check(unsafe { libc::syscall(libc::SYS_capset, &header, none.as_ptr()) })
         .expect("drop all capabilities");
+}
+
+/// Whether this kernel's tmpfs knows the options of quotas; asked of a file system that is never made.
+pub(crate) fn tmpfs_has_quotas() -> bool {
+    use rustix::mount::{FsOpenFlags, fsconfig_set_flag, fsopen};
+    let context = fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC);
+    context.is_ok_and(|context| fsconfig_set_flag(&context, "usrquota").is_ok())
 }

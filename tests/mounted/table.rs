@@ -64,6 +64,8 @@ pub(crate) enum Needs {
     Nobody,
     /// Root: other users, devices, trusted xattrs, mounts of its own.
     Root,
+    /// Root, and of tmpfs a kernel that has quotas for it (`CONFIG_TMPFS_QUOTA`).
+    Quotas,
 }
 
 /// One case.
@@ -91,6 +93,7 @@ macro_rules! cases {
         },)+)+];
     };
     (@ nobody) => { $crate::table::Needs::Nobody };
+    (@ quotas) => { $crate::table::Needs::Quotas };
     (@ root) => { $crate::table::Needs::Root };
 }
 

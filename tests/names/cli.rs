@@ -444,3 +444,17 @@ fn list_shows_every_scheme() {
         assert!(output.contains(scheme.source));
     }
 }
+
+#[test]
+fn directories_are_needed_for_slashes_in_names_alone() {
+    let long = "/".to_owned() + &"x".repeat(252);
+    let answer = json(&run(&["check", "--json", "/a/b", &long]));
+    let needing = |name: usize| -> Vec<&str> {
+        let rows = answer["names"][name]["platforms"].as_array().expect("rows");
+        let rows = rows.iter().filter(|row| row["needs_directory"] == true);
+        rows.filter_map(|row| row["scheme"].as_str()).collect()
+    };
+    assert_eq!(needing(0), ["uclibc", "dragonfly", "nuttx", "redox"]);
+    // illumos makes the directories of a long name itself, on SPARC too.
+    assert_eq!(needing(1), [""; 0]);
+}

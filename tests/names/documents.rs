@@ -1,58 +1,232 @@
 //! The documents say what the program does.
+//!
+//! `SHMFS_UPDATE_DOCS=1 cargo test --test names documents` writes what is made by the program.
 
-use std::fmt::Write;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Mutex;
 
-use shmfs::view::SCHEMES;
+use serde_json::Value;
+use shmfs::view::{SCHEMES, Scheme};
 
-const BEGIN: &str = "<!-- table -->\n";
-const END: &str = "<!-- end of table -->\n";
+fn path(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("docs")
+        .join(name)
+}
 
 fn document(name: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("docs")
-        .join(name);
+    let path = path(name);
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-fn table() -> String {
-    let mut table =
-        "| key | platform | kind | age | directory | longest | back | source |\n".to_owned();
-    table += "|---|---|---|---|---|---|---|---|\n";
-    for scheme in SCHEMES {
-        let kind = scheme.companion.unwrap_or(scheme.kind.name());
-        writeln!(
-            table,
-            "| {} | {} | {kind} | {} | `{}` | {} | {} | {} |",
-            scheme.key,
-            scheme.title,
-            scheme.age.name(),
-            scheme.directory.name(),
-            scheme.limit,
-            scheme.reversible.name(),
-            scheme.source,
-        )
-        .expect("a String takes all");
+/// The part of a document between `<!-- what -->` and its end is `made`, or is written so where
+/// SHMFS_UPDATE_DOCS is set.
+fn holds(name: &str, what: &str, made: &str) {
+    // Two tests may write one document.
+    static WRITING: Mutex<()> = Mutex::new(());
+    let _alone = WRITING.lock();
+    let text = document(name);
+    let (begin, end) = (
+        format!("<!-- {what} -->\n"),
+        format!("<!-- end of {what} -->\n"),
+    );
+    let (before, rest) = text
+        .split_once(&begin)
+        .unwrap_or_else(|| panic!("docs/{name} has no {begin}"));
+    let (written, after) = rest
+        .split_once(&end)
+        .unwrap_or_else(|| panic!("docs/{name} has no {end}"));
+    if std::env::var_os("SHMFS_UPDATE_DOCS").is_some() {
+        let whole = [before, &begin, made, &end, after].concat();
+        return fs::write(path(name), whole).expect("the document can be written");
     }
-    table
+    assert_eq!(
+        written, made,
+        "docs/{name} is not current: run this with SHMFS_UPDATE_DOCS=1"
+    );
 }
 
-/// `SHMFS_UPDATE_DOCS=1 cargo test --test names documents` writes it.
+/// A row of a table.
+fn row(cells: impl IntoIterator<Item = String>) -> String {
+    let cells: Vec<String> = cells.into_iter().collect();
+    format!("| {} |\n", cells.join(" | "))
+}
+
+/// The head of a table, and the line below it.
+fn head(cells: &[String]) -> String {
+    row(cells.iter().cloned()) + "|" + &"---|".repeat(cells.len()) + "\n"
+}
+
 #[test]
 fn the_table_of_schemes_is_current() {
-    let text = document("names.md");
-    let (before, rest) = text.split_once(BEGIN).expect("the table begins");
-    let (written, after) = rest.split_once(END).expect("the table ends");
-    if std::env::var_os("SHMFS_UPDATE_DOCS").is_some() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/names.md");
-        fs::write(path, [before, BEGIN, &table(), END, after].concat())
-            .expect("docs/names.md can be written");
-        return;
+    let titles = [
+        "key",
+        "platform",
+        "kind",
+        "age",
+        "directory",
+        "longest",
+        "back",
+        "source",
+    ];
+    let mut table = head(&titles.map(str::to_owned));
+    for scheme in SCHEMES {
+        table += &row([
+            scheme.key.to_owned(),
+            scheme.title.to_owned(),
+            scheme.companion.unwrap_or(scheme.kind.name()).to_owned(),
+            scheme.age.name().to_owned(),
+            format!("`{}`", scheme.directory.name()),
+            scheme.limit.to_owned(),
+            scheme.reversible.name().to_owned(),
+            scheme.source.to_owned(),
+        ]);
     }
-    assert_eq!(written, table(), "run it with SHMFS_UPDATE_DOCS=1");
-    assert!(text.contains(&format!("{} sets of rules", SCHEMES.len())));
+    holds("schemes.md", "table", &table);
+    let count = format!("{} sets of rules", SCHEMES.len());
+    assert!(document("schemes.md").contains(&count));
+}
+
+/// What `shmfs name` prints as JSON.
+fn ask(arguments: &[&str]) -> Value {
+    let output = Command::new(env!("CARGO_BIN_EXE_shmfs"))
+        .arg("name")
+        .args(arguments)
+        .output()
+        .expect("shmfs runs");
+    serde_json::from_slice(&output.stdout).expect("JSON")
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().expect("a string").to_owned()
+}
+
+fn array(value: &Value) -> &[Value] {
+    value.as_array().expect("an array")
+}
+
+/// Current platforms, as `check` has them: their keys and titles.
+fn platforms() -> Vec<(String, &'static Scheme)> {
+    let answer = ask(&["check", "--json", "/foo"]);
+    let rows = array(&answer["names"][0]["platforms"]).iter();
+    let keys = rows.map(|row| text(&row["scheme"]));
+    keys.map(|key| (key.clone(), shmfs::view::find(&key).expect("a key")))
+        .collect()
+}
+
+/// Names that break every rule, and the kinds whose longest names differ.
+#[test]
+fn the_rules_in_the_guide_are_current() {
+    let long = "/".to_owned() + &"x".repeat(300);
+    let bad = ["", "//", "/..", "/a\\b", "/a b", "/sem.x", "/tmp-1", &long];
+    let mut rules: Vec<String> = Vec::new();
+    for kind in ["shm", "sem", "mq"] {
+        let answer = ask(&[&["check", "--json", "--kind", kind], &bad[..]].concat());
+        for name in array(&answer["names"]) {
+            for miss in array(&name["misses"]) {
+                let rule = match text(&miss["rule"]) == "length" {
+                    true => format!("{} ({})", text(&miss["text"]), text(&name["kind"])),
+                    false => text(&miss["text"]),
+                };
+                if !rules.contains(&rule) {
+                    rules.push(rule);
+                }
+            }
+        }
+    }
+    let list: String = rules.iter().map(|rule| format!("- {rule}\n")).collect();
+    holds("NAMES.md", "rules", &list);
+}
+
+/// Where one scheme has the name `/foo`.
+fn place(scheme: &Scheme) -> String {
+    let answer = ask(&["translate", "--json", "--scheme", scheme.key, "/foo"]);
+    let answer = &answer[0];
+    match (text(&answer["kind"]).as_str(), &answer["value"]) {
+        ("path", value) => {
+            let path = text(&value["text"]);
+            match path.split_once("6f64c6e6261f492a") {
+                Some((before, after)) => {
+                    format!("`{before}6f64c6e6…{}`", &after[after.len() - 8..])
+                }
+                None => format!("`{path}`"),
+            }
+        }
+        ("kernel", Value::Number(hash)) => format!("kernel, `{:08x}`", hash.as_u64().unwrap_or(0)),
+        ("kernel", value) => format!("kernel, `{}`", text(&value["text"])),
+        (_, value) => text(value),
+    }
+}
+
+#[test]
+fn the_places_in_the_guide_are_current() {
+    let titles = [
+        "key",
+        "platform",
+        "shared memory",
+        "semaphore",
+        "longest name",
+    ];
+    let mut table = head(&titles.map(str::to_owned));
+    for (key, scheme) in platforms() {
+        let semaphores = shmfs::view::platform::semaphores(scheme);
+        table += &row([
+            key,
+            scheme.title.to_owned(),
+            place(scheme),
+            semaphores.map_or_else(|| "not known".to_owned(), place),
+            scheme.limit.to_owned(),
+        ]);
+    }
+    holds("NAMES.md", "places", &table);
+}
+
+/// Names, and how the guide heads their columns.
+fn examples() -> Vec<(String, String)> {
+    let plain = [
+        "/foo", "foo", "//foo", "/a/b", "/a b", "/", "/..", "/../x", "/sem.foo",
+    ];
+    let plain = plain.map(|name| (name.to_owned(), format!("`{name}`")));
+    let long = |count: usize| {
+        (
+            "/".to_owned() + &"x".repeat(count),
+            format!("/ and {count} bytes"),
+        )
+    };
+    let mut all = vec![(String::new(), "empty".to_owned())];
+    all.extend(plain);
+    all.extend([31, 248, 255, 256].map(long));
+    all
+}
+
+fn verdict(row: &Value) -> String {
+    match text(&row["verdict"]).as_str() {
+        "refused" => text(&row["errno"]),
+        "another object" => "another".to_owned(),
+        "works" if row["needs_directory"] == true => "works, dir".to_owned(),
+        word => word.to_owned(),
+    }
+}
+
+#[test]
+fn the_verdicts_in_the_guide_are_current() {
+    let examples = examples();
+    let names = examples.iter().map(|(name, _)| name.as_str());
+    let answer = ask(&["check", "--json"]
+        .into_iter()
+        .chain(names)
+        .collect::<Vec<_>>());
+    let names = array(&answer["names"]);
+    let mut titles = vec!["key".to_owned()];
+    titles.extend(examples.iter().map(|(_, title)| title.clone()));
+    let mut table = head(&titles);
+    for (at, (key, _)) in platforms().into_iter().enumerate() {
+        let verdicts = names.iter().map(|name| verdict(&name["platforms"][at]));
+        table += &row([key].into_iter().chain(verdicts));
+    }
+    holds("NAMES.md", "verdicts", &table);
 }
 
 /// Options of every command: shmfs(1) has them.

@@ -2,9 +2,9 @@
 
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 
-use crate::world::{FOO, MODES, Page, World, errno, eventually, open};
+use crate::world::{FOO, Page, World, errno, eventually, open};
 
 const VIEWS: [&str; 6] = ["netbsd", "illumos", "openbsd", "freebsd", "haiku", "musl"];
 const NAMES: [(&str, &str); 7] = [
@@ -18,35 +18,33 @@ const NAMES: [(&str, &str); 7] = [
 ];
 const NEW: i32 = libc::O_RDWR | libc::O_CREAT | libc::O_EXCL;
 
-pub(crate) fn made_anywhere_it_is_one_object_everywhere() {
-    for mode in MODES {
-        let world = World::new(&VIEWS, mode);
-        for (key, name) in NAMES {
-            let file = open(&world.path(key, name), NEW, 0o640).unwrap();
-            file.set_len(4096).unwrap();
-            let status = file.metadata().unwrap();
-            let page = Page::of(&file);
-            for (number, (other, name)) in NAMES.into_iter().enumerate() {
-                let path = world.path(other, name);
-                let seen = fs::metadata(&path).unwrap();
-                assert_eq!(seen.ino(), status.ino(), "{key} in {other}");
-                assert_eq!((seen.mode(), seen.nlink()), (0o100640, 1));
-                let again = open(&path, NEW, 0o600).err();
-                assert_eq!(again, Some(libc::EEXIST), "{key} in {other}");
-                let theirs = Page::of(&open(&path, libc::O_RDWR, 0).unwrap());
-                page.write(number as u8 + 1);
-                assert_eq!(theirs.read(), number as u8 + 1, "{key} in {other}, {mode}");
-                theirs.write(100);
-                assert_eq!(page.read(), 100, "{other} in {key}, {mode}");
-            }
-            drop((page, file));
-            fs::remove_file(world.path(key, name)).unwrap();
+pub(crate) fn made_anywhere_it_is_one_object_everywhere(mode: &str) {
+    let world = World::new(&VIEWS, mode);
+    for (key, name) in NAMES {
+        let file = open(&world.path(key, name), NEW, 0o640).unwrap();
+        file.set_len(4096).unwrap();
+        let status = file.metadata().unwrap();
+        let page = Page::of(&file);
+        for (number, (other, name)) in NAMES.into_iter().enumerate() {
+            let path = world.path(other, name);
+            let seen = fs::metadata(&path).unwrap();
+            assert_eq!(seen.ino(), status.ino(), "{key} in {other}");
+            assert_eq!((seen.mode(), seen.nlink()), (0o100640, 1));
+            let again = open(&path, NEW, 0o600).err();
+            assert_eq!(again, Some(libc::EEXIST), "{key} in {other}");
+            let theirs = Page::of(&open(&path, libc::O_RDWR, 0).unwrap());
+            page.write(number as u8 + 1);
+            assert_eq!(theirs.read(), number as u8 + 1, "{key} in {other}, {mode}");
+            theirs.write(100);
+            assert_eq!(page.read(), 100, "{other} in {key}, {mode}");
         }
+        drop((page, file));
+        fs::remove_file(world.path(key, name)).unwrap();
     }
 }
 
-pub(crate) fn unlinked_anywhere_it_is_gone_everywhere() {
-    let world = World::new(&VIEWS, "passthrough=auto");
+pub(crate) fn unlinked_anywhere_it_is_gone_everywhere(mode: &str) {
+    let world = World::new(&VIEWS, mode);
     for (key, name) in NAMES {
         fs::write(world.path("", "foo"), "x").unwrap();
         for (other, name) in NAMES {
@@ -60,31 +58,29 @@ pub(crate) fn unlinked_anywhere_it_is_gone_everywhere() {
     }
 }
 
-pub(crate) fn attributes_and_links_are_the_objects() {
-    for mode in MODES {
-        let world = World::new(&VIEWS, mode);
-        let file = open(&world.path("netbsd", ".shmobj_foo"), NEW, 0o600).unwrap();
-        for (number, (key, name)) in NAMES.into_iter().enumerate() {
-            let path = world.path(key, name);
-            let mode = 0o600 + number as u32;
-            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-            std::os::unix::fs::chown(&path, Some(number as u32), Some(7)).unwrap();
-            fs::hard_link(&path, world.path(key, "link")).unwrap();
-            for (other, name) in NAMES {
-                let seen = fs::metadata(world.path(other, name)).unwrap();
-                let attributes = (seen.mode() & 0o777, seen.uid(), seen.gid(), seen.nlink());
-                assert_eq!(attributes, (mode, number as u32, 7, 2), "{key} in {other}");
-            }
-            assert_eq!(file.metadata().unwrap().nlink(), 2);
-            fs::remove_file(world.path(key, "link")).unwrap();
-            assert_eq!(file.metadata().unwrap().nlink(), 1);
+pub(crate) fn attributes_and_links_are_the_objects(mode: &str) {
+    let world = World::new(&VIEWS, mode);
+    let file = open(&world.path("netbsd", ".shmobj_foo"), NEW, 0o600).unwrap();
+    for (number, (key, name)) in NAMES.into_iter().enumerate() {
+        let path = world.path(key, name);
+        let mode = 0o600 + number as u32;
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        std::os::unix::fs::chown(&path, Some(number as u32), Some(7)).unwrap();
+        fs::hard_link(&path, world.path(key, "link")).unwrap();
+        for (other, name) in NAMES {
+            let seen = fs::metadata(world.path(other, name)).unwrap();
+            let attributes = (seen.mode() & 0o777, seen.uid(), seen.gid(), seen.nlink());
+            assert_eq!(attributes, (mode, number as u32, 7, 2), "{key} in {other}");
         }
-        drop(file);
+        assert_eq!(file.metadata().unwrap().nlink(), 2);
+        fs::remove_file(world.path(key, "link")).unwrap();
+        assert_eq!(file.metadata().unwrap().nlink(), 1);
     }
+    drop(file);
 }
 
-pub(crate) fn the_directory_is_one_too() {
-    let world = World::new(&VIEWS, "passthrough=auto");
+pub(crate) fn the_directory_is_one_too(mode: &str) {
+    let world = World::new(&VIEWS, mode);
     for (number, (key, _)) in NAMES.into_iter().enumerate() {
         let mode = 0o700 + number as u32;
         let path = world.path(key, ".");
@@ -96,8 +92,8 @@ pub(crate) fn the_directory_is_one_too() {
     }
 }
 
-pub(crate) fn names_move_through_views() {
-    let world = World::new(&VIEWS, "passthrough=auto");
+pub(crate) fn names_move_through_views(mode: &str) {
+    let world = World::new(&VIEWS, mode);
     fs::write(world.path("", "bar"), "x").unwrap();
     let ino = fs::metadata(world.path("haiku", "bar")).unwrap().ino();
     fs::rename(
@@ -130,9 +126,9 @@ pub(crate) fn names_move_through_views() {
     assert_eq!(fs::read(world.path("netbsd", ".shmobj_foo")).unwrap(), b"y");
 }
 
-pub(crate) fn digests_wait_for_their_names() {
+pub(crate) fn digests_wait_for_their_names(mode: &str) {
     for claims in ["look", "make", "rename", "other view"] {
-        let world = World::new(&["openbsd", "netbsd"], "passthrough=auto");
+        let world = World::new(&["openbsd", "netbsd"], mode);
         fs::write(world.path("openbsd", FOO), "waits").unwrap();
         let ino = fs::metadata(world.path("openbsd", FOO)).unwrap().ino();
         assert_eq!(world.list(""), [""; 0]);
@@ -165,8 +161,38 @@ pub(crate) fn digests_wait_for_their_names() {
     }
 }
 
-pub(crate) fn a_name_has_its_digest_already() {
-    let world = World::new(&["openbsd"], "passthrough=auto");
+/// Mapped by its digest, claimed by a look at its name, mapped by that: one memory, one size, whoever writes how.
+pub(crate) fn a_claim_keeps_memory_coherent(mode: &str) {
+    let world = World::new(&["openbsd", "netbsd"], mode);
+    let digest = world.path("openbsd", FOO);
+    let waiting = open(&digest, NEW, 0o600).unwrap();
+    waiting.set_len(4096).unwrap();
+    let before = Page::of(&waiting);
+    before.write(1);
+    let named = open(&world.path("", "foo"), libc::O_RDWR, 0).unwrap();
+    let after = Page::of(&named);
+    assert_eq!(after.read(), 1);
+    after.write(2);
+    assert_eq!(before.read(), 2);
+    let third = world.path("netbsd", ".shmobj_foo");
+    let third = open(&third, libc::O_RDWR, 0).unwrap();
+    third.write_all_at(&[3], 0).unwrap();
+    assert_eq!((before.read(), after.read()), (3, 3));
+    before.write(4);
+    let mut byte = [0];
+    third.read_exact_at(&mut byte, 0).unwrap();
+    assert_eq!(byte, [4]);
+    // Longer in one is longer in all; shorter takes what was behind.
+    third.set_len(8192).unwrap();
+    assert_eq!(fs::metadata(&digest).unwrap().len(), 8192);
+    named.set_len(0).unwrap();
+    waiting.set_len(4096).unwrap();
+    assert_eq!((before.read(), after.read()), (0, 0));
+    assert_eq!(third.metadata().unwrap().len(), 4096);
+}
+
+pub(crate) fn a_name_has_its_digest_already(mode: &str) {
+    let world = World::new(&["openbsd"], mode);
     // Before the view is used at all, and after.
     fs::write(world.path("", "foo"), "x").unwrap();
     let ino = fs::metadata(world.path("", "foo")).unwrap().ino();
@@ -178,8 +204,8 @@ pub(crate) fn a_name_has_its_digest_already() {
     assert!(world.path("openbsd", FOO).exists());
 }
 
-pub(crate) fn what_the_kernel_knew_before_the_first_view_is_asked_again() {
-    let world = World::new(&["netbsd"], "passthrough=auto");
+pub(crate) fn what_the_kernel_knew_before_the_first_view_is_asked_again(mode: &str) {
+    let world = World::new(&["netbsd"], mode);
     let absent = world.path("", "absent");
     let present = world.path("", "present");
     fs::write(&present, "x").unwrap();
@@ -197,8 +223,8 @@ pub(crate) fn what_the_kernel_knew_before_the_first_view_is_asked_again() {
     drop(tree);
 }
 
-pub(crate) fn directories_are_seen_in_every_view_at_once() {
-    let world = World::new(&["netbsd", "illumos"], "passthrough=auto");
+pub(crate) fn directories_are_seen_in_every_view_at_once(mode: &str) {
+    let world = World::new(&["netbsd", "illumos"], mode);
     fs::create_dir(world.path("netbsd", ".shmobj_dir")).unwrap();
     fs::create_dir(world.path("", "dir/.shmfs")).unwrap();
     fs::write(world.path("illumos", ".SHMDdir/file"), "x").unwrap();
@@ -228,28 +254,26 @@ pub(crate) fn directories_are_seen_in_every_view_at_once() {
     assert!(refused.is_err());
 }
 
-pub(crate) fn memory_is_free_when_the_last_name_goes() {
-    for mode in MODES {
-        let world = World::new(&VIEWS, mode);
-        let before = world.used();
-        for (key, name) in NAMES {
-            let path = world.path("haiku", "foo");
-            fs::File::create(path)
-                .unwrap()
-                .write_all(&[1; 1 << 20])
-                .unwrap();
-            for (other, name) in NAMES {
-                assert!(world.path(other, name).exists());
-            }
-            fs::remove_file(world.path(key, name)).unwrap();
-            let what = format!("unlinked in '{key}', {mode}");
-            eventually(&what, || world.used() == before);
+pub(crate) fn memory_is_free_when_the_last_name_goes(mode: &str) {
+    let world = World::new(&VIEWS, mode);
+    let before = world.used();
+    for (key, name) in NAMES {
+        let path = world.path("haiku", "foo");
+        fs::File::create(path)
+            .unwrap()
+            .write_all(&[1; 1 << 20])
+            .unwrap();
+        for (other, name) in NAMES {
+            assert!(world.path(other, name).exists());
         }
+        fs::remove_file(world.path(key, name)).unwrap();
+        let what = format!("unlinked in '{key}', {mode}");
+        eventually(&what, || world.used() == before);
     }
 }
 
-pub(crate) fn the_way_to_the_views() {
-    let world = World::new(&["netbsd"], "passthrough=auto");
+pub(crate) fn the_way_to_the_views(mode: &str) {
+    let world = World::new(&["netbsd"], mode);
     assert_eq!(world.list(""), [""; 0]);
     assert_eq!(crate::world::list(&world.path("", ".shmfs")), ["views"]);
     assert_eq!(

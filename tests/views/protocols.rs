@@ -3,11 +3,11 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 
-use crate::world::{MODES, World, open, run};
+use crate::world::{World, open, run, spawn};
 
 const SEMAPHORE: &str = r#"
 #include <fcntl.h>
@@ -45,64 +45,64 @@ fn compiled(compiler: &str, package: &str, source: &str) -> (TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
     let (file, program) = (directory.path().join("x.c"), directory.path().join("x"));
     fs::write(&file, source).unwrap();
-    let output = Command::new(compiler)
+    let mut command = Command::new(compiler);
+    command
         .args(["-static", "-pthread", "-o"])
         .args([&program, &file])
-        .output();
-    let output =
-        output.unwrap_or_else(|_| panic!("{compiler} is missing: apt-get install {package}"));
+        .stderr(Stdio::piped());
+    let output = spawn(&mut command)
+        .and_then(Child::wait_with_output)
+        .unwrap_or_else(|_| panic!("{compiler} is missing: apt-get install {package}"));
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "{said}");
     (directory, program)
 }
 
 /// Runs `program` in `shmfs run`, its /dev/shm being the view, and then `check` on the tree.
-fn run_in_view(key: &str, program: &Path, check: &str) {
+fn run_in_view(key: &str, mode: &str, program: &Path, check: &str) {
     let directory = tempfile::tempdir().unwrap();
     let view = directory.path().join("view");
     fs::create_dir(&view).unwrap();
-    for mode in MODES {
-        let options = format!("{mode},view={key}:{}", view.display());
-        let script = format!(
-            "set -e; ls /dev/shm/.shmfs/views; \
-             unshare -m sh -c 'mount --bind {view} /dev/shm && exec {program}'; cd /dev/shm; {check}",
-            view = view.display(),
-            program = program.display()
-        );
-        let words = ["run", "-o", &options, "--", "bash", "-c", &script];
-        run(env!("CARGO_BIN_EXE_shmfs"), &words.map(OsStr::new));
-    }
+    let options = format!("{mode},view={key}:{}", view.display());
+    let script = format!(
+        "set -e; ls /dev/shm/.shmfs/views; \
+         unshare -m sh -c 'mount --bind {view} /dev/shm && exec {program}'; cd /dev/shm; {check}",
+        view = view.display(),
+        program = program.display()
+    );
+    let words = ["run", "-o", &options, "--", "bash", "-c", &script];
+    run(env!("CARGO_BIN_EXE_shmfs"), &words.map(OsStr::new));
 }
 
-pub(crate) fn glibcs_sem_open() {
+pub(crate) fn glibcs_sem_open(mode: &str) {
     let (_directory, program) = compiled("gcc", "gcc libc6-dev", SEMAPHORE);
     let check = r#"test "$(echo $(ls))" = "memory sem.foo"; test "$(stat -c %h sem.foo)" = 1"#;
-    run_in_view("glibc", &program, check);
+    run_in_view("glibc", mode, &program, check);
 }
 
-pub(crate) fn musls_sem_open() {
+pub(crate) fn musls_sem_open(mode: &str) {
     let (_directory, program) = compiled("musl-gcc", "musl-tools", SEMAPHORE);
     let check = r#"test "$(echo $(ls))" = "foo memory"; test "$(stat -c %h foo)" = 1"#;
-    run_in_view("musl", &program, check);
+    run_in_view("musl", mode, &program, check);
 }
 
-pub(crate) fn a_view_bound_at_dev_shm_is_what_the_command_sees() {
+pub(crate) fn a_view_bound_at_dev_shm_is_what_the_command_sees(mode: &str) {
     let (_directory, program) = compiled("musl-gcc", "musl-tools", SEMAPHORE);
-    let words = ["run", "-o", "view=musl:/dev/shm", "--"];
-    let words = words.map(OsStr::new);
+    let options = format!("{mode},view=musl:/dev/shm");
+    let words = ["run", "-o", &options, "--"].map(OsStr::new);
     run(
         env!("CARGO_BIN_EXE_shmfs"),
         &[&words[..], &[program.as_os_str()]].concat(),
     );
 }
 
-pub(crate) fn a_bound_view_is_the_tree_and_ends_with_it() {
+pub(crate) fn a_bound_view_is_the_tree_and_ends_with_it(mode: &str) {
     let directory = tempfile::tempdir().unwrap();
     let (tree, view) = (directory.path().join("tree"), directory.path().join("view"));
     fs::create_dir(&tree).unwrap();
     fs::create_dir(&view).unwrap();
     let shmfs = env!("CARGO_BIN_EXE_shmfs");
-    let options = format!("view=netbsd:{}", view.display());
+    let options = format!("{mode},view=netbsd:{}", view.display());
     let words = [OsStr::new("mount"), OsStr::new("-o"), OsStr::new(&options)];
     run(shmfs, &[&words[..], &[tree.as_os_str()]].concat());
     fs::write(tree.join("foo"), "x").unwrap();
@@ -113,10 +113,40 @@ pub(crate) fn a_bound_view_is_the_tree_and_ends_with_it() {
     assert_eq!(crate::world::list(&tree), [""; 0]);
 }
 
+/// A remount takes the views that are there, as mount(8) repeats them from fstab, and binds one at one more place.
+pub(crate) fn a_remount_binds_views_that_are_there(mode: &str) {
+    let script = r#"
+        set -e
+        cd "$2"
+        mkdir tree first second
+        "$1" mount -o "$3,view=netbsd:first" tree
+        trap 'umount -R tree first second 2>/dev/null || :' EXIT
+        touch tree/foo
+        remount() { "$1" mount -o "remount,$2" tree; }
+        if remount "$1" size=8m,view=openbsd 2>said; then exit 2; fi
+        grep -q 'cannot add the view openbsd to a live mount: it has netbsd' said
+        test "$(stat -fc %b tree)" != 2048
+        remount "$1" size=8m,view=netbsd,view=netbsd:first
+        test "$(stat -fc %b tree)" = 2048
+        test "$(grep -c "$PWD" /proc/self/mountinfo)" = 2
+        remount "$1" view=netbsd:second
+        remount "$1" view=netbsd:second
+        test "$(ls -A second)" = .shmobj_foo
+        test "$(grep -c "$PWD" /proc/self/mountinfo)" = 3
+        "$1" umount tree
+        if grep "$PWD" /proc/self/mountinfo; then exit 3; fi
+    "#;
+    let directory = tempfile::tempdir().unwrap();
+    let shmfs = env!("CARGO_BIN_EXE_shmfs");
+    let words = ["-c", script, "bash", shmfs].map(OsStr::new);
+    let rest = [directory.path().as_os_str(), OsStr::new(mode)];
+    run("bash", &[&words[..], &rest].concat());
+}
+
 /// illumos: a lock file, then the object, then the lock goes; long names in directories that come and go.
-pub(crate) fn illumoss_locks_and_hash_directories() {
+pub(crate) fn illumoss_locks_and_hash_directories(mode: &str) {
     use shmfs::types::Names;
-    let world = World::new(&["illumos", "netbsd"], "passthrough=auto");
+    let world = World::new(&["illumos", "netbsd"], mode);
     let lock = world.path("illumos", ".SHMLfoo");
     let exclusive = libc::O_RDWR | libc::O_CREAT | libc::O_EXCL;
     drop(open(&lock, exclusive, 0o666).unwrap());
@@ -147,9 +177,9 @@ pub(crate) fn illumoss_locks_and_hash_directories() {
 }
 
 /// OpenBSD's semaphores of one page, FreeBSD's `SEMD`, Cygwin's execute bit while it is made.
-pub(crate) fn other_semaphores_are_files_that_grow_and_change_modes() {
+pub(crate) fn other_semaphores_are_files_that_grow_and_change_modes(mode: &str) {
     use std::os::unix::fs::PermissionsExt;
-    let world = World::new(&["openbsd", "freebsd-sem", "cygwin"], "passthrough=auto");
+    let world = World::new(&["openbsd", "freebsd-sem", "cygwin"], mode);
     let digest = crate::world::FOO.replace(".shm", ".sem");
     let file = open(
         &world.path("openbsd", &digest),
@@ -173,7 +203,7 @@ pub(crate) fn other_semaphores_are_files_that_grow_and_change_modes() {
     assert_eq!(seen.permissions().mode() & 0o777, 0o700);
 }
 
-/// In a user namespace, and by fusermount3, where the command's own process binds the view.
+/// In page-cache mode, as users have it: in a user namespace, and by fusermount3, where the command's own process binds the view.
 pub(crate) fn an_ordinary_user_binds_views_in_run() {
     let script = r#"
         set -e

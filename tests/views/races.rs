@@ -8,7 +8,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use crate::world::{MODES, World, eventually, open};
+use crate::world::{World, eventually, open, spawn};
 
 /// Says to a copy of this program which part it plays, in which directories.
 const PART: &str = "SHMFS_TEST_PART";
@@ -23,7 +23,7 @@ fn start(part: &str, uid: u32, directories: &[PathBuf]) -> Child {
         .stdout(Stdio::null())
         .uid(uid)
         .gid(uid);
-    command.spawn().unwrap()
+    spawn(&mut command).unwrap()
 }
 
 /// What the started copies do; `false` in the program itself.
@@ -80,8 +80,8 @@ fn thief(path: &Path, count: u32) {
 }
 
 /// LOOKUP says that there is nothing, another view makes it, CREATE arrives: nobody gets what he may not have.
-pub(crate) fn a_race_of_two_views_opens_nothing_that_is_forbidden() {
-    let world = World::new(&["netbsd", "openbsd"], "passthrough=auto");
+pub(crate) fn a_race_of_two_views_opens_nothing_that_is_forbidden(mode: &str) {
+    let world = World::new(&["netbsd", "openbsd"], mode);
     let secret = world.path("netbsd", ".shmobj_foo");
     let thief = world.path("openbsd", crate::world::FOO);
     let mut children = [
@@ -144,11 +144,7 @@ fn code(result: std::io::Result<()>) -> Result<(), i32> {
     result.map_err(|error| error.raw_os_error().unwrap())
 }
 
-pub(crate) fn after_a_stress_every_view_lists_the_same() {
-    MODES.into_iter().for_each(stress);
-}
-
-fn stress(mode: &str) {
+pub(crate) fn after_a_stress_every_view_lists_the_same(mode: &str) {
     let world = World::new(&CHURNED[1..], mode);
     let before = world.used();
     let directories: Vec<PathBuf> = CHURNED.iter().map(|key| world.path(key, "")).collect();

@@ -3,8 +3,8 @@
 use shmfs::data::{DataFiles, KernelClock};
 use shmfs::errno::{Errno, Result};
 use shmfs::ops::{
-    Caller, Config, CreateFlags, DataMode, Dir, DirPosition, Fs, Listener, Listing, NewNode,
-    RenameMode, SetAttr, ViewId,
+    Caller, Config, CreateFlags, DataMode, Dir, DirPosition, Face, Fs, Listener, Listing, NewNode,
+    RenameMode, SetAttr, UserLimit, ViewId,
 };
 use shmfs::options::Atime;
 use shmfs::sys::credentials::Credentials;
@@ -30,6 +30,7 @@ impl World {
         let config = Config {
             size: 1 << 20,
             nr_inodes: 1000,
+            users: UserLimit::default(),
             mode: 0o1777,
             uid: 0,
             gid: 0,
@@ -58,7 +59,7 @@ impl World {
         assert!(view.is_some() || key.is_empty());
         Dir {
             ino: self.fs.root(),
-            view: view.map(ViewId),
+            face: view.map_or(Face::Tree, |at| Face::View(ViewId(at))),
         }
     }
 

@@ -6,6 +6,8 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::RwLock;
 use std::time::{Duration, Instant};
 
 use shmfs::Mount;
@@ -15,8 +17,11 @@ use tempfile::TempDir;
 /// SHA-256 of `/foo`, as OpenBSD spells it.
 pub(crate) const FOO: &str = "6f64c6e6261f492ac220b0a4cd9a14c6373181b92a4a8040c1fcde5db31ffc94.shm";
 
-/// Both ways for data to travel.
-pub(crate) const MODES: [&str; 2] = ["passthrough=on", "passthrough=off"];
+/// Both ways for data to travel, as tests and options call them.
+pub(crate) const MODES: [(&str, &str); 2] = [
+    ("passthrough", "passthrough=on"),
+    ("cached", "passthrough=off"),
+];
 
 /// A mount, unmounted at the end.
 pub(crate) struct World {
@@ -61,8 +66,18 @@ impl World {
     }
 }
 
+/// A process that is being started has all descriptors of this one until it runs its program.
+static STARTING: RwLock<()> = RwLock::new(());
+
+/// Starts a process while nothing is unmounted: what it inherits would make that busy.
+pub(crate) fn spawn(command: &mut Command) -> io::Result<Child> {
+    let _not_unmounting = STARTING.read();
+    command.spawn()
+}
+
 impl Drop for World {
     fn drop(&mut self) {
+        let _nobody_starts = STARTING.write();
         let unmounted = self.mount.take().map(Mount::unmount);
         if !std::thread::panicking() {
             unmounted.unwrap().expect("nothing is left open");
@@ -174,9 +189,13 @@ pub(crate) fn errno<T>(result: io::Result<T>) -> Option<i32> {
 /// Runs a program; panics with all that it said unless it succeeds.
 #[track_caller]
 pub(crate) fn run(program: impl AsRef<OsStr>, arguments: &[&OsStr]) {
-    let output = std::process::Command::new(&program)
+    let mut command = Command::new(&program);
+    command
         .args(arguments)
-        .output()
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let output = spawn(&mut command)
+        .and_then(Child::wait_with_output)
         .unwrap_or_else(|error| panic!("{:?}: {error}", program.as_ref()));
     assert!(
         output.status.success(),

@@ -101,7 +101,7 @@ fn create_in_turn(many: &Path, few: &Path, late: usize, early: usize) -> io::Res
 }
 
 /// The kernel frees what an earlier measurement left in its own time.
-fn wait_for_slab() -> io::Result<()> {
+pub(super) fn wait_for_slab() -> io::Result<()> {
     for _ in 0..50 {
         let before = slab()?;
         std::thread::sleep(Duration::from_millis(200));
@@ -134,7 +134,7 @@ fn create_part(dir: &Path, start: usize, part: usize) -> io::Result<Vec<f64>> {
 }
 
 /// Nanoseconds per entry of reading the directory; all entries must be there.
-fn list(dir: &Path, expected: usize) -> io::Result<Vec<f64>> {
+pub(super) fn list(dir: &Path, expected: usize) -> io::Result<Vec<f64>> {
     let start = Instant::now();
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let stream = rustix::fs::open(dir, flags, rustix::fs::Mode::empty())?;
@@ -142,7 +142,7 @@ fn list(dir: &Path, expected: usize) -> io::Result<Vec<f64>> {
     let mut entries = RawDir::new(&stream, buffer.spare_capacity_mut());
     let mut found = 0;
     while let Some(entry) = entries.next() {
-        found += usize::from(entry?.file_name().to_bytes().starts_with(b"object-"));
+        found += usize::from(!entry?.file_name().to_bytes().starts_with(b"."));
     }
     if found != expected {
         return Err(io::Error::other(format!(

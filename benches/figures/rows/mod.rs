@@ -9,6 +9,7 @@ mod million;
 mod open;
 mod rw;
 mod swarm;
+mod views;
 
 use std::io;
 use std::path::Path;
@@ -62,6 +63,11 @@ pub(crate) const ALL: &[Group] = &[
         "million",
         "many empty objects in one directory",
         million::run,
+    ),
+    group(
+        "views",
+        "the tree under another platform's names",
+        views::run,
     ),
     Group {
         name: "swarm",

@@ -286,15 +286,15 @@ fn remark<'a>(scheme: &Scheme, verdict: &Verdict, name: &[u8]) -> Cow<'a, str> {
     }
 }
 
-/// Whether a slash in the name is one between directories, which the platform does not make.
+/// Whether a slash in the name is one between directories, which the platform does not make. Those that
+/// illumos adds to a long name it makes itself.
 fn needs_directory(scheme: &Scheme, name: &[u8]) -> bool {
+    let slashes = name.iter().take_while(|&&byte| byte == b'/').count();
     let below = scheme
         .object(name)
         .ok()
         .and_then(|place| scheme.view_path(&place).ok());
-    name.contains(&b'/')
-        && below.is_some_and(|path| path.contains(&b'/'))
-        && scheme.platform != "illumos"
+    name[slashes..].contains(&b'/') && below.is_some_and(|path| path.contains(&b'/'))
 }
 
 #[derive(Serialize)]
@@ -332,6 +332,8 @@ struct JsonVerdict {
     errno: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     semaphore: Option<JsonBytes>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    needs_directory: bool,
 }
 
 impl JsonReport {
@@ -354,7 +356,7 @@ impl JsonReport {
             platforms: report
                 .rows
                 .iter()
-                .map(|(scheme, verdict)| JsonVerdict::new(scheme, verdict))
+                .map(|(scheme, verdict)| JsonVerdict::new(scheme, verdict, name))
                 .collect(),
             places: places.clone(),
         }
@@ -362,7 +364,7 @@ impl JsonReport {
 }
 
 impl JsonVerdict {
-    fn new(scheme: &Scheme, verdict: &Verdict) -> JsonVerdict {
+    fn new(scheme: &Scheme, verdict: &Verdict, name: &[u8]) -> JsonVerdict {
         let (errno, semaphore) = match verdict {
             Verdict::Works | Verdict::Another | Verdict::Escapes => (None, None),
             Verdict::Semaphore(semaphore) => (None, Some(JsonBytes::new(semaphore))),
@@ -375,6 +377,7 @@ impl JsonVerdict {
             verdict: word(verdict),
             errno,
             semaphore,
+            needs_directory: *verdict == Verdict::Works && needs_directory(scheme, name),
         }
     }
 }

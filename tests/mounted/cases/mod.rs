@@ -14,4 +14,4 @@ macro_rules! topics {
     };
 }
 
-topics! { acls acls_others alloc atime copy create handles limits link locks mapping misc names open readdir rename special suid sync times times_names truncate xattr utimens owners }
+topics! { acls acls_others alloc atime copy create handles limits link locks mapping misc names open readdir rename special suid sync times times_names truncate xattr utimens owners quotas }

@@ -1,0 +1,653 @@
+//! From TOML to drafts of exports: types, keys, patterns and permissions.
+
+use std::path::PathBuf;
+
+use toml::Spanned;
+use toml::de::{DeArray, DeTable, DeValue};
+
+use super::config::Unmatched;
+use super::pattern::Pattern;
+use super::problem::{Code, Problem, Problems, Warning};
+use super::rights::Rights;
+use super::rules::{Key, Rule, Verb};
+
+/// Longer than anybody types; it leaves room where the name is part of another.
+const MAX_NAME: usize = 200;
+
+const KEYS: &str = "read, write, semaphores, hide, rule, unmatched, private, keep, sticky, size, nr_inodes, view, to";
+
+/// One export as it is written.
+pub(super) struct Draft {
+    pub(super) name: String,
+    /// Where it begins in the file.
+    pub(super) at: usize,
+    pub(super) rules: Vec<Rule>,
+    /// Some grant is written, though it may be wrong.
+    pub(super) has_grants: bool,
+    /// Keys that a private export cannot have, and where they are.
+    pub(super) of_rules: Vec<(&'static str, usize)>,
+    /// Where `keep` is.
+    pub(super) keep_at: Option<usize>,
+    pub(super) private: bool,
+    pub(super) keep: bool,
+    pub(super) unmatched: Unmatched,
+    pub(super) semaphores: bool,
+    pub(super) sticky: bool,
+    pub(super) view: Option<String>,
+    pub(super) size: Option<u64>,
+    pub(super) nr_inodes: Option<u64>,
+    pub(super) to: Option<PathBuf>,
+}
+
+/// Collects what is wrong, with lines.
+pub(super) struct Report<'a> {
+    text: &'a str,
+    /// Where each line begins.
+    lines: Vec<usize>,
+    errors: Vec<(usize, Problem)>,
+    warnings: Vec<(usize, Problem)>,
+    export: Option<String>,
+    key: Option<String>,
+    /// The file is no sound TOML: what seems to be missing may be there.
+    pub(super) is_torn: bool,
+}
+
+impl<'a> Report<'a> {
+    pub(super) fn new(text: &'a str) -> Report<'a> {
+        let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+        let lines = std::iter::once(0).chain(ends.map(|(at, _)| at + 1));
+        Report {
+            text,
+            lines: lines.collect(),
+            errors: Vec::new(),
+            warnings: Vec::new(),
+            export: None,
+            key: None,
+            is_torn: false,
+        }
+    }
+
+    /// What follows is about this export.
+    pub(super) fn enter(&mut self, export: &str) {
+        self.export = Some(export.to_owned());
+        self.key = None;
+    }
+
+    /// What follows is about this key.
+    pub(super) fn at_key(&mut self, key: &str) {
+        self.key = Some(key.to_owned());
+    }
+
+    pub(super) fn no_key(&mut self) {
+        self.key = None;
+    }
+
+    pub(super) fn error(
+        &mut self,
+        code: Code,
+        at: usize,
+        what: impl Into<String>,
+        instead: impl Into<String>,
+    ) {
+        let problem = self.problem(code, at, what.into(), instead.into());
+        self.errors.push((at, problem));
+    }
+
+    pub(super) fn warning(
+        &mut self,
+        code: Code,
+        at: usize,
+        what: impl Into<String>,
+        instead: impl Into<String>,
+    ) {
+        let problem = self.problem(code, at, what.into(), instead.into());
+        self.warnings.push((at, problem));
+    }
+
+    fn problem(&self, code: Code, at: usize, what: String, instead: String) -> Problem {
+        let (line, column) = self.place(at);
+        Problem {
+            code,
+            export: self.export.clone(),
+            key: self.key.clone(),
+            line,
+            column,
+            what,
+            instead,
+        }
+    }
+
+    /// Line and column of an offset, from 1.
+    pub(super) fn place(&self, at: usize) -> (usize, usize) {
+        let line = self.lines.partition_point(|start| *start <= at);
+        let start = self.lines[line - 1];
+        let before = self.text.get(start..at).unwrap_or_default();
+        (line, before.chars().count() + 1)
+    }
+
+    /// The offset of a place.
+    pub(super) fn offset(&self, line: usize, column: usize) -> usize {
+        let start = self.lines.get(line - 1).copied().unwrap_or_default();
+        let rest = self.text.get(start..).unwrap_or_default();
+        let mut signs = rest.char_indices();
+        start + signs.nth(column - 1).map_or(0, |(at, _)| at)
+    }
+
+    pub(super) fn has_errors(&self) -> bool {
+        !self.errors.is_empty()
+    }
+
+    /// The warnings where there is no error; otherwise all.
+    pub(super) fn finish(mut self, origin: &str) -> Result<Vec<Warning>, Problems> {
+        self.errors.sort_by_key(|(at, _)| *at);
+        self.warnings.sort_by_key(|(at, _)| *at);
+        let warnings = self.warnings.into_iter().map(|(_, problem)| Warning {
+            origin: origin.to_owned(),
+            problem,
+        });
+        let warnings = warnings.collect();
+        if self.errors.is_empty() {
+            return Ok(warnings);
+        }
+        Err(Problems {
+            origin: origin.to_owned(),
+            errors: self.errors.into_iter().map(|(_, error)| error).collect(),
+            warnings,
+        })
+    }
+}
+
+type Value<'i> = Spanned<DeValue<'i>>;
+
+/// All exports of a file, in its order.
+pub(super) fn document(table: &DeTable<'_>, report: &mut Report<'_>) -> Vec<Draft> {
+    let mut found = Vec::new();
+    for (key, value) in table {
+        if key.get_ref() != "export" {
+            report.error(
+                Code::UnknownKey,
+                key.span().start,
+                format!("{:?} is no key of the file", key.get_ref()),
+                "All is below [export.NAME].",
+            );
+            continue;
+        }
+        let DeValue::Table(exports) = value.get_ref() else {
+            wrong_type(report, value, "a table", "Write [export.NAME].");
+            continue;
+        };
+        for (name, value) in exports {
+            found.push((name, value));
+        }
+    }
+    found.sort_by_key(|(name, _)| name.span().start);
+    let drafts = found
+        .into_iter()
+        .filter_map(|(name, value)| export(name.get_ref(), name.span().start, value, report));
+    drafts.collect()
+}
+
+fn export(name: &str, at: usize, value: &Value<'_>, report: &mut Report<'_>) -> Option<Draft> {
+    report.enter(name);
+    check_name(name, at, report);
+    let DeValue::Table(table) = value.get_ref() else {
+        let instead = format!("Write [export.{name}] and the keys below it.");
+        wrong_type(report, value, "a table", &instead);
+        return None;
+    };
+    let mut draft = Draft {
+        name: name.to_owned(),
+        at,
+        rules: Vec::new(),
+        has_grants: false,
+        of_rules: Vec::new(),
+        keep_at: None,
+        private: false,
+        keep: false,
+        unmatched: Unmatched::Hidden,
+        semaphores: false,
+        sticky: true,
+        view: None,
+        size: None,
+        nr_inodes: None,
+        to: None,
+    };
+    let mut entries: Vec<_> = table.iter().collect();
+    entries.sort_by_key(|(key, _)| key.span().start);
+    for (key, value) in entries {
+        report.at_key(key.get_ref());
+        field(&mut draft, key.get_ref(), key.span().start, value, report);
+    }
+    report.no_key();
+    Some(draft)
+}
+
+fn check_name(name: &str, at: usize, report: &mut Report<'_>) {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '+' | '@');
+    let starts_well = name.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
+    if !(starts_well && name.chars().all(is_plain) && name.len() <= MAX_NAME) {
+        report.error(
+            Code::Name,
+            at,
+            "it cannot be called so",
+            format!("Use letters, digits and _ - . + @ only, a letter or a digit first, and at most {MAX_NAME} of them."),
+        );
+    }
+}
+
+fn field(draft: &mut Draft, key: &str, at: usize, value: &Value<'_>, report: &mut Report<'_>) {
+    let list = |draft: &mut Draft, word, grants| {
+        draft.of_rules.push((word, at));
+        draft.has_grants |= grants;
+    };
+    match key {
+        "read" => {
+            list(draft, "read", has_elements(value));
+            patterns(draft, Key::Read, Verb::Grant(Rights::READ), value, report);
+        }
+        "write" => {
+            list(draft, "write", has_elements(value));
+            patterns(draft, Key::Write, Verb::Grant(Rights::ALL), value, report);
+        }
+        "semaphores" => {
+            list(draft, "semaphores", has_elements(value));
+            draft.semaphores = has_elements(value);
+            patterns(
+                draft,
+                Key::Semaphores,
+                Verb::Grant(Rights::ALL),
+                value,
+                report,
+            );
+        }
+        "hide" => {
+            list(draft, "hide", false);
+            patterns(draft, Key::Hide, Verb::Hide, value, report);
+        }
+        "rule" => {
+            list(draft, "rule", has_elements(value));
+            rules(draft, value, report);
+        }
+        "unmatched" => {
+            list(draft, "unmatched", false);
+            draft.unmatched = unmatched(value, report);
+        }
+        "private" => draft.private = boolean(value, report),
+        "keep" => {
+            draft.keep = boolean(value, report);
+            draft.keep_at = Some(at);
+        }
+        "sticky" => draft.sticky = boolean(value, report),
+        "size" => draft.size = number(value, true, report),
+        "nr_inodes" => draft.nr_inodes = number(value, false, report),
+        "view" => draft.view = string(value, "the key of a scheme, such as \"musl\"", report),
+        "to" => draft.to = directory(value, report),
+        other => {
+            report.no_key();
+            let what = format!("there is no key {other:?}");
+            report.error(Code::UnknownKey, at, what, format!("There are {KEYS}."));
+        }
+    }
+}
+
+/// Whether a list has something in it. What is no list has been meant to have.
+fn has_elements(value: &Value<'_>) -> bool {
+    match value.get_ref() {
+        DeValue::Array(array) => !array.is_empty(),
+        DeValue::String(_)
+        | DeValue::Integer(_)
+        | DeValue::Float(_)
+        | DeValue::Boolean(_)
+        | DeValue::Datetime(_)
+        | DeValue::Table(_) => true,
+    }
+}
+
+fn wrong_type(report: &mut Report<'_>, value: &Value<'_>, wanted: &str, instead: &str) {
+    let what = format!("it is {} and must be {wanted}", article(value.get_ref()));
+    report.error(Code::Type, value.span().start, what, instead);
+}
+
+fn article(value: &DeValue<'_>) -> String {
+    let word = value.type_str();
+    let article = match word.starts_with(['a', 'i']) {
+        true => "an",
+        false => "a",
+    };
+    format!("{article} {word}")
+}
+
+fn array<'v, 'i>(value: &'v Value<'i>, report: &mut Report<'_>) -> Option<&'v DeArray<'i>> {
+    if let DeValue::Array(array) = value.get_ref() {
+        return Some(array);
+    }
+    let instead = match value.get_ref() {
+        DeValue::String(text) => format!("Write [{text:?}]."),
+        DeValue::Integer(_)
+        | DeValue::Float(_)
+        | DeValue::Boolean(_)
+        | DeValue::Datetime(_)
+        | DeValue::Array(_)
+        | DeValue::Table(_) => "Write [\"name\", \"pattern_*\"].".to_owned(),
+    };
+    wrong_type(report, value, "a list of strings", &instead);
+    None
+}
+
+fn patterns(draft: &mut Draft, key: Key, verb: Verb, value: &Value<'_>, report: &mut Report<'_>) {
+    for element in array(value, report).into_iter().flatten() {
+        draft.rules.extend(rule(key, verb, element, report));
+    }
+}
+
+fn rule(key: Key, verb: Verb, value: &Value<'_>, report: &mut Report<'_>) -> Option<Rule> {
+    let DeValue::String(text) = value.get_ref() else {
+        wrong_type(
+            report,
+            value,
+            "a string",
+            "Write a name or a pattern in quotes.",
+        );
+        return None;
+    };
+    let start = value.span().start;
+    let pattern = match key {
+        Key::Semaphores => semaphore(text, start, report)?,
+        Key::Read | Key::Write | Key::Hide | Key::Rule => parse(text, text, start, report)?,
+    };
+    let (line, column) = report.place(start);
+    Some(Rule {
+        text: text.to_string(),
+        pattern,
+        verb,
+        key,
+        line,
+        column,
+    })
+}
+
+/// A pattern as it is written, and as it is meant.
+fn parse(written: &str, meant: &str, start: usize, report: &mut Report<'_>) -> Option<Pattern> {
+    let faults = match Pattern::parse(meant) {
+        Ok(pattern) => return Some(pattern),
+        Err(faults) => faults,
+    };
+    let added = meant.len() - written.len();
+    for fault in faults {
+        let within = fault.offset.saturating_sub(added);
+        let at = report.within(start, written, within);
+        report.error(
+            fault.code,
+            at,
+            format!("{written:?} {}", fault.what),
+            fault.instead,
+        );
+    }
+    None
+}
+
+fn semaphore(text: &str, start: usize, report: &mut Report<'_>) -> Option<Pattern> {
+    // What is wrong with the name by itself is told of the name.
+    parse(text, text, start, report)?;
+    if text.contains('/') {
+        report.error(
+            Code::Syntax,
+            start,
+            format!("{text:?} has a slash"),
+            "A semaphore is a file in the root: write its name as sem_open gets it, without the slash.",
+        );
+        return None;
+    }
+    if text.starts_with("sem.") {
+        report.warning(
+            Code::Semaphore,
+            start,
+            format!("{text:?} stands for the file \"sem.{text}\""),
+            "Write the name as sem_open gets it: \"sem.\" is put before it.",
+        );
+    }
+    parse(text, &format!("sem.{text}"), start, report)
+}
+
+impl Report<'_> {
+    /// Where `offset` of a string is in the file: right in it, where it is written as it reads.
+    fn within(&self, start: usize, written: &str, offset: usize) -> usize {
+        let rest = self.text.get(start + 1..).unwrap_or_default();
+        match rest.starts_with(written) {
+            true => start + 1 + offset,
+            false => start,
+        }
+    }
+}
+
+fn rules(draft: &mut Draft, value: &Value<'_>, report: &mut Report<'_>) {
+    let DeValue::Array(tables) = value.get_ref() else {
+        let instead = format!("Write [[export.{}.rule]] with two brackets.", draft.name);
+        return wrong_type(report, value, "a list of tables", &instead);
+    };
+    for table in tables {
+        report.at_key("rule");
+        let DeValue::Table(fields) = table.get_ref() else {
+            let instead = "Write {path = \"name\", permissions = [\"read\"]}.";
+            wrong_type(report, table, "a table", instead);
+            continue;
+        };
+        one_rule(draft, fields, table.span().start, report);
+    }
+}
+
+fn one_rule(draft: &mut Draft, fields: &DeTable<'_>, at: usize, report: &mut Report<'_>) {
+    let mut rights = Some(Rights::READ | Rights::WRITE);
+    let mut path = None;
+    let mut entries: Vec<_> = fields.iter().collect();
+    entries.sort_by_key(|(key, _)| key.span().start);
+    for (key, value) in entries {
+        match key.get_ref().as_ref() {
+            "path" => path = Some(value),
+            "permissions" => {
+                report.at_key("rule.permissions");
+                rights = permissions(value, report);
+            }
+            other => {
+                report.at_key("rule");
+                let what = format!("there is no key {other:?} in a rule");
+                let instead = "There are path and permissions.";
+                report.error(Code::UnknownKey, key.span().start, what, instead);
+            }
+        }
+    }
+    report.at_key("rule");
+    let Some(path) = path else {
+        return no_path(at, report);
+    };
+    report.at_key("rule.path");
+    // Where the permissions are wrong the patterns are looked at all the same.
+    let verb = Verb::Grant(rights.unwrap_or(Rights::ALL));
+    match path.get_ref() {
+        DeValue::String(_) => draft.rules.extend(rule(Key::Rule, verb, path, report)),
+        DeValue::Array(paths) if paths.is_empty() => no_path(path.span().start, report),
+        DeValue::Array(_) => patterns(draft, Key::Rule, verb, path, report),
+        DeValue::Integer(_)
+        | DeValue::Float(_)
+        | DeValue::Boolean(_)
+        | DeValue::Datetime(_)
+        | DeValue::Table(_) => {
+            let instead = "Write path = \"name\" or path = [\"name\", \"pattern_*\"].";
+            wrong_type(report, path, "a string or a list of strings", instead);
+        }
+    }
+}
+
+fn no_path(at: usize, report: &mut Report<'_>) {
+    report.error(
+        Code::NoPath,
+        at,
+        "a rule has no path",
+        "Write path = \"name\" or path = [\"name\", \"pattern_*\"].",
+    );
+}
+
+fn permissions(value: &Value<'_>, report: &mut Report<'_>) -> Option<Rights> {
+    const WORDS: &str = "The permissions are read, write, create and delete.";
+    let words = array(value, report)?;
+    let mut rights = Rights::NONE;
+    let mut is_sound = true;
+    for word in words {
+        let DeValue::String(text) = word.get_ref() else {
+            wrong_type(report, word, "a string", WORDS);
+            is_sound = false;
+            continue;
+        };
+        let at = word.span().start;
+        match Rights::of_word(text) {
+            None => {
+                report.error(
+                    Code::Permission,
+                    at,
+                    format!("there is no permission {text:?}"),
+                    WORDS,
+                );
+                is_sound = false;
+            }
+            Some(right) if rights.contains(right) => {
+                report.error(
+                    Code::Permission,
+                    at,
+                    format!("{text:?} is there twice"),
+                    "Write it once.",
+                );
+            }
+            Some(right) => rights = rights | right,
+        }
+    }
+    if words.is_empty() {
+        let instead = format!("{WORDS} To hide names use hide.");
+        report.error(
+            Code::Permission,
+            value.span().start,
+            "there is no permission",
+            instead,
+        );
+        return None;
+    }
+    if is_sound && rights.contains(Rights::CREATE) && rights.access().is_empty() {
+        report.error(
+            Code::CreateAlone,
+            value.span().start,
+            "create is without read and write: an object that is made could be neither opened nor seen",
+            format!("Write [\"write\", {}].", quoted(rights)),
+        );
+    }
+    is_sound.then_some(rights)
+}
+
+fn quoted(rights: Rights) -> String {
+    let words = Rights::EACH
+        .into_iter()
+        .filter(|right| rights.contains(*right));
+    let words: Vec<String> = words.map(|right| format!("{:?}", right.word())).collect();
+    words.join(", ")
+}
+
+fn unmatched(value: &Value<'_>, report: &mut Report<'_>) -> Unmatched {
+    match value.get_ref() {
+        DeValue::String(text) if text == "hidden" => Unmatched::Hidden,
+        DeValue::String(text) if text == "private" => Unmatched::Private,
+        other => {
+            let what = match other {
+                DeValue::String(text) => format!("it cannot be {text:?}"),
+                other => format!("it is {} and must be a string", article(other)),
+            };
+            let instead = "Write \"hidden\" or \"private\".";
+            report.error(Code::Type, value.span().start, what, instead);
+            Unmatched::Hidden
+        }
+    }
+}
+
+fn boolean(value: &Value<'_>, report: &mut Report<'_>) -> bool {
+    match value.get_ref() {
+        DeValue::Boolean(answer) => *answer,
+        _ => {
+            wrong_type(
+                report,
+                value,
+                "a boolean",
+                "Write true or false, without quotes.",
+            );
+            false
+        }
+    }
+}
+
+fn string(value: &Value<'_>, wanted: &str, report: &mut Report<'_>) -> Option<String> {
+    match value.get_ref() {
+        DeValue::String(text) if !text.is_empty() => Some(text.to_string()),
+        DeValue::String(_) => {
+            let instead = format!("Write {wanted}, or leave it out.");
+            report.error(Code::Type, value.span().start, "it is empty", instead);
+            None
+        }
+        _ => {
+            wrong_type(report, value, "a string", &format!("Write {wanted}."));
+            None
+        }
+    }
+}
+
+fn directory(value: &Value<'_>, report: &mut Report<'_>) -> Option<PathBuf> {
+    let text = string(value, "the path of a directory", report)?;
+    if !text.starts_with('/') || text.contains('\0') {
+        report.error(
+            Code::Type,
+            value.span().start,
+            format!("{text:?} is no absolute path"),
+            "Write the path of a directory from the root on.",
+        );
+        return None;
+    }
+    Some(text.into())
+}
+
+/// A limit; 0 is none, as for tmpfs.
+fn number(value: &Value<'_>, is_size: bool, report: &mut Report<'_>) -> Option<u64> {
+    let parsed = match value.get_ref() {
+        DeValue::Integer(number) => {
+            let text: String = number.as_str().chars().filter(|c| *c != '_').collect();
+            u64::from_str_radix(&text, number.radix()).ok()
+        }
+        DeValue::String(text) => with_suffix(text),
+        _ => None,
+    };
+    if parsed.is_none() {
+        let instead = match is_size {
+            true => "Write bytes, or a number with k, m, g, t, p or e in quotes, such as \"64m\".",
+            false => "Write a number.",
+        };
+        let what = match value.get_ref() {
+            DeValue::String(text) => format!("{text:?} is no number"),
+            DeValue::Integer(number) => format!("{} is out of range", number.as_str()),
+            other => format!("it is {} and must be a number", article(other)),
+        };
+        report.error(Code::Type, value.span().start, what, instead);
+    }
+    parsed.filter(|number| *number > 0)
+}
+
+fn with_suffix(text: &str) -> Option<u64> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let shift = match text[digits.len()..].to_ascii_lowercase().as_str() {
+        "" => 0,
+        "k" => 10,
+        "m" => 20,
+        "g" => 30,
+        "t" => 40,
+        "p" => 50,
+        "e" => 60,
+        _ => return None,
+    };
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    digits.parse::<u64>().ok()?.checked_mul(1 << shift)
+}

@@ -1,0 +1,249 @@
+//! Requests on the contents and attributes of one object.
+
+use std::cell::RefCell;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
+
+use fuser::{
+    INodeNo, OpenAccMode, OpenFlags, ReplyAttr, ReplyData, ReplyEmpty, ReplyLseek, ReplyOpen,
+    ReplyStatfs, ReplyWrite, ReplyXattr, Request,
+};
+
+use super::adapter::{FOR_EVER, Refuse, Server, answer, caller, done};
+use super::beside::wait_while;
+use super::nodes::Node;
+use super::passthrough::reply_open;
+use crate::data::PAGE_SIZE;
+use crate::errno::{Errno, Result};
+use crate::ops::{Caller, NAME_MAX, SetAttr, WriteFlags};
+
+thread_local! {
+    /// Where a thread reads data before it sends them.
+    static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+impl Server {
+    pub(super) fn getattr(&self, id: INodeNo, reply: ReplyAttr) {
+        match self.nodes.node(id) {
+            node @ (Node::Anteroom | Node::Way | Node::Views) => {
+                reply.attr(&FOR_EVER, &self.nodes.special(node));
+            }
+            Node::Inode(dir) => answer(reply, self.fs.getattr(dir), |reply, entry| {
+                self.send_attr(reply, id, &entry);
+            }),
+        }
+    }
+
+    pub(super) fn setattr(
+        self: &Arc<Server>,
+        request: &Request,
+        id: INodeNo,
+        set: SetAttr,
+        reply: ReplyAttr,
+    ) {
+        if set.size.is_none() {
+            let change = |caller: &Caller| self.fs.setattr(caller, self.nodes.inode(id)?, set);
+            return self.change(request, reply, change, |reply, entry| {
+                self.send_attr(reply, id, &entry);
+            });
+        }
+        wait_while(|| self.fs.is_short());
+        let before = self.nodes.inode(id).and_then(|ino| self.fs.getattr(ino));
+        let freed = before.map_or(0, |entry| entry.attr.blocks * 512);
+        let change = move |server: &Server, caller: &Caller| {
+            server.fs.setattr(caller, server.nodes.inode(id)?, set)
+        };
+        self.change_beside(
+            request,
+            reply,
+            freed,
+            change,
+            move |server, reply, entry| {
+                server.send_attr(reply, id, &entry);
+            },
+        );
+    }
+
+    pub(super) fn readlink(&self, id: INodeNo, reply: ReplyData) {
+        let target = self.nodes.inode(id).and_then(|ino| self.fs.readlink(ino));
+        answer(reply, target, |reply, target| reply.data(&target));
+    }
+
+    pub(super) fn open(&self, request: &Request, id: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+        wait_while(|| self.fs.is_short());
+        let writable = flags.acc_mode() != OpenAccMode::O_RDONLY;
+        let open = |_: &Caller| self.fs.open(self.nodes.inode(id)?, writable);
+        self.change(request, reply, open, |reply, opened| {
+            if opened.newly_exposed {
+                self.forget_attributes(id);
+            }
+            reply_open(reply, opened);
+        });
+    }
+
+    pub(super) fn release(&self, request: &Request, id: INodeNo, reply: ReplyEmpty) {
+        let release = |_: &Caller| {
+            if let Ok(ino) = self.nodes.inode(id) {
+                self.fs.release(ino);
+            }
+            Ok(())
+        };
+        self.change(request, reply, release, done);
+    }
+
+    pub(super) fn read(
+        &self,
+        id: INodeNo,
+        offset: u64,
+        size: u32,
+        flags: OpenFlags,
+        reply: ReplyData,
+    ) {
+        BUFFER.with_borrow_mut(|buffer| {
+            let size = size as usize;
+            if buffer.len() < size {
+                buffer.resize(size, 0);
+            }
+            let ino = self.nodes.inode(id);
+            let read = ino.and_then(|ino| {
+                let into = &mut buffer[..size];
+                self.fs.read(ino, offset, into, noatime(flags))
+            });
+            answer(reply, read, |reply, count| reply.data(&buffer[..count]));
+        });
+    }
+
+    pub(super) fn write(
+        &self,
+        request: &Request,
+        id: INodeNo,
+        (offset, data): (u64, &[u8]),
+        flags: fuser::WriteFlags,
+        reply: ReplyWrite,
+    ) {
+        wait_while(|| self.fs.is_short());
+        let flags = WriteFlags {
+            from_cache: flags.contains(fuser::WriteFlags::FUSE_WRITE_CACHE),
+            kill_privileges: flags.contains(fuser::WriteFlags::FUSE_WRITE_KILL_SUIDGID),
+        };
+        let write = |caller: &Caller| {
+            let ino = self.nodes.inode(id)?;
+            self.fs.write(caller, ino, offset, data, flags)
+        };
+        self.change(request, reply, write, written);
+    }
+
+    pub(super) fn fallocate(
+        self: &Arc<Server>,
+        request: &Request,
+        id: INodeNo,
+        (offset, length): (u64, u64),
+        mode: i32,
+        reply: ReplyEmpty,
+    ) {
+        wait_while(|| self.fs.is_short());
+        let allocate = move |server: &Server, caller: &Caller| {
+            let ino = server.nodes.inode(id)?;
+            server
+                .fs
+                .fallocate(caller, ino, mode as u32, offset, length)
+        };
+        let send = |_: &Server, reply, ()| done(reply, ());
+        self.change_beside(request, reply, length, allocate, send);
+    }
+
+    pub(super) fn lseek(&self, id: INodeNo, offset: i64, whence: i32, reply: ReplyLseek) {
+        let ino = self.nodes.inode(id);
+        let found = ino.and_then(|ino| self.fs.lseek(ino, offset, whence));
+        answer(reply, found, |reply, offset| reply.offset(offset as i64));
+    }
+
+    pub(super) fn copy_file_range(
+        self: &Arc<Server>,
+        request: &Request,
+        (source, offset_in): (INodeNo, u64),
+        (target, offset_out): (INodeNo, u64),
+        length: u64,
+        reply: ReplyWrite,
+    ) {
+        let copy = move |server: &Server, caller: &Caller| {
+            let from = (server.nodes.inode(source)?, offset_in);
+            let to = (server.nodes.inode(target)?, offset_out);
+            server.fs.copy_file_range(caller, from, to, length)
+        };
+        let send = |_: &Server, reply, count| written(reply, count);
+        self.change_beside(request, reply, length, copy, send);
+    }
+
+    pub(super) fn statfs(&self, reply: ReplyStatfs) {
+        wait_while(|| self.fs.is_freeing());
+        let statfs = self.fs.statfs();
+        let page = PAGE_SIZE as u32;
+        let (blocks, free) = (statfs.blocks, statfs.blocks_free);
+        let (files, files_free) = (statfs.files, statfs.files_free);
+        let longest = NAME_MAX as u32;
+        reply.statfs(blocks, free, free, files, files_free, page, longest, page);
+    }
+
+    pub(super) fn setxattr(
+        &self,
+        request: &Request,
+        id: INodeNo,
+        (name, value): (&OsStr, &[u8]),
+        flags: i32,
+        reply: ReplyEmpty,
+    ) {
+        let set = |caller: &Caller| {
+            let (ino, name) = (self.nodes.inode(id)?, name.as_bytes());
+            self.fs.setxattr(caller, ino, name, value, flags)
+        };
+        self.change(request, reply, set, done);
+    }
+
+    pub(super) fn removexattr(
+        &self,
+        request: &Request,
+        id: INodeNo,
+        name: &OsStr,
+        reply: ReplyEmpty,
+    ) {
+        let remove = |caller: &Caller| {
+            let ino = self.nodes.inode(id)?;
+            self.fs.removexattr(caller, ino, name.as_bytes())
+        };
+        self.change(request, reply, remove, done);
+    }
+
+    pub(super) fn getxattr(&self, id: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
+        let value = match self.nodes.node(id) {
+            Node::Anteroom | Node::Way | Node::Views => Err(Errno::ENODATA),
+            Node::Inode(dir) => self.fs.getxattr(dir.ino, name.as_bytes()),
+        };
+        reply_xattr(reply, value, size);
+    }
+
+    pub(super) fn listxattr(&self, request: &Request, id: INodeNo, size: u32, reply: ReplyXattr) {
+        let ino = self.nodes.inode(id);
+        let names = ino.and_then(|ino| self.fs.listxattr(&caller(request), ino));
+        reply_xattr(reply, names, size);
+    }
+}
+
+pub(super) fn noatime(flags: OpenFlags) -> bool {
+    flags.0 & libc::O_NOATIME != 0
+}
+
+fn written(reply: ReplyWrite, count: usize) {
+    reply.written(count as u32);
+}
+
+/// A size of 0 asks how long the value is.
+fn reply_xattr(reply: ReplyXattr, value: Result<Vec<u8>>, size: u32) {
+    match value {
+        Ok(value) if size == 0 => reply.size(value.len() as u32),
+        Ok(value) if value.len() > size as usize => reply.refuse(Errno::ERANGE),
+        Ok(value) => reply.data(&value),
+        Err(error) => reply.refuse(error),
+    }
+}

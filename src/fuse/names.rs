@@ -1,0 +1,235 @@
+//! Requests that find, make, move and take names.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
+use fuser::{Generation, INodeNo, RenameFlags, ReplyCreate, ReplyEmpty, ReplyEntry, Request};
+
+use super::adapter::{FOR_EVER, Refuse, Server, done};
+use super::beside::wait_while;
+use super::convert::{kind_of, rename_mode};
+use super::nodes::Node;
+use super::passthrough::reply_create;
+use super::views;
+use crate::errno::Errno;
+use crate::ops::{Caller, CreateFlags, Dir, Entry, Face, NewNode, Opened};
+use crate::types::Kind;
+
+impl Server {
+    pub(super) fn lookup(&self, parent: INodeNo, name: &[u8], reply: ReplyEntry) {
+        match self.nodes.node(parent) {
+            Node::Anteroom => self.lookup_in_anteroom(name, reply),
+            node @ (Node::Way | Node::Views) => self.lookup_special(node, name, reply),
+            Node::Inode(dir) => self.lookup_in(dir, name, reply),
+        }
+    }
+
+    /// On the way to the views.
+    fn lookup_special(&self, node: Node, name: &[u8], reply: ReplyEntry) {
+        let to = match (node, name) {
+            (Node::Way | Node::Views, b".") => node,
+            (Node::Way, b"..") => {
+                let root = self.fs.lookup(self.nodes.root(), b".");
+                return self.reply_entry(reply, Face::Tree, root);
+            }
+            (Node::Views, b"..") => Node::Way,
+            (Node::Way, name) if views::is_views(name) => Node::Views,
+            (Node::Views, key) => {
+                let notifier = self.notifier.get();
+                let opened = self.opener.open(&self.fs, &self.nodes, notifier, key);
+                let face = opened.map_or(Face::Tree, |dir| dir.face);
+                let found = opened.and_then(|dir| self.fs.lookup(dir, b"."));
+                return self.reply_entry(reply, face, found);
+            }
+            (Node::Anteroom | Node::Way | Node::Inode(_), _) => {
+                return reply.refuse(Errno::ENOENT);
+            }
+        };
+        reply.entry(&FOR_EVER, &self.nodes.special(to), Generation(1));
+    }
+
+    fn lookup_in(&self, dir: Dir, name: &[u8], reply: ReplyEntry) {
+        if self.nodes.is_way(dir, name) {
+            return reply.entry(&FOR_EVER, &self.nodes.special(Node::Way), Generation(1));
+        }
+        if name == b".." && dir.ino == self.nodes.root() {
+            // The way up from the tree's root leads out of the tree, from a view's to the other views.
+            return match dir.face {
+                Face::Tree => self.lookup_in_anteroom(b"..", reply),
+                Face::View(_) => self.lookup_special(Node::Views, b".", reply),
+            };
+        }
+        match self.fs.lookup(dir, name) {
+            Err(Errno::ENOENT) => self.reply_absent(reply),
+            result => self.reply_entry(reply, dir.face, result),
+        }
+    }
+
+    /// In the anteroom there is one name to find, and itself.
+    fn lookup_in_anteroom(&self, name: &[u8], reply: ReplyEntry) {
+        match name {
+            b"." | b".." => reply.entry(&FOR_EVER, &self.nodes.anteroom(), Generation(0)),
+            name if self.nodes.is_entrance(name) => {
+                let root = self.fs.lookup(self.nodes.root(), b".");
+                self.reply_entry(reply, Face::Tree, root);
+            }
+            _ => reply.refuse(Errno::ENOENT),
+        }
+    }
+
+    pub(super) fn forget(&self, id: INodeNo, count: u64) {
+        if let Some(ino) = self.nodes.forget(id, count) {
+            self.fs.forget(ino, count);
+        }
+    }
+
+    /// Makes a name in a directory, for which there must be room.
+    fn make(
+        &self,
+        request: &Request,
+        parent: INodeNo,
+        reply: ReplyEntry,
+        operation: impl FnOnce(&Caller, Dir) -> crate::errno::Result<Entry>,
+    ) {
+        wait_while(|| self.fs.is_short());
+        let made = |caller: &Caller| {
+            let dir = self.nodes.dir(parent)?;
+            Ok((dir.face, operation(caller, dir)?))
+        };
+        self.change(request, reply, made, |reply, (face, entry)| {
+            self.send_entry(reply, face, &entry);
+        });
+    }
+
+    pub(super) fn mknod(
+        &self,
+        request: &Request,
+        (parent, name): (INodeNo, &OsStr),
+        (mode, umask, rdev): (u32, u32, u32),
+        reply: ReplyEntry,
+    ) {
+        self.make(request, parent, reply, |caller, dir| {
+            let node = new_node(kind_of(mode, rdev)?, mode, umask);
+            self.fs.mknod(caller, dir, name.as_bytes(), node)
+        });
+    }
+
+    pub(super) fn mkdir(
+        &self,
+        request: &Request,
+        (parent, name): (INodeNo, &OsStr),
+        (mode, umask): (u32, u32),
+        reply: ReplyEntry,
+    ) {
+        self.make(request, parent, reply, |caller, dir| {
+            let node = new_node(Kind::Directory, mode, umask);
+            self.fs.mknod(caller, dir, name.as_bytes(), node)
+        });
+    }
+
+    pub(super) fn symlink(
+        &self,
+        request: &Request,
+        (parent, name): (INodeNo, &OsStr),
+        target: &OsStr,
+        reply: ReplyEntry,
+    ) {
+        self.make(request, parent, reply, |caller, dir| {
+            let (name, target) = (name.as_bytes(), target.as_bytes());
+            self.fs.symlink(caller, dir, name, target)
+        });
+    }
+
+    pub(super) fn link(
+        &self,
+        request: &Request,
+        id: INodeNo,
+        (parent, name): (INodeNo, &OsStr),
+        reply: ReplyEntry,
+    ) {
+        self.make(request, parent, reply, |_, dir| {
+            self.fs.link(self.nodes.inode(id)?, dir, name.as_bytes())
+        });
+    }
+
+    pub(super) fn unlink(
+        &self,
+        request: &Request,
+        (parent, name): (INodeNo, &OsStr),
+        reply: ReplyEmpty,
+    ) {
+        let unlink = |caller: &Caller| {
+            let dir = self.nodes.dir(parent)?;
+            self.fs.unlink(caller, dir, name.as_bytes())
+        };
+        self.change(request, reply, unlink, done);
+    }
+
+    pub(super) fn rmdir(
+        &self,
+        request: &Request,
+        (parent, name): (INodeNo, &OsStr),
+        reply: ReplyEmpty,
+    ) {
+        let rmdir = |caller: &Caller| {
+            let dir = self.nodes.dir(parent)?;
+            self.fs.rmdir(caller, dir, name.as_bytes())
+        };
+        self.change(request, reply, rmdir, done);
+    }
+
+    pub(super) fn rename(
+        &self,
+        request: &Request,
+        (parent, name): (INodeNo, &OsStr),
+        (new_parent, new_name): (INodeNo, &OsStr),
+        flags: RenameFlags,
+        reply: ReplyEmpty,
+    ) {
+        let rename = |caller: &Caller| {
+            let from = (self.nodes.dir(parent)?, name.as_bytes());
+            let to = (self.nodes.dir(new_parent)?, new_name.as_bytes());
+            self.fs.rename(caller, from, to, rename_mode(flags)?)
+        };
+        self.change(request, reply, rename, done);
+    }
+
+    pub(super) fn create(
+        &self,
+        request: &Request,
+        (parent, name): (INodeNo, &OsStr),
+        (mode, umask): (u32, u32),
+        flags: i32,
+        reply: ReplyCreate,
+    ) {
+        wait_while(|| self.fs.is_short());
+        let create = |caller: &Caller| {
+            let dir = self.nodes.dir(parent)?;
+            let node = new_node(Kind::Regular, mode, umask);
+            if self.fs.has_open_views() {
+                let at = (dir, name.as_bytes());
+                return self.fs.create_or_open(caller, at, &node, flags);
+            }
+            let flags = CreateFlags::of(flags);
+            self.fs.create(caller, dir, name.as_bytes(), node, flags)
+        };
+        self.change(request, reply, create, |reply, (entry, opened)| {
+            self.send_created(reply, &entry, opened);
+        });
+    }
+
+    fn send_created(&self, reply: ReplyCreate, entry: &Entry, opened: Opened) {
+        // Its attributes last for the time being: as long as it is empty no mapping can change it, and
+        // what makes it longer is a request.
+        let (attr, generation) = self.nodes.attr(&entry.attr);
+        reply_create(reply, &self.entry_ttl(), &attr, generation, opened);
+    }
+}
+
+fn new_node(kind: Kind, mode: u32, umask: u32) -> NewNode {
+    NewNode {
+        kind,
+        mode: mode & 0o7777,
+        umask,
+    }
+}

@@ -1,0 +1,155 @@
+//! Keeping the journal's memory in proportion to what lives, while it is being written.
+//!
+//! A pass takes the oldest segment, records each entity in it again that is still so, and frees the segment; and so on
+//! until all segments that there were when it began are gone. The next pass begins when the journal is twice as long
+//! as this one left it. All of it goes in small steps, so nobody waits long.
+
+use std::os::fd::AsFd;
+
+use super::journal::{Journal, Writer};
+use super::layout::{self, Found, SEGMENT, SEGMENT_HEADER};
+use super::scan::{self, Record};
+use crate::store::Superblock;
+use crate::store::record::Entity;
+
+/// A journal of so many segments is not worth a pass.
+const SMALL: u64 = 4;
+
+/// How far a pass has come.
+#[derive(Debug, Default)]
+pub(super) struct Pass {
+    /// The segment after the last one of the pass; 0 where there is none under way.
+    end: u64,
+    /// The oldest segment, as far as it was read; empty where the next step reads it.
+    bytes: Vec<u8>,
+    at: usize,
+    sequence: u64,
+    /// From so many segments on another pass is worth it.
+    next: u64,
+    /// Requests may be sent again whose answers are in old segments.
+    held: bool,
+}
+
+/// What a step of a pass has come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Nothing is to be done for now.
+    Idle,
+    /// There is more to be done.
+    More,
+}
+
+impl Journal {
+    /// Old segments stay, until [`Journal::release`]: requests may be sent again that they have the answers of.
+    pub(super) fn hold(&self) {
+        self.pass.lock().held = true;
+    }
+
+    /// No request that was sent again is left.
+    pub fn release(&self) {
+        self.pass.lock().held = false;
+    }
+
+    /// Looks at up to `records` old records of the history of `superblock`.
+    pub fn compact(&self, superblock: &Superblock, records: usize) -> Step {
+        let mut pass = self.pass.lock();
+        if pass.held || !pass.is_due(&self.writer.lock()) {
+            return Step::Idle;
+        }
+        if pass.bytes.is_empty() && !self.load(&mut pass) {
+            return Step::Idle;
+        }
+        for _ in 0..records {
+            let Some(next) = self.keep(superblock, &pass) else {
+                return self.finish(&mut pass);
+            };
+            pass.at = next;
+            pass.sequence += 1;
+        }
+        Step::More
+    }
+
+    /// Reads the oldest segment.
+    fn load(&self, pass: &mut Pass) -> bool {
+        let first = self.writer.lock().end.first;
+        pass.bytes.resize(SEGMENT, 0);
+        let read = scan::read_at(self.file(), &mut pass.bytes, layout::offset_of(first));
+        let sequence = layout::read_segment_header(&pass.bytes, first);
+        match (read, sequence) {
+            (Ok(()), Some(sequence)) => {
+                (pass.at, pass.sequence) = (SEGMENT_HEADER, sequence);
+                true
+            }
+            (read, _) => {
+                tracing::error!(?read, segment = first, "cannot read the journal");
+                pass.bytes.clear();
+                pass.held = true;
+                false
+            }
+        }
+    }
+
+    /// Records again what is still so of one record; returns the place of the next one.
+    fn keep(&self, superblock: &Superblock, pass: &Pass) -> Option<usize> {
+        let Found::Record { body, next } = layout::record(&pass.bytes, pass.at, pass.sequence)
+        else {
+            return None;
+        };
+        let record = Record {
+            offset: pass.at as u64,
+            sequence: pass.sequence,
+            body,
+        };
+        let entities: Vec<Entity<'_>> = match record.parts() {
+            Ok((_, entities)) => entities.filter_map(Result::ok).collect(),
+            Err(error) => {
+                tracing::error!(%error, "an old record");
+                Vec::new()
+            }
+        };
+        superblock.keep(&entities);
+        for entity in &entities {
+            if let Entity::Note {
+                space,
+                key,
+                value: Some(value),
+            } = entity
+            {
+                self.keep_note(*space, key, value);
+            }
+        }
+        Some(next)
+    }
+
+    /// The oldest segment is read to its end.
+    fn finish(&self, pass: &mut Pass) -> Step {
+        let mut writer = self.writer.lock();
+        if writer.end.first >= writer.pinned() {
+            // A request that it has the answer of is not answered yet.
+            return Step::Idle;
+        }
+        let freed = writer.drop_first();
+        let (first, segments) = (writer.end.first, writer.end.segment - writer.end.first);
+        drop(writer);
+        super::journal::free(self.file().as_fd(), freed, 1);
+        pass.bytes.clear();
+        if first < pass.end {
+            return Step::More;
+        }
+        pass.bytes = Vec::new();
+        pass.end = 0;
+        pass.next = segments * 2 + SMALL;
+        Step::Idle
+    }
+}
+
+impl Pass {
+    /// Whether a pass is under way, or begins now.
+    fn is_due(&mut self, writer: &Writer) -> bool {
+        let segments = writer.end.segment - writer.end.first;
+        if self.end == 0 && segments >= self.next.max(SMALL) {
+            self.end = writer.end.segment;
+        }
+        self.end != 0
+    }
+}

@@ -1,0 +1,21 @@
+//! What makes the objects outlive the process that serves them: a journal of all that changes, and what is read
+//! from it by the process that comes next.
+//!
+//! docs/RECOVERY.md has the saved form. The store tells each change to the [`Journal`], in a memfd that somebody else
+//! holds too; [`Journal::open`] gives the [`Image`] of the last whole state, from which `ops::Fs::restore` makes the
+//! file system again.
+
+mod bytes;
+mod codec;
+mod compact;
+mod image;
+mod journal;
+mod layout;
+mod scan;
+
+pub use self::codec::Origin;
+pub use self::compact::Step;
+pub use self::image::{Answers, Image};
+pub use self::journal::{InHand, Journal, RESENT, Space, check};
+pub use self::layout::{Damage, VERSION};
+pub use self::scan::Record;

@@ -1,0 +1,142 @@
+//! Reading a journal from its first segment to its end.
+
+use std::os::fd::AsFd;
+
+use super::bytes::{Malformed, Reader};
+use super::codec::{self, Origin};
+use super::layout::{self, Damage, Found, HEADER, SEGMENT, SEGMENT_HEADER};
+use crate::store::record::Entity;
+
+/// A whole record.
+#[derive(Clone, Copy, Debug)]
+pub struct Record<'a> {
+    /// Its offset in the file.
+    pub offset: u64,
+    /// Its number; each is one more than the one before.
+    pub sequence: u64,
+    pub(super) body: &'a [u8],
+}
+
+/// Where appending goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct End {
+    pub(super) first: u64,
+    /// The segment with the end, and the place in it.
+    pub(super) segment: u64,
+    pub(super) at: usize,
+    /// The number of the next record.
+    pub(super) sequence: u64,
+}
+
+impl<'a> Record<'a> {
+    /// The request that it comes from, and its entities.
+    pub fn parts(
+        &self,
+    ) -> Result<
+        (
+            Origin,
+            impl Iterator<Item = Result<Entity<'a>, Damage>> + use<'a>,
+        ),
+        Damage,
+    > {
+        let at = self.offset;
+        let damage = move |Malformed(what): Malformed| Damage::Corrupt { at, what };
+        let mut reader = Reader(self.body);
+        let origin = codec::origin(&mut reader).map_err(damage)?;
+        let entities = std::iter::from_fn(move || {
+            if reader.is_at_end() {
+                return None;
+            }
+            let entity = codec::entity(&mut reader).map_err(damage);
+            if entity.is_err() {
+                reader = Reader(&[]);
+            }
+            Some(entity)
+        });
+        Ok((origin, entities))
+    }
+}
+
+/// Hands each whole record to `each`, in order.
+///
+/// What the header says is there must be whole. After it there may be records that were stored just before the
+/// end, the last of them in part: that one never happened.
+pub(super) fn scan(
+    file: impl AsFd,
+    mut each: impl FnMut(Record<'_>) -> Result<(), Damage>,
+) -> Result<End, Damage> {
+    let mut header = [0; HEADER];
+    read_at(&file, &mut header, 0)?;
+    let (first, committed) = layout::read_header(&header)?;
+    let mut bytes = vec![0; SEGMENT];
+    let (mut segment, mut at, mut sequence) = (first, SEGMENT_HEADER, None);
+    let mut number = first;
+    loop {
+        let start = layout::offset_of(number);
+        read_at(&file, &mut bytes, start)?;
+        let corrupt = |at: usize, what| Damage::Corrupt {
+            at: start + at as u64,
+            what,
+        };
+        let Some(first_sequence) = layout::read_segment_header(&bytes, number) else {
+            break;
+        };
+        let mut next = *sequence.get_or_insert(first_sequence);
+        if first_sequence != next {
+            return Err(corrupt(0, "records are missing before this segment"));
+        }
+        (segment, at) = (number, SEGMENT_HEADER);
+        loop {
+            match layout::record(&bytes, at, next) {
+                Found::Record { body, next: then } => {
+                    let offset = start + at as u64;
+                    each(Record {
+                        offset,
+                        sequence: next,
+                        body,
+                    })?;
+                    (at, next) = (then, next + 1);
+                }
+                Found::Nothing => break,
+                Found::Broken(what) if start + (at as u64) < committed => {
+                    return Err(corrupt(at, what));
+                }
+                Found::Broken(_) => break,
+            }
+        }
+        sequence = Some(next);
+        number += 1;
+    }
+    let end = layout::offset_of(segment) + at as u64;
+    let Some(sequence) = sequence.filter(|_| end >= committed) else {
+        let what = "what was written here is missing";
+        return Err(Damage::Corrupt { at: end, what });
+    };
+    Ok(End {
+        first,
+        segment,
+        at,
+        sequence,
+    })
+}
+
+/// Reads as much as there is; the rest is zeros.
+pub(super) fn read_at(
+    file: impl AsFd,
+    mut into: &mut [u8],
+    mut offset: u64,
+) -> rustix::io::Result<()> {
+    while !into.is_empty() {
+        match rustix::io::pread(&file, &mut *into, offset) {
+            Ok(0) => break,
+            Ok(count) => {
+                into = &mut into[count..];
+                offset += count as u64;
+            }
+            Err(rustix::io::Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    into.fill(0);
+    Ok(())
+}

@@ -1,0 +1,344 @@
+//! Telling the recorder: which entities a change touched, and what they have become.
+//!
+//! # Why the order of records is right
+//!
+//! A change of names is recorded under the tree's lock for writing, a change of one inode under the lock of its
+//! state; the recorder's own lock is the last one and is held for one record. So records about names are in the order
+//! of the changes, and so are, for each inode, those about its state: [`Superblock::record_changes`] takes the
+//! locks of all states that it is about to describe before it describes the first, and gives them back when the record
+//! is there. It may hold several at once, and nobody else may, since it has the tree's lock for writing (or is the
+//! one that keeps records, with the lock for reading): whoever holds one state waits for no other.
+//!
+//! Between a change of names and its record a state that it touched can be recorded by a change of the inode. What such
+//! a record tells too early is a time that the change of names has set, and nothing else: link counts are
+//! recorded by nobody.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use parking_lot::MutexGuard;
+
+use super::acl::Acl;
+use super::directory::Cookie;
+use super::inode::{Inode, State};
+use super::record::{AclKind, Answer, Entity, InodeImage, KindImage};
+use super::superblock::{Superblock, Tree};
+use crate::types::{Ino, Kind};
+
+/// Something that a change of names touched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Touched {
+    /// A new inode, with all that is its own.
+    New(Ino),
+    /// The state of an inode.
+    State(Ino),
+    /// What is above a directory.
+    Directory(Ino),
+    Named(Ino, Cookie),
+    Unnamed(Ino, Cookie),
+    Gone(Ino),
+}
+
+/// What a change of names touched; kept only where somebody wants to know.
+#[derive(Debug)]
+pub(super) struct Trace {
+    on: bool,
+    touched: Vec<Touched>,
+}
+
+/// The most that a change touches: a rename over a name, with a whiteout.
+const MANY: usize = 12;
+
+impl Trace {
+    pub(super) fn new(on: bool) -> Trace {
+        let touched = if on {
+            Vec::with_capacity(MANY)
+        } else {
+            Vec::new()
+        };
+        Trace { on, touched }
+    }
+
+    pub(super) fn add(&mut self, touched: Touched) {
+        if self.on && !self.touched.contains(&touched) {
+            self.touched.push(touched);
+        }
+    }
+}
+
+/// An inode whose state is locked.
+type Locked<'t> = (&'t Arc<Inode>, MutexGuard<'t, State>);
+
+impl Superblock {
+    pub(super) fn record(&self, batch: &[Entity<'_>], answer: Answer) {
+        if let Some(recorder) = &self.recorder {
+            recorder.record(batch, answer);
+        }
+    }
+
+    /// The first records of a history.
+    pub(super) fn record_all_of_new(&self) {
+        if self.recorder.is_none() {
+            return;
+        }
+        self.record_top();
+        self.record_limits(None, None);
+        let mut trace = Trace::new(true);
+        trace.add(Touched::New(self.root()));
+        trace.add(Touched::Directory(self.root()));
+        self.record_changes(&self.tree(), &trace, Answer::Unfinished);
+    }
+
+    /// Records what a change of names has touched.
+    pub(super) fn record_changes(&self, tree: &Tree, trace: &Trace, answer: Answer) {
+        if self.recorder.is_none() {
+            return;
+        }
+        let states = lock_states(tree, &trace.touched);
+        let mut batch = Vec::with_capacity(MANY);
+        for touched in &trace.touched {
+            match *touched {
+                Touched::New(ino) => batch.extend(find(&states, ino).into_iter().flat_map(whole)),
+                Touched::State(ino) if trace.touched.contains(&Touched::New(ino)) => {}
+                Touched::State(ino) => {
+                    batch.extend(find(&states, ino).map(|(inode, state)| image(inode, state)));
+                }
+                Touched::Directory(ino) => batch.extend(directory(tree, ino)),
+                Touched::Named(dir, cookie) => batch.extend(dentry(tree, dir, cookie)),
+                Touched::Unnamed(dir, cookie) => batch.push(Entity::DentryGone { dir, cookie }),
+                Touched::Gone(ino) => batch.push(Entity::InodeGone(ino)),
+            }
+        }
+        self.record(&batch, answer);
+    }
+
+    /// Records again what of an old record is still so, whatever it is now. `false` where the record is of no
+    /// use any more.
+    pub fn keep(&self, old: &[Entity<'_>]) -> bool {
+        let tree = self.tree();
+        let touched: Vec<Touched> = old.iter().filter_map(subject).collect();
+        let states = lock_states(&tree, &touched);
+        let mut batch = Vec::new();
+        let mut top = false;
+        let mut limits = false;
+        for entity in old {
+            match entity {
+                Entity::Super(_) => top = true,
+                Entity::Limits(_) => limits = true,
+                Entity::Inode(old) => batch.extend(
+                    find(&states, old.ino)
+                        .filter(|(_, state)| is_latest(state, old))
+                        .map(|(inode, state)| image(inode, state)),
+                ),
+                Entity::Target { ino, .. } => {
+                    batch.extend(find(&states, *ino).and_then(|(inode, _)| target(inode)));
+                }
+                Entity::Directory { ino, parent, .. } => {
+                    let now = directory(&tree, *ino);
+                    let is_same = |now: &Entity<'_>| matches!(now, Entity::Directory { parent: above, .. } if above == parent);
+                    batch.extend(now.filter(is_same));
+                }
+                Entity::Dentry { dir, cookie, .. } => batch.extend(dentry(&tree, *dir, *cookie)),
+                Entity::Xattr { ino, name, value } => batch.extend(
+                    find(&states, *ino)
+                        .and_then(|(inode, state)| xattr(inode, state, name))
+                        .filter(|now| is_xattr_of(now, value)),
+                ),
+                Entity::Acl { ino, which, list } => batch.extend(
+                    find(&states, *ino)
+                        .map(|(inode, state)| acl(inode, state, *which))
+                        .filter(|now| is_list(now, list)),
+                ),
+                // Of what is gone nothing older is left.
+                Entity::InodeGone(_) | Entity::DentryGone { .. } | Entity::XattrGone { .. } => {}
+                Entity::Note { .. } => {}
+            }
+        }
+        if !batch.is_empty() {
+            self.record(&batch, Answer::Unfinished);
+        }
+        if top {
+            self.record_top();
+        }
+        if limits {
+            self.record_limits(None, None);
+        }
+        top || limits || !batch.is_empty()
+    }
+
+    /// Records the state of an inode, and the long parts that changed.
+    pub(super) fn record_state<'a>(
+        &self,
+        inode: &Inode,
+        state: &State,
+        parts: impl IntoIterator<Item = Entity<'a>>,
+        answer: Answer,
+    ) {
+        // Who had it in hand when it was evicted changes what nobody will see.
+        if self.recorder.is_none() || state.gone {
+            return;
+        }
+        let mut batch = Vec::with_capacity(3);
+        batch.push(image(inode, state));
+        batch.extend(parts);
+        self.record(&batch, answer);
+    }
+}
+
+/// Locks each state that is spoken of, once.
+fn lock_states<'t>(tree: &'t Tree, touched: &[Touched]) -> Vec<Locked<'t>> {
+    let mut states: Vec<Locked<'t>> = Vec::with_capacity(touched.len());
+    for touched in touched {
+        let (Touched::New(ino) | Touched::State(ino)) = touched else {
+            continue;
+        };
+        if find(&states, *ino).is_none() {
+            let inode = tree.inodes.get(ino);
+            states.extend(inode.map(|inode| (inode, inode.state())));
+        }
+    }
+    states
+}
+
+fn find<'l>(states: &'l [Locked<'_>], ino: Ino) -> Option<(&'l Inode, &'l State)> {
+    let found = states.iter().find(|(inode, _)| inode.ino == ino)?;
+    Some((found.0, &found.1))
+}
+
+/// The state that must be locked to say what an entity is now.
+fn subject(entity: &Entity<'_>) -> Option<Touched> {
+    match entity {
+        Entity::Inode(InodeImage { ino, .. })
+        | Entity::Target { ino, .. }
+        | Entity::Xattr { ino, .. }
+        | Entity::Acl { ino, .. } => Some(Touched::State(*ino)),
+        Entity::Super(_)
+        | Entity::Limits(_)
+        | Entity::InodeGone(_)
+        | Entity::Directory { .. }
+        | Entity::Dentry { .. }
+        | Entity::DentryGone { .. }
+        | Entity::XattrGone { .. }
+        | Entity::Note { .. } => None,
+    }
+}
+
+/// Whether no later record can be of the same inode: each but one of its data moves one of these.
+fn is_latest(state: &State, old: &InodeImage) -> bool {
+    let now = (
+        state.atime,
+        state.mtime,
+        state.ctime,
+        state.mode,
+        state.uid,
+        state.gid,
+    );
+    now == (old.atime, old.mtime, old.ctime, old.mode, old.uid, old.gid)
+}
+
+fn is_xattr_of(now: &Entity<'_>, old: &[u8]) -> bool {
+    matches!(now, Entity::Xattr { value, .. } if **value == *old)
+}
+
+fn is_list(now: &Entity<'_>, old: &[u8]) -> bool {
+    matches!(now, Entity::Acl { list, .. } if **list == *old && !list.is_empty())
+}
+
+fn image(inode: &Inode, state: &State) -> Entity<'static> {
+    let State {
+        mode,
+        uid,
+        gid,
+        nlink: _,
+        atime,
+        mtime,
+        ctime,
+        btime,
+        xattrs: _,
+        acls: _,
+        data,
+        cell: _,
+        gone: _,
+    } = state;
+    Entity::Inode(InodeImage {
+        ino: inode.ino,
+        generation: inode.generation,
+        kind: KindImage::of(&inode.kind),
+        mode: *mode,
+        uid: *uid,
+        gid: *gid,
+        atime: *atime,
+        mtime: *mtime,
+        ctime: *ctime,
+        btime: *btime,
+        has_data: data.present,
+        mtime_set: data.mtime_set,
+        reserved: data.reserved,
+        unseen_ctime: data.unseen_ctime.as_deref().copied(),
+    })
+}
+
+/// A new inode and its long parts.
+fn whole<'l>((inode, state): (&'l Inode, &'l State)) -> impl Iterator<Item = Entity<'l>> {
+    let lists = [AclKind::Access, AclKind::Default].map(|which| acl(inode, state, which));
+    let lists = lists
+        .into_iter()
+        .filter(|entity| matches!(entity, Entity::Acl { list, .. } if !list.is_empty()));
+    [image(inode, state)]
+        .into_iter()
+        .chain(target(inode))
+        .chain(lists)
+}
+
+fn target(inode: &Inode) -> Option<Entity<'_>> {
+    let Kind::Symlink(target) = &inode.kind else {
+        return None;
+    };
+    Some(Entity::Target {
+        ino: inode.ino,
+        target: Cow::Borrowed(target),
+    })
+}
+
+fn directory(tree: &Tree, ino: Ino) -> Option<Entity<'_>> {
+    let directory = tree.directories.get(&ino)?;
+    Some(Entity::Directory {
+        ino,
+        parent: directory.parent,
+        next: directory.next(),
+        label: directory.hidden.as_deref().map(Cow::Borrowed),
+    })
+}
+
+fn dentry(tree: &Tree, dir: Ino, cookie: Cookie) -> Option<Entity<'_>> {
+    let dentry = tree.directories.get(&dir)?.at(cookie)?;
+    Some(Entity::Dentry {
+        dir,
+        cookie,
+        name: Cow::Borrowed(&dentry.name),
+        ino: dentry.ino,
+    })
+}
+
+fn xattr<'l>(inode: &Inode, state: &'l State, name: &'l [u8]) -> Option<Entity<'l>> {
+    let value = state.xattrs.as_ref()?.get(name)?;
+    Some(Entity::Xattr {
+        ino: inode.ino,
+        name: Cow::Borrowed(name),
+        value: Cow::Borrowed(value),
+    })
+}
+
+/// A list in the form that is saved, empty where there is none.
+pub(super) fn acl(inode: &Inode, state: &State, which: AclKind) -> Entity<'static> {
+    let acls = state.acls.as_ref();
+    let list = acls.and_then(|acls| match which {
+        AclKind::Access => acls.access.as_ref(),
+        AclKind::Default => acls.default.as_ref(),
+    });
+    Entity::Acl {
+        ino: inode.ino,
+        which,
+        list: Cow::Owned(list.map(Acl::to_xattr).unwrap_or_default()),
+    }
+}

@@ -1,0 +1,82 @@
+//! Questions to whatever worker serves, from any thread.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
+
+use super::message;
+use crate::sys::channel;
+
+/// How long a question waits for a worker, and for its answer.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The way to the worker, as long as one serves.
+#[derive(Debug, Default)]
+pub struct Door {
+    channel: Mutex<Option<Arc<OwnedFd>>>,
+    opened: Condvar,
+}
+
+impl Door {
+    pub(super) fn open(&self, channel: &OwnedFd) -> io::Result<()> {
+        *self.channel.lock() = Some(Arc::new(channel.try_clone()?));
+        self.opened.notify_all();
+        Ok(())
+    }
+
+    pub(super) fn close(&self) {
+        *self.channel.lock() = None;
+    }
+
+    /// Asks the worker `line`. Where it dies before it has answered, the next one is asked.
+    pub fn ask(&self, line: &str) -> Result<String, String> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let Some(channel) = self.wait(until) else {
+                return Err("nobody serves the mount at the moment".to_owned());
+            };
+            match ask(&channel, line) {
+                Ok(Some(answer)) => return answer,
+                // A worker that dies closes the door only when that is noticed.
+                Ok(None) => std::thread::sleep(Duration::from_millis(5)),
+                Err(error) if error.raw_os_error() == Some(libc::EPIPE) => {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                Err(error) => return Err(error.to_string()),
+            }
+        }
+    }
+
+    fn wait(&self, until: Instant) -> Option<Arc<OwnedFd>> {
+        let mut channel = self.channel.lock();
+        while channel.is_none() && Instant::now() < until {
+            self.opened.wait_until(&mut channel, until);
+        }
+        if Instant::now() < until {
+            channel.clone()
+        } else {
+            None
+        }
+    }
+}
+
+/// One question; `None` where the worker has died.
+fn ask(channel: &OwnedFd, line: &str) -> io::Result<Option<Result<String, String>>> {
+    let (ours, theirs) = channel::pair()?;
+    set_socket_timeout(&ours, Timeout::Recv, Some(PATIENCE))?;
+    message::send(channel, "ask", line.as_bytes(), Some(theirs.as_fd()))?;
+    drop(theirs);
+    let answer = message::receive(&ours)?;
+    Ok(answer.map(|answer| {
+        let text = String::from_utf8_lossy(&answer.bytes).into_owned();
+        if answer.word == "ok" {
+            Ok(text)
+        } else {
+            Err(text)
+        }
+    }))
+}

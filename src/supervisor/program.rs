@@ -1,0 +1,70 @@
+//! The program that a worker runs, and the start of it.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::process::Pid;
+
+use crate::sys::{channel, process};
+
+/// The first words of a worker's command line; the number of its channel follows.
+pub(super) const WORKER: [&str; 2] = ["worker", "--channel"];
+
+/// What it is told of the environment: where fusermount3 is, and how to tell of a fault.
+const ENVIRONMENT: [&str; 2] = ["PATH", "RUST_BACKTRACE"];
+
+/// A worker that takes nothing for so long does not take anything.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// An executable file.
+#[derive(Debug)]
+pub(super) struct Program {
+    path: PathBuf,
+}
+
+/// A process, and the channel to it.
+#[derive(Debug)]
+pub(super) struct Child {
+    pub(super) pid: Pid,
+    pub(super) pidfd: OwnedFd,
+    pub(super) channel: OwnedFd,
+}
+
+impl Program {
+    /// The one that this process runs, also when its file has been replaced.
+    pub(super) fn of_this_process() -> Program {
+        Program {
+            path: PathBuf::from("/proc/self/exe"),
+        }
+    }
+
+    /// Starts a worker. It gets the channel, the standard error, and nothing else.
+    pub(super) fn start(&self) -> io::Result<Child> {
+        let (ours, theirs) = channel::pair()?;
+        set_socket_timeout(&ours, Timeout::Send, Some(PATIENCE))?;
+        let mut command = Command::new(&self.path);
+        command.arg0("shmfs").args(WORKER);
+        command.arg(theirs.as_fd().as_raw_fd().to_string());
+        command.env_clear();
+        for name in ENVIRONMENT {
+            if let Some(value) = std::env::var_os(name) {
+                command.env(name, value);
+            }
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        process::inherit(&mut command, &theirs);
+        let child = command.spawn()?;
+        let pid = Pid::from_child(&child);
+        let pidfd = process::pidfd(pid)?;
+        Ok(Child {
+            pid,
+            pidfd,
+            channel: ours,
+        })
+    }
+}

@@ -1,0 +1,453 @@
+//! The side that owns: when a worker is started, and when there is nothing left to serve.
+
+use std::collections::HashMap;
+use std::ffi::{CStr, CString};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::MemfdFlags;
+use rustix::process::{Pid, WaitStatus};
+
+use super::cause::Memory;
+use super::door::Door;
+use super::message::{self, Message, Ready, Start};
+use super::program::{Child, Program};
+use super::restarts::Restarts;
+use crate::error::{Error, ExitCode, Result};
+use crate::fuse::{Layout, connection};
+use crate::log;
+use crate::options::Options;
+use crate::sys::{memory, process};
+
+/// How long the first worker may take until it serves.
+const START: Duration = Duration::from_secs(30);
+
+/// How long a later one may take: then it is taken for one that hangs.
+const RESTART: Duration = Duration::from_secs(60);
+
+/// What outlives a worker.
+#[derive(Debug)]
+pub struct Kept {
+    device: OwnedFd,
+    data: Option<OwnedFd>,
+    /// Without a tmpfs, each object's memory, by the object's number.
+    files: HashMap<u64, OwnedFd>,
+    layout: Layout,
+    options: String,
+    init: Vec<u8>,
+    answer: Option<Vec<u8>>,
+    journal: OwnedFd,
+    slots: OwnedFd,
+}
+
+impl Kept {
+    /// What a new mount begins with: `device` is its connection, whose INIT nobody has read yet.
+    pub fn new(
+        device: OwnedFd,
+        data: Option<OwnedFd>,
+        layout: Layout,
+        options: &Options,
+    ) -> Result<Kept> {
+        let init = connection::read_init(&device)
+            .map_err(|error| Error::system("cannot hear from the kernel's FUSE", error))?;
+        let mut options = options.clone();
+        // Where views are bound concerns who binds them.
+        options
+            .views
+            .iter_mut()
+            .for_each(|view| view.directory = None);
+        Ok(Kept {
+            device,
+            data,
+            files: HashMap::new(),
+            layout,
+            options: options.to_string(),
+            init,
+            answer: None,
+            journal: anonymous(c"shmfs-journal")?,
+            slots: anonymous(c"shmfs-slots")?,
+        })
+    }
+}
+
+/// What a look at the worker came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// There is a mount to serve.
+    Goes,
+    /// The connection has ended: unmounted everywhere, or aborted.
+    Ended,
+}
+
+/// Whether somebody serves.
+#[derive(Debug)]
+enum State {
+    /// A worker was started, and has not said yet that it serves.
+    Starting { worker: Child, since: Instant },
+    /// It serves.
+    Serving { worker: Child, since: Instant },
+    /// The next one is started later.
+    Waiting { until: Instant },
+    /// There will be none.
+    Over,
+}
+
+/// The owner of a mount, and of the process that serves it.
+#[derive(Debug)]
+pub struct Supervisor {
+    kept: Kept,
+    program: Program,
+    state: State,
+    first: Option<Ready>,
+    entrance: Option<CString>,
+    door: Arc<Door>,
+    restarts: Restarts,
+    memory: Memory,
+    oom_score: Option<i32>,
+    mounts: String,
+    background: bool,
+}
+
+impl Supervisor {
+    /// Starts the first worker; returns when it serves.
+    pub fn start(kept: Kept) -> Result<Supervisor> {
+        let mut supervisor = Supervisor {
+            kept,
+            program: Program::of_this_process(),
+            state: State::Over,
+            first: None,
+            entrance: None,
+            door: Arc::default(),
+            restarts: Restarts::default(),
+            memory: Memory::look(),
+            oom_score: memory::spare_this_process(),
+            mounts: String::new(),
+            background: false,
+        };
+        supervisor.launch().map_err(unstarted)?;
+        while supervisor.first.is_none() {
+            supervisor.wait()?;
+            if supervisor.turn()? == Turn::Ended {
+                let what = "the connection ended before it was served";
+                return Err(Error::new(ExitCode::Mount, what));
+            }
+        }
+        let entrance = supervisor.first.as_ref().and_then(|it| it.entrance.clone());
+        supervisor.entrance = entrance.and_then(|entrance| CString::new(entrance).ok());
+        Ok(supervisor)
+    }
+
+    /// The name of the tree in the anteroom.
+    pub fn entrance(&self) -> Option<&CStr> {
+        self.entrance.as_deref()
+    }
+
+    /// Whether data goes by passthrough.
+    pub fn passthrough(&self) -> bool {
+        self.first.as_ref().is_some_and(|ready| ready.passthrough)
+    }
+
+    /// Where questions to the worker go.
+    pub fn door(&self) -> Arc<Door> {
+        Arc::clone(&self.door)
+    }
+
+    /// The worker's process.
+    pub fn worker(&self) -> Option<Pid> {
+        self.child().map(|worker| worker.pid)
+    }
+
+    /// What the worker takes away should this process die, in the words of who gives it.
+    pub fn set_mounts(&mut self, mounts: String) {
+        self.mounts = mounts;
+        self.say("mounts", self.mounts.as_bytes());
+    }
+
+    /// From now on there is no terminal.
+    pub fn leave_terminal(&mut self) {
+        self.background = true;
+        self.say("background", b"");
+    }
+
+    /// What becomes readable when there is something to do for [`Supervisor::turn`].
+    pub fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        let worker = self.child().into_iter();
+        worker.flat_map(|worker| [worker.pidfd.as_fd(), worker.channel.as_fd()])
+    }
+
+    /// When there is something to do in any case.
+    pub fn deadline(&self) -> Option<Instant> {
+        match &self.state {
+            State::Starting { since, .. } => Some(*since + self.patience()),
+            State::Waiting { until } => Some(*until),
+            State::Serving { .. } | State::Over => None,
+        }
+    }
+
+    /// Does what there is to do, without waiting. Fails where nobody can serve the mount any more.
+    pub fn turn(&mut self) -> Result<Turn> {
+        while let Some(message) = self.next_message() {
+            self.hear(message)?;
+        }
+        let ended = match self.child() {
+            Some(worker) => process::try_wait(worker.pid)
+                .map_err(|error| Error::system("cannot wait for the worker", error))?,
+            None => None,
+        };
+        if let Some(status) = ended {
+            return self.bury(status);
+        }
+        if self.deadline().is_some_and(|at| at <= Instant::now()) {
+            self.late()?;
+        }
+        Ok(Turn::Goes)
+    }
+
+    /// The child `pid` has ended, and was waited for elsewhere; `None` where it is not the worker.
+    pub fn reaped(&mut self, pid: Pid, status: WaitStatus) -> Option<Result<Turn>> {
+        (self.worker() == Some(pid)).then(|| self.bury(status))
+    }
+
+    /// Ends the connection at once, whoever uses it.
+    pub fn abort(&mut self) {
+        if connection::abort(&self.kept.device) {
+            return;
+        }
+        tracing::info!("the kernel gives no way to do that: the end of the processes does it");
+        self.end();
+    }
+
+    /// Ends the worker, and starts no other.
+    pub fn end(&mut self) {
+        self.door.close();
+        self.kill();
+        if let Some(worker) = self.worker() {
+            // Waited for elsewhere, perhaps.
+            drop(process::wait_for(worker));
+        }
+        self.state = State::Over;
+    }
+
+    fn child(&self) -> Option<&Child> {
+        match &self.state {
+            State::Starting { worker, .. } | State::Serving { worker, .. } => Some(worker),
+            State::Waiting { .. } | State::Over => None,
+        }
+    }
+
+    fn kill(&self) {
+        if let Some(worker) = self.child() {
+            process::pidfd_kill(worker.pidfd.as_fd(), libc::SIGKILL);
+        }
+    }
+
+    fn patience(&self) -> Duration {
+        if self.first.is_none() { START } else { RESTART }
+    }
+
+    fn wait(&self) -> Result<()> {
+        let left = self.deadline();
+        let left = left.map(|at| at.saturating_duration_since(Instant::now()));
+        let timeout = left.and_then(|left| Timespec::try_from(left).ok());
+        let descriptors: Vec<BorrowedFd<'_>> = self.descriptors().collect();
+        let waiting = descriptors.iter().map(|it| PollFd::new(it, PollFlags::IN));
+        match poll(&mut waiting.collect::<Vec<_>>(), timeout.as_ref()) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+            Err(error) => Err(Error::system("cannot wait for the worker", error)),
+        }
+    }
+
+    fn launch(&mut self) -> io::Result<()> {
+        let worker = self.program.start()?;
+        let given = self.give(&worker.channel);
+        let since = Instant::now();
+        self.state = State::Starting { worker, since };
+        // A worker that ended at once shows itself as such.
+        match given {
+            Err(error) if error.raw_os_error() != Some(libc::EPIPE) => {
+                self.kill();
+                Err(error)
+            }
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Hands a new worker what it needs.
+    fn give(&self, channel: &OwnedFd) -> io::Result<()> {
+        let kept = &self.kept;
+        let descriptors = [
+            ("device", Some(&kept.device)),
+            ("data", kept.data.as_ref()),
+            ("journal", Some(&kept.journal)),
+            ("slots", Some(&kept.slots)),
+        ];
+        for (word, descriptor) in descriptors {
+            if let Some(descriptor) = descriptor {
+                message::send(channel, word, b"", Some(descriptor.as_fd()))?;
+            }
+        }
+        for (number, file) in &kept.files {
+            message::send(channel, "file", &number.to_le_bytes(), Some(file.as_fd()))?;
+        }
+        message::send(channel, "init", &kept.init, None)?;
+        if let Some(answer) = &kept.answer {
+            message::send(channel, "answer", answer, None)?;
+        }
+        let start = Start {
+            options: kept.options.clone(),
+            anteroom: kept.layout == Layout::Anteroom,
+            log: log::chosen().to_owned(),
+            background: self.background,
+            oom_score: self.oom_score,
+        };
+        message::send(channel, "start", &message::encode(&start)?, None)
+    }
+
+    /// Tells the worker; one that is dead, or not there, gets to know it when it starts.
+    fn say(&self, word: &str, bytes: &[u8]) {
+        let Some(worker) = self.child() else {
+            return;
+        };
+        if let Err(error) = message::send(&worker.channel, word, bytes, None) {
+            tracing::debug!(word, %error, "the worker was not told");
+        }
+    }
+
+    /// What the worker says; its end is told by its process.
+    fn next_message(&self) -> Option<Message> {
+        let worker = self.child()?;
+        let now = Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        let mut waiting = [PollFd::new(&worker.channel, PollFlags::IN)];
+        match poll(&mut waiting, Some(&now)) {
+            Ok(0) | Err(_) => None,
+            Ok(_) => message::receive(&worker.channel).ok().flatten(),
+        }
+    }
+
+    fn hear(&mut self, message: Message) -> Result<()> {
+        match message.word.as_str() {
+            "answer" => {
+                connection::answer_init(&self.kept.device, &message.bytes)
+                    .map_err(|error| Error::system("cannot answer the kernel's FUSE", error))?;
+                self.kept.answer = Some(message.bytes);
+                self.say("answered", b"");
+            }
+            "file" => {
+                if let (Some(number), Some(file)) = (number(&message), message.descriptor) {
+                    self.kept.files.insert(number, file);
+                }
+            }
+            "gone" => drop(number(&message).map(|number| self.kept.files.remove(&number))),
+            "ready" => self.opens(&message),
+            "failed" if self.first.is_some() => {
+                tracing::error!(error = %failure(&message), "the worker cannot serve now");
+            }
+            "failed" | "refused" => return Err(failure(&message)),
+            word => tracing::debug!(word, "an unknown word of the worker"),
+        }
+        Ok(())
+    }
+
+    /// The worker serves.
+    fn opens(&mut self, message: &Message) {
+        let State::Starting { worker, since } = std::mem::replace(&mut self.state, State::Over)
+        else {
+            return;
+        };
+        let opened = self.door.open(&worker.channel);
+        if let Err(error) = opened {
+            tracing::warn!(%error, "no requests of the control socket reach the worker");
+        }
+        let took = since.elapsed();
+        let since = Instant::now();
+        self.state = State::Serving { worker, since };
+        if self.first.is_some() {
+            tracing::warn!(?took, "another worker serves the mount");
+            self.say("mounts", self.mounts.as_bytes());
+            return;
+        }
+        self.first = serde_json::from_slice(&message.bytes).ok();
+    }
+
+    /// The worker has ended.
+    fn bury(&mut self, status: WaitStatus) -> Result<Turn> {
+        // It may have said why.
+        while let Some(message) = self.next_message() {
+            self.hear(message)?;
+        }
+        let served = match std::mem::replace(&mut self.state, State::Over) {
+            State::Serving { since, .. } => since.elapsed(),
+            State::Starting { .. } | State::Waiting { .. } | State::Over => Duration::ZERO,
+        };
+        self.door.close();
+        if connection::has_ended(&self.kept.device) {
+            return Ok(Turn::Ended);
+        }
+        let why = self.memory.tell(status);
+        if !self.first.as_ref().is_some_and(|ready| ready.saved) {
+            let what = format!("the process that serves the mount ended by {why}");
+            return Err(Error::new(ExitCode::Internal, what));
+        }
+        let wait = self.restarts.death(served);
+        tracing::error!(%why, ?wait, deaths = self.restarts.total, "the worker died");
+        let until = Instant::now() + wait;
+        self.state = State::Waiting { until };
+        if wait.is_zero() {
+            self.late()?;
+        }
+        Ok(Turn::Goes)
+    }
+
+    /// Something is due: the next worker, or the end of one that does not come to serve.
+    fn late(&mut self) -> Result<()> {
+        if let State::Starting { since, .. } = &mut self.state {
+            *since = Instant::now();
+            if self.first.is_none() {
+                self.end();
+                let what = "the process that serves the mount does not come to serve it";
+                return Err(Error::new(ExitCode::Internal, what));
+            }
+            tracing::error!("a worker does not come to serve: it is killed");
+            self.kill();
+            return Ok(());
+        }
+        if let Err(error) = self.launch() {
+            // As long as there is a mount to hold, it is held: memory, or numbers of processes, come back.
+            let wait = self.restarts.death(Duration::ZERO);
+            tracing::error!(%error, ?wait, "cannot start a worker");
+            let until = Instant::now() + wait.max(Duration::from_millis(20));
+            self.state = State::Waiting { until };
+        }
+        Ok(())
+    }
+}
+
+fn number(message: &Message) -> Option<u64> {
+    message
+        .bytes
+        .as_slice()
+        .try_into()
+        .ok()
+        .map(u64::from_le_bytes)
+}
+
+fn unstarted(error: io::Error) -> Error {
+    Error::system("cannot start the process that serves the mount", error)
+}
+
+fn failure(message: &Message) -> Error {
+    let unclear = || Error::new(ExitCode::Internal, "the worker is not understood");
+    Error::decode(&message.bytes).unwrap_or_else(unclear)
+}
+
+/// Memory that is only as long as what is written to it, and outlives who writes.
+fn anonymous(name: &CStr) -> Result<OwnedFd> {
+    rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC)
+        .map_err(|error| Error::system("cannot make memory for the saved state", error))
+}
