@@ -75,6 +75,12 @@ impl Site {
         }
     }
 
+    /// The process of shmfs; none on tmpfs.
+    pub(crate) fn daemon(&self) -> Option<rustix::process::Pid> {
+        let daemon = self.daemon.as_ref()?;
+        Some(rustix::process::Pid::from_child(&daemon.child))
+    }
+
     /// A command whose directory is the mount.
     pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
