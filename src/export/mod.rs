@@ -9,13 +9,15 @@ mod config;
 mod pattern;
 mod problem;
 mod read;
+mod report;
 mod rights;
 mod rules;
+mod values;
 mod verdict;
 
 pub use config::{Export, Exports, Unmatched};
 pub use pattern::{Fault, Pattern};
 pub use problem::{Code, Problem, Problems, Warning};
 pub use rights::Rights;
-pub use rules::{Key, Rule, Rules, Verb};
+pub use rules::{Finding, Key, Reason, Rule, Rules, Verb};
 pub use verdict::{Operation, Presence, RenameMode, XattrClass, verdict};

@@ -6,15 +6,17 @@ mod beside;
 pub mod connection;
 mod contents;
 mod convert;
+mod hand;
 mod handshake;
 mod listing;
 mod names;
 mod nodes;
 mod passthrough;
 mod requests;
+mod resends;
 mod session;
 mod views;
 
 pub use self::handshake::{Handshake, Kept};
 pub use self::nodes::Layout;
-pub use self::session::{Resources, Service};
+pub use self::session::{Resources, Saved, Service};

@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use fuser::{Generation, INodeNo, RenameFlags, ReplyCreate, ReplyEmpty, ReplyEntry, Request};
 
-use super::adapter::{FOR_EVER, Refuse, Server, done};
+use super::adapter::{FOR_EVER, Refuse, Server};
 use super::beside::wait_while;
 use super::convert::{kind_of, rename_mode};
 use super::nodes::Node;
@@ -13,6 +13,7 @@ use super::passthrough::reply_create;
 use super::views;
 use crate::errno::Errno;
 use crate::ops::{Caller, CreateFlags, Dir, Entry, Face, NewNode, Opened};
+use crate::store::record::Answer;
 use crate::types::Kind;
 
 impl Server {
@@ -94,7 +95,11 @@ impl Server {
         wait_while(|| self.fs.is_short());
         let made = |caller: &Caller| {
             let dir = self.nodes.dir(parent)?;
-            Ok((dir.face, operation(caller, dir)?))
+            let made = match self.answered(request) {
+                Some(Answer::Made(ino)) => self.fs.made_before(ino, dir),
+                Some(Answer::Done | Answer::Unfinished) | None => operation(caller, dir),
+            };
+            Ok((dir.face, made?))
         };
         self.change(request, reply, made, |reply, (face, entry)| {
             self.send_entry(reply, face, &entry);
@@ -162,7 +167,7 @@ impl Server {
             let dir = self.nodes.dir(parent)?;
             self.fs.unlink(caller, dir, name.as_bytes())
         };
-        self.change(request, reply, unlink, done);
+        self.change_once(request, reply, unlink);
     }
 
     pub(super) fn rmdir(
@@ -175,7 +180,7 @@ impl Server {
             let dir = self.nodes.dir(parent)?;
             self.fs.rmdir(caller, dir, name.as_bytes())
         };
-        self.change(request, reply, rmdir, done);
+        self.change_once(request, reply, rmdir);
     }
 
     pub(super) fn rename(
@@ -191,7 +196,7 @@ impl Server {
             let to = (self.nodes.dir(new_parent)?, new_name.as_bytes());
             self.fs.rename(caller, from, to, rename_mode(flags)?)
         };
-        self.change(request, reply, rename, done);
+        self.change_once(request, reply, rename);
     }
 
     pub(super) fn create(
@@ -205,6 +210,9 @@ impl Server {
         wait_while(|| self.fs.is_short());
         let create = |caller: &Caller| {
             let dir = self.nodes.dir(parent)?;
+            if let Some(Answer::Made(ino)) = self.answered(request) {
+                return self.fs.created_before(ino, dir, CreateFlags::of(flags));
+            }
             let node = new_node(Kind::Regular, mode, umask);
             if self.fs.has_open_views() {
                 let at = (dir, name.as_bytes());

@@ -13,11 +13,14 @@ use super::connection;
 use super::handshake::{self, Handshake};
 use super::nodes::{Layout, Nodes};
 use super::passthrough::Registry;
+use super::resends::Aftermath;
 use super::views::{self, Opener};
 use crate::data::{DataFiles, KernelClock, PAGE_SIZE};
 use crate::error::{Error, ExitCode, Result};
 use crate::ops::{Config, DataMode, Fs, UserLimit};
 use crate::options::{Limits, Options, Passthrough};
+use crate::recovery::{Damage, Journal, Space, Step};
+use crate::slots::{Request, Slots, Survivors};
 use crate::store::Share;
 use crate::types::{Ino, Names};
 
@@ -55,6 +58,15 @@ pub(super) fn request_capabilities(passthrough: bool) -> InitFlags {
     }
 }
 
+/// Where a file system is saved: two memfds, empty at first.
+#[derive(Debug)]
+pub struct Saved {
+    /// The journal.
+    pub journal: OwnedFd,
+    /// The kernel's references, and the requests in hand.
+    pub slots: OwnedFd,
+}
+
 /// What a file system is served on.
 #[derive(Debug)]
 pub struct Resources<'a> {
@@ -62,6 +74,8 @@ pub struct Resources<'a> {
     pub device: OwnedFd,
     /// The bytes of the objects.
     pub data: DataFiles,
+    /// Where it is saved; without it nothing is.
+    pub saved: Option<Saved>,
     /// What node 1 is.
     pub layout: Layout,
     /// How the session begins.
@@ -74,6 +88,7 @@ pub struct Service {
     fs: Arc<Fs>,
     nodes: Arc<Nodes>,
     device: Arc<OwnedFd>,
+    saved: bool,
     thread: Mutex<Option<JoinHandle<std::io::Result<()>>>>,
 }
 
@@ -83,17 +98,19 @@ impl Service {
         let Resources {
             device,
             data,
+            saved,
             layout,
             handshake,
         } = resources;
         let device = Arc::new(device);
-        let fs = Arc::new(new_fs(data, options)?);
+        let (fs, survivors) = make_fs(data, saved, options)?;
+        let fs = Arc::new(fs);
         let root = fs
             .getattr(fs.root())
             .map_err(|errno| Error::system("cannot make the root", errno))?;
         let namings = views::chosen(options);
         let keys = namings.iter().map(|naming| naming.key()).collect();
-        let nodes = Arc::new(Nodes::new(layout, &root.attr, keys)?);
+        let nodes = Arc::new(Nodes::new(layout, &root.attr, keys, fs.journal())?);
         let notifier = Arc::new(OnceLock::new());
         views::install(&fs, &nodes, &notifier, namings)?;
         let server = Server {
@@ -104,7 +121,9 @@ impl Service {
             opener: Opener {
                 device: Arc::clone(&device),
             },
+            resends: Arc::default(),
         };
+        let resends = Arc::clone(&server.resends);
         let adapter = Adapter(Arc::new(server));
         let session = handshake::session(adapter, &device, configuration(), handshake)?;
         let _ = notifier.set(session.notifier());
@@ -112,7 +131,26 @@ impl Service {
             device: Arc::clone(&device),
         };
         opener.prepare(&fs, &nodes, options)?;
-        fs.set_data_mode(choose_mode(&fs, &device, options.passthrough)?);
+        fs.set_data_mode(choose_mode(&fs, &device, wish(&fs, options.passthrough))?);
+        keep_mode(&fs);
+        if let Some(survivors) = survivors {
+            fs.resume(survivors).map_err(damaged)?;
+            opener.reopen(&fs, &nodes, notifier.get());
+            let aftermath = Aftermath {
+                fs: Arc::downgrade(&fs),
+                nodes: Arc::clone(&nodes),
+                device: Arc::clone(&device),
+                resends,
+            };
+            aftermath.start()?;
+        }
+        // Before the first worker has read a request this says whether the kernel can do so at all.
+        let resent = connection::resend(&device);
+        if let Err(error) = &resent {
+            tracing::warn!(%error, "this kernel sends no request again: a worker that dies takes the mount with it");
+        }
+        let saved = fs.journal().is_some() && resent.is_ok();
+        tend(&fs)?;
         let thread = std::thread::Builder::new()
             .name("shmfs-session".into())
             .spawn(move || session.run())
@@ -121,6 +159,7 @@ impl Service {
             fs,
             nodes,
             device,
+            saved,
             thread: Mutex::new(Some(thread)),
         })
     }
@@ -133,6 +172,11 @@ impl Service {
     /// The name of the tree in the anteroom.
     pub fn entrance(&self) -> Option<&CStr> {
         self.nodes.entrance()
+    }
+
+    /// Whether another process could go on with it.
+    pub fn is_saved(&self) -> bool {
+        self.saved
     }
 
     /// Whether data goes by passthrough.
@@ -220,7 +264,20 @@ impl Service {
     }
 }
 
-fn new_fs(files: DataFiles, options: &Options) -> Result<Fs> {
+impl Drop for Service {
+    fn drop(&mut self) {
+        if let Some(journal) = self.fs.journal() {
+            journal.close();
+        }
+    }
+}
+
+/// A new file system, or the one that the journal is of; says which.
+fn make_fs(
+    files: DataFiles,
+    saved: Option<Saved>,
+    options: &Options,
+) -> Result<(Fs, Option<Survivors>)> {
     let clock =
         KernelClock::of(&files).map_err(|errno| Error::system("cannot make a data file", errno))?;
     let config = Config {
@@ -241,7 +298,64 @@ fn new_fs(files: DataFiles, options: &Options) -> Result<Fs> {
         atime: options.atime,
         nodiratime: options.nodiratime,
     };
-    Ok(Fs::new(config, files, Box::new(clock)))
+    let clock = Box::new(clock);
+    let Some(Saved { journal, slots }) = saved else {
+        return Ok((Fs::new(config, files, clock), None));
+    };
+    let (slots, mut survivors) = Slots::resume(slots)
+        .map_err(|error| Error::system("cannot take up the kernel's references", error))?;
+    let (journal, image) = Journal::resume(journal).map_err(damaged)?;
+    let journal = Arc::new(journal);
+    match image {
+        Some(image) => {
+            log_lost(&survivors);
+            let from = (journal, image);
+            let fs = Fs::restore(config, files, clock, (slots, &mut survivors), from);
+            fs.map(|fs| (fs, Some(survivors))).map_err(damaged)
+        }
+        None => {
+            let fs = Fs::recorded(config, files, clock, slots, Some(journal));
+            Ok((fs, None))
+        }
+    }
+}
+
+/// Says what the process that died had in hand.
+fn log_lost(survivors: &Survivors) {
+    for seen in &survivors.in_hand {
+        let Request {
+            unique,
+            opcode,
+            node,
+        } = seen.request;
+        tracing::warn!(unique, opcode, node, "in hand when the worker died");
+    }
+}
+
+fn damaged(damage: Damage) -> Error {
+    Error::new(ExitCode::System, damage.to_string())
+        .hint("What was saved cannot be trusted, so nothing is made of it. `shmfs journal dump` shows what there is.")
+}
+
+/// Keeps the journal short, beside the requests.
+fn tend(fs: &Arc<Fs>) -> Result<()> {
+    let Some(journal) = fs.journal().cloned() else {
+        return Ok(());
+    };
+    let fs = Arc::downgrade(fs);
+    let run = move || {
+        while journal.wait_for_work() {
+            let Some(fs) = fs.upgrade() else {
+                return;
+            };
+            while fs.tend_journal() == Step::More {}
+        }
+    };
+    let thread = std::thread::Builder::new().name("shmfs-journal".into());
+    let spawned = thread.spawn(run);
+    spawned
+        .map(drop)
+        .map_err(|error| Error::system("cannot start a thread", error))
 }
 
 fn configuration() -> fuser::Config {
@@ -251,6 +365,28 @@ fn configuration() -> fuser::Config {
     // One descriptor for all: a clone would take its unanswered requests with it when we die.
     config.clone_fd = false;
     config
+}
+
+/// Where the note of how data travels is.
+const MODE: &[u8] = b"data";
+
+/// What is wished for: after a recovery what there was before, since files are open.
+fn wish(fs: &Fs, options: Passthrough) -> Passthrough {
+    let kept = fs
+        .journal()
+        .and_then(|journal| journal.note(Space::MOUNT, MODE));
+    match kept.as_deref() {
+        Some([1]) => Passthrough::On,
+        Some([0]) => Passthrough::Off,
+        Some(_) | None => options,
+    }
+}
+
+fn keep_mode(fs: &Fs) {
+    if let Some(journal) = fs.journal() {
+        let mode = u8::from(fs.is_passthrough());
+        journal.set_note(Space::MOUNT, MODE, Some(&[mode]));
+    }
 }
 
 /// Chooses passthrough where it works: only a registration tells.

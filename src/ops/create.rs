@@ -200,6 +200,8 @@ impl Fs {
             }
         };
         let at = located.place();
+        // What is recorded has been counted: an answer from the record counts nothing.
+        identity.slot.raise_lookups();
         let inode = self.new_inode(caller, &tree, at.dir, identity, node)?;
         let change = TreeChange::Insert {
             at,
@@ -209,7 +211,7 @@ impl Fs {
         };
         let made = self.commit(&mut tree, change, now, Answer::Made(ino));
         let inode = made.ok_or(Errno::EIO)?;
-        self.found(&tree, &inode, dir)
+        self.made(&tree, &inode, dir)
     }
 
     /// The kernel has checked the directory of the request: an entry that the root lends to it is the root's
@@ -293,13 +295,14 @@ impl Fs {
         }
         self.superblock.inodes.take(INODE_SPACE)?;
         let now = self.clock.now();
+        inode.raise_lookups();
         self.commit(
             &mut tree,
             TreeChange::Link { at, ino },
             now,
             Answer::Made(ino),
         );
-        self.found(&tree, &inode, dir)
+        self.made(&tree, &inode, dir)
     }
 }
 

@@ -69,12 +69,12 @@ impl Fs {
         ino: Ino,
         use_file: impl FnOnce(&DataFile) -> T,
     ) -> Result<T> {
-        let result = use_file(&self.files.create(ino)?);
+        let result = use_file(&self.files.create_anew(ino)?);
         self.files.remove(ino);
         Ok(result)
     }
 
-    fn backing(&self) -> Option<&dyn Backing> {
+    pub(super) fn backing(&self) -> Option<&dyn Backing> {
         match self.mode.get() {
             Some(DataMode::Passthrough(backing)) => Some(backing.as_ref()),
             Some(DataMode::PageCache) | None => None,
@@ -127,7 +127,10 @@ impl Fs {
     /// Closes a handle.
     pub fn release(&self, ino: Ino) {
         let Ok(inode) = self.superblock.inode(ino) else {
-            tracing::error!(?ino, "the kernel releases an inode that is not there");
+            // Sent again, it has no more to close.
+            if self.journal.is_none() {
+                tracing::error!(?ino, "the kernel releases an inode that is not there");
+            }
             return;
         };
         let orphan = {
@@ -300,7 +303,7 @@ impl Fs {
         Ok(())
     }
 
-    fn unregister(&self, cell: &Cell) {
+    pub(super) fn unregister(&self, cell: &Cell) {
         let id = cell.backing();
         if let (Some(backing), true) = (self.backing(), id != 0) {
             cell.set(Flag::Unregistering, true);

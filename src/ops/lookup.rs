@@ -50,10 +50,21 @@ impl Fs {
         Ok(entry)
     }
 
+    /// The same of what was made or linked, which has been counted before.
+    pub(super) fn made(&self, tree: &Tree, inode: &Inode, dir: Dir) -> Result<Entry> {
+        let entry = self.entry_in(tree, inode, dir);
+        entry.inspect_err(|_| {
+            inode.lower_lookups(1);
+        })
+    }
+
     /// Gives `count` references to `ino` back.
     pub fn forget(&self, ino: Ino, count: u64) {
         let Ok(inode) = self.superblock.inode(ino) else {
-            tracing::error!(?ino, "the kernel forgets an inode that is not there");
+            // After a recovery one that the kernel did not know any more may have been evicted before this arrived.
+            if self.journal.is_none() {
+                tracing::error!(?ino, "the kernel forgets an inode that is not there");
+            }
             return;
         };
         if inode.lower_lookups(count) != 0 {
@@ -91,6 +102,7 @@ impl Fs {
             }
             self.leaving.add(&mut state);
             if inode.lookups() > 0 {
+                self.doubts.add(inode.ino, &state.cell);
                 return None;
             }
         }

@@ -12,6 +12,7 @@ mod create;
 mod data;
 mod digests;
 mod dir;
+mod doubts;
 mod faces;
 mod growth;
 mod io;
@@ -32,6 +33,7 @@ pub use self::attr::{SetAttr, SetTime, Statfs};
 pub use self::create::{CreateFlags, NewNode};
 pub use self::data::{Backing, DataMode, Opened};
 pub use self::dir::{DirEntry, DirPosition, Listing};
+use self::doubts::Doubts;
 pub use self::faces::{Dir, Face};
 use self::growth::Changes;
 pub use self::io::WriteFlags;
@@ -90,6 +92,7 @@ pub struct Fs {
     held_open: AtomicUsize,
     evicted: AtomicUsize,
     leaving: Leaving,
+    doubts: Doubts,
     changes: Changes,
     views: Views,
     journal: Option<Arc<Journal>>,
@@ -122,18 +125,17 @@ impl Fs {
         let limits = Limits {
             size: config.size,
             nr_inodes: config.nr_inodes,
+            uid_size: config.users.size,
+            uid_nr_inodes: config.users.nr_inodes,
         };
         let root = (config.mode, config.uid, config.gid);
         let recorder = journal.clone().map(|journal| journal as Arc<dyn Recorder>);
         let superblock = Superblock::new(limits, root, clock.now(), slots, recorder);
-        Fs::with(
-            superblock,
-            config,
-            files,
-            clock,
-            journal,
-            Answers::default(),
-        )
+        let answers = Answers::default();
+        let users = config.users;
+        let fs = Fs::with(superblock, config, files, clock, journal, answers);
+        fs.limit_users_at_first(users);
+        fs
     }
 
     fn with(
@@ -144,8 +146,7 @@ impl Fs {
         journal: Option<Arc<Journal>>,
         answers: Answers,
     ) -> Fs {
-        let users = config.users;
-        let fs = Fs {
+        Fs {
             superblock,
             room: Reservation::new(config.size / PAGE_SIZE),
             files,
@@ -157,13 +158,17 @@ impl Fs {
             held_open: AtomicUsize::new(0),
             evicted: AtomicUsize::new(0),
             leaving: Leaving::default(),
+            doubts: Doubts::default(),
             changes: Changes::default(),
             views: Views::default(),
             journal,
             answers,
-        };
-        fs.limit_users_at_first(users);
-        fs
+        }
+    }
+
+    /// The slots of inodes, and of requests in hand.
+    pub fn slots(&self) -> &Slots {
+        self.superblock.slots()
     }
 
     /// The root directory.
@@ -188,7 +193,10 @@ impl Fs {
             self.files.set_size(size)?;
             self.room.set_limit(size / PAGE_SIZE);
         }
-        self.superblock.record_limits(size, nr_inodes);
+        self.superblock.record_limits(|limits| {
+            limits.size = size.unwrap_or(limits.size);
+            limits.nr_inodes = nr_inodes.unwrap_or(limits.nr_inodes);
+        });
         Ok(())
     }
 
@@ -199,6 +207,13 @@ impl Fs {
             return Err(Errno::EINVAL);
         }
         Ok(())
+    }
+}
+
+impl Drop for Fs {
+    fn drop(&mut self) {
+        // Another process may go on with them.
+        self.superblock.slots().keep();
     }
 }
 

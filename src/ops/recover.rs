@@ -1,16 +1,20 @@
 //! A file system from what its journal says, and requests that the kernel sends again.
 
 use std::collections::HashSet;
+use std::os::fd::AsFd;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use super::{Config, Fs};
-use crate::data::{DataFiles, pages};
+use super::{Config, CreateFlags, Dir, Entry, Fs, Opened};
+use crate::data::{DataFiles, SCRATCH, pages};
 use crate::recovery::{Damage, Image, InHand, Journal, Step};
-use crate::slots::{Slots, Survivors};
+use crate::slots::{Cell, Flag, Slots, Survivors};
 use crate::store::record::{Answer, Limits, Recorder};
 use crate::store::{Inode, Superblock};
-use crate::types::{Clock, Ino, Kind};
+use crate::types::{Clock, Ino};
 
+/// A data file for a moment.
+const PROBE: Ino = Ino(1);
 /// Old records that are looked at in one step.
 const STEP: usize = 64;
 
@@ -18,7 +22,7 @@ impl Fs {
     /// The file system that `journal` is the history of, with the data files that it left.
     ///
     /// The kernel's references, open handles and registrations are not in the journal: whoever keeps them sets them
-    /// before the first request, and then calls [`Fs::sweep`].
+    /// before the first request, and so is the data mode set; then comes [`Fs::resume`].
     pub fn restore(
         mut config: Config,
         files: DataFiles,
@@ -32,32 +36,147 @@ impl Fs {
         let limits = contents.limits().unwrap_or(Limits {
             size: config.size,
             nr_inodes: config.nr_inodes,
+            uid_size: config.users.size,
+            uid_nr_inodes: config.users.nr_inodes,
         });
         (config.size, config.nr_inodes) = (limits.size, limits.nr_inodes);
+        config.users.size = limits.uid_size;
+        config.users.nr_inodes = limits.uid_nr_inodes;
         let recorder: Arc<dyn Recorder> = Arc::clone(&journal) as _;
-        let superblock = Superblock::restore(contents, limits, (slots, survivors), Some(recorder))
-            .map_err(Damage::Contradiction)?;
-        let fs = Fs::with(superblock, config, files, clock, Some(journal), answers);
-        fs.restore_data()?;
-        Ok(fs)
+        let superblock = Superblock::restore(contents, limits, (slots, survivors), Some(recorder));
+        let superblock = superblock.map_err(Damage::Contradiction)?;
+        Ok(Fs::with(
+            superblock,
+            config,
+            files,
+            clock,
+            Some(journal),
+            answers,
+        ))
     }
 
-    /// Lets inodes and data files agree.
-    fn restore_data(&self) -> Result<(), Damage> {
+    /// Takes up what was left: lets inodes and data files agree, counts what is in use, and evicts what nothing leads
+    /// to, since the request that would have done so was lost.
+    ///
+    /// A data file that no inode speaks of was made by a request that has come to nothing yet.
+    pub fn resume(&self, survivors: Survivors) -> Result<(), Damage> {
+        self.resume_slots(survivors);
         let mut known = HashSet::new();
         for inode in self.superblock.tree().all() {
-            let mut state = inode.state();
-            if state.data.present {
+            if self.resume_data(inode)? {
                 known.insert(inode.ino);
-                let stat = self.files.stat(inode.ino);
-                let stat = stat.map_err(|errno| lost_data(inode, errno))?;
-                let holds = pages(stat.size).max(pages(stat.blocks * 512));
-                state.data.reserved = state.data.reserved.max(holds);
-                // A write has set another one since.
-                state.data.mtime_set &= stat.mtime == state.mtime;
             }
         }
+        let swept = self
+            .files
+            .sweep(|ino| known.contains(&ino) || ino == SCRATCH);
+        let counted = swept.and_then(|_| self.limit_users_again());
+        counted.map_err(|errno| Damage::Contradiction(format!("the data files: {errno}")))?;
+        self.sweep();
         Ok(())
+    }
+
+    /// What was being registered or taken back belongs to nobody; what was open keeps its registration.
+    fn resume_slots(&self, survivors: Survivors) {
+        let (mut known, mut first) = (HashSet::new(), None);
+        for inode in self.superblock.tree().all() {
+            let state = inode.state();
+            let cell = &state.cell;
+            // Whoever is killed may have counted what the kernel never got.
+            cell.set(Flag::Uncertain, cell.lookups() > 0);
+            self.resume_backing(cell, &mut first);
+            known.insert(cell.backing());
+        }
+        for slot in survivors.slots.values() {
+            self.resume_backing(slot, &mut first);
+            self.unregister(slot);
+        }
+        self.close_lost(&known, first);
+    }
+
+    /// Clears up a registration that was under way; `first` becomes the lowest id that may be lost.
+    fn resume_backing(&self, cell: &Cell, first: &mut Option<u32>) {
+        if cell.is(Flag::Registering) {
+            if cell.backing() != 0 {
+                let id = cell.backing();
+                *first = Some(first.map_or(id, |first| first.min(id)));
+            }
+            cell.set_backing(0);
+            cell.set(Flag::Registering, false);
+        }
+        if cell.is(Flag::Unregistering) {
+            self.unregister(cell);
+            cell.set(Flag::Unregistering, false);
+        }
+        if cell.backing() != 0 {
+            self.registered.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Takes registrations back that nobody knows of: ids are given in their order (`idr_alloc_cyclic`).
+    fn close_lost(&self, known: &HashSet<u32>, first: Option<u32>) {
+        let Some(backing) = self.backing() else {
+            return;
+        };
+        let next = self.with_scratch_file(PROBE, |file| backing.register(file.as_fd()));
+        let Ok(Ok(next)) = next else {
+            return;
+        };
+        backing.unregister(next);
+        self.last_backing.store(next, Ordering::Relaxed);
+        let lost = first.map_or(next..next, |first| first..next);
+        lost.filter(|id| !known.contains(id))
+            .for_each(|id| backing.unregister(id));
+    }
+
+    /// Closes, or opens again, what a request had opened or closed before its process died, and what it does not
+    /// want now that it was carried out again.
+    pub fn undo_handle(&self, (ino, net): (u64, i8)) {
+        let Ok(inode) = self.superblock.inode(Ino(ino)) else {
+            return;
+        };
+        if net > 0 {
+            return self.release(inode.ino);
+        }
+        inode.state().cell.open_one();
+    }
+
+    /// What a request that was sent again had made, or given a name; the reference was counted then.
+    pub fn made_before(&self, ino: Ino, dir: Dir) -> crate::errno::Result<Entry> {
+        let tree = self.superblock.tree();
+        self.entry_in(&tree, tree.inode(ino)?, dir)
+    }
+
+    /// The same of what was also opened.
+    pub fn created_before(
+        &self,
+        ino: Ino,
+        dir: Dir,
+        flags: CreateFlags,
+    ) -> crate::errno::Result<(Entry, Opened)> {
+        let entry = self.made_before(ino, dir)?;
+        let inode = self.superblock.inode(ino)?;
+        let opened = self.opened(&inode.state().cell, flags.writable);
+        Ok((entry, opened))
+    }
+
+    /// Says whether the inode has a data file.
+    fn resume_data(&self, inode: &Inode) -> Result<bool, Damage> {
+        let mut state = inode.state();
+        if !state.data.present {
+            return Ok(false);
+        }
+        let stat = self.files.stat(inode.ino);
+        let stat = stat.map_err(|errno| {
+            Damage::Contradiction(format!("the data of {:?} are lost: {errno}", inode.ino))
+        })?;
+        let holds = pages(stat.size).max(pages(stat.blocks * 512));
+        let reserved = state.data.reserved.max(holds);
+        state.data.reserved = if self.reserves() { reserved } else { 0 };
+        self.room.retake(state.data.reserved);
+        // A write has moved it since.
+        state.data.mtime_set &= stat.mtime == state.mtime;
+        Ok(true)
     }
 
     /// The journal, where there is one.
@@ -65,7 +184,7 @@ impl Fs {
         self.journal.as_ref()
     }
 
-    /// This thread carries out the request `unique` until the answer is dropped.
+    /// This thread carries out the request `unique` until what this returns is dropped, after the reply.
     pub fn in_hand(&self, unique: u64) -> InHand<'_> {
         InHand::enter(self.journal.as_deref(), unique)
     }
@@ -75,7 +194,7 @@ impl Fs {
         self.answers.of(unique)
     }
 
-    /// No request that was sent again is left: from now on the journal may forget their answers.
+    /// No request that was sent again is left: from now on the journal may forget what they came to.
     pub fn resends_are_over(&self) {
         self.answers.clear();
         if let Some(journal) = &self.journal {
@@ -91,8 +210,7 @@ impl Fs {
         }
     }
 
-    /// Evicts all inodes that nothing leads to: requests that would have done so were lost.
-    pub fn sweep(&self) {
+    fn sweep(&self) {
         let all: Vec<Arc<Inode>> = self.superblock.tree().all().cloned().collect();
         for inode in all {
             let orphan = inode.state().is_orphan();
@@ -101,9 +219,4 @@ impl Fs {
             }
         }
     }
-}
-
-fn lost_data(inode: &Inode, errno: crate::errno::Errno) -> Damage {
-    let _ = (Ino(0), Kind::Regular);
-    Damage::Contradiction(format!("the data of {:?} are lost: {errno}", inode.ino))
 }

@@ -147,6 +147,22 @@ impl Requests {
         })
     }
 
+    /// How many the thread has finished.
+    pub fn finished_by(&self, thread: u32) -> u64 {
+        let seats = self.seats.all().iter();
+        let own = seats.filter(|seat| seat[HOLDER].load(Relaxed) as u32 == thread);
+        own.fold(0, |sum, seat| {
+            sum.wrapping_add(seat[FINISHED].load(Relaxed))
+        })
+    }
+
+    /// Whether one is in hand that was sent again.
+    pub fn is_any_resent(&self) -> bool {
+        let mut seats = self.seats.all().iter();
+        seats
+            .any(|seat| seat[UNIQUE].load(Acquire) != 0 && seat[OPCODE].load(Acquire) & RESENT != 0)
+    }
+
     /// Takes a request in hand, on this thread.
     pub fn begin(self: &Arc<Self>, request: Request) -> InHand {
         let idle = THREAD.with_borrow_mut(|thread| thread.idle.take());
@@ -176,7 +192,7 @@ impl Requests {
         });
         words[KEY].store(key, Release);
         words[DEED].store(deed.word(), Release);
-        words[OPCODE].store(u64::from(request.opcode), Release);
+        words[OPCODE].store(u64::from(request.opcode) | request.unique & RESENT, Release);
         words[NODE].store(request.node, Release);
         words[SINCE].store(now(), Release);
         words[UNIQUE].store(request.number(), Release);
@@ -277,6 +293,11 @@ impl Drop for Seat {
 }
 
 impl InHand {
+    /// Its number.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
     /// Goes on with it on this thread.
     pub fn enter(&self) {
         let current = self.seat.as_ref();

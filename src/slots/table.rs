@@ -89,6 +89,10 @@ impl Slots {
     /// In shared memory, to be handed on.
     pub fn create() -> io::Result<Slots> {
         let file = rustix::fs::memfd_create("shmfs-slots", MemfdFlags::CLOEXEC)?;
+        Slots::create_in(file)
+    }
+
+    fn create_in(file: OwnedFd) -> io::Result<Slots> {
         rustix::fs::ftruncate(&file, place(0) as u64)?;
         let header = Memory::<2>::shared(&file, 0, 4096)?;
         if let [[magic, version], ..] = header.all() {
@@ -97,6 +101,14 @@ impl Slots {
         }
         let requests = Requests::shared(&file)?;
         Ok(Slots::of(Some(file), requests))
+    }
+
+    /// In `file`: as another process left them, or new ones where it is empty.
+    pub fn resume(file: OwnedFd) -> io::Result<(Slots, Survivors)> {
+        if rustix::fs::fstat(&file)?.st_size == 0 {
+            return Ok((Slots::create_in(file)?, Survivors::default()));
+        }
+        Slots::open(file)
     }
 
     /// As another process left them. `EINVAL` where it was none that we know.

@@ -44,7 +44,7 @@ fn kills(site: &Site) -> Outcome {
     }
     let mut load = Processes::start(site, seed)?;
     let killed = match site.daemon() {
-        Some(daemon) if wanted() > 0 => kill_often(daemon, &mut load, seed)?,
+        Some(daemon) if wanted() > 0 => kill_often(site, daemon, &mut load, seed)?,
         Some(_) | None => {
             std::thread::sleep(PEACE);
             Vec::new()
@@ -70,7 +70,13 @@ fn write_result(site: &Site, text: &str) -> Outcome {
     fs::write(path, text).map_err(|e| format!("write the report: {e}"))
 }
 
-fn kill_often(daemon: Pid, load: &mut Processes, seed: u64) -> Result<Vec<u64>, String> {
+fn kill_often(
+    site: &Site,
+    daemon: Pid,
+    load: &mut Processes,
+    seed: u64,
+) -> Result<Vec<u64>, String> {
+    site.expect_deaths();
     let mut rng = Rng::new(seed);
     let mut killed = Vec::new();
     while killed.len() < wanted() {
