@@ -18,7 +18,9 @@ const MAY_NAME: [(&str, &[&str]); 19] = [
     // Of the options the rule of atime alone.
     (
         "ops",
-        &["store", "data", "sys", "options", "recovery", "slots"],
+        &[
+            "store", "data", "sys", "options", "export", "recovery", "slots",
+        ],
     ),
     ("view", &[]),
     ("export", &[]),
@@ -42,6 +44,7 @@ const MAY_NAME: [(&str, &[&str]); 19] = [
         "mount",
         &[
             "supervisor",
+            "export",
             "fuse",
             "data",
             "options",

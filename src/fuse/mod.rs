@@ -6,6 +6,7 @@ mod beside;
 pub mod connection;
 mod contents;
 mod convert;
+mod exports;
 mod hand;
 mod handshake;
 mod listing;
@@ -15,6 +16,7 @@ mod passthrough;
 mod requests;
 mod resends;
 mod session;
+mod signposts;
 mod views;
 
 pub use self::handshake::{Handshake, Kept};

@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 
 use super::adapter::{Adapter, Server};
 use super::connection;
+use super::exports::{self, Sessions};
 use super::handshake::{self, Handshake};
 use super::nodes::{Layout, Nodes};
 use super::passthrough::Registry;
@@ -17,6 +18,7 @@ use super::resends::Aftermath;
 use super::views::{self, Opener};
 use crate::data::{DataFiles, KernelClock, PAGE_SIZE};
 use crate::error::{Error, ExitCode, Result};
+use crate::export::Source;
 use crate::ops::{Config, DataMode, Fs, UserLimit};
 use crate::options::{Limits, Options, Passthrough};
 use crate::recovery::{Damage, Journal, Space, Step};
@@ -78,6 +80,8 @@ pub struct Resources<'a> {
     pub saved: Option<Saved>,
     /// What node 1 is.
     pub layout: Layout,
+    /// What exports there are.
+    pub exports: Option<Source>,
     /// How the session begins.
     pub handshake: Handshake<'a>,
 }
@@ -89,6 +93,7 @@ pub struct Service {
     nodes: Arc<Nodes>,
     device: Arc<OwnedFd>,
     saved: bool,
+    sessions: Option<Sessions>,
     thread: Mutex<Option<JoinHandle<std::io::Result<()>>>>,
 }
 
@@ -100,6 +105,7 @@ impl Service {
             data,
             saved,
             layout,
+            exports,
             handshake,
         } = resources;
         let device = Arc::new(device);
@@ -110,9 +116,18 @@ impl Service {
             .map_err(|errno| Error::system("cannot make the root", errno))?;
         let namings = views::chosen(options);
         let keys = namings.iter().map(|naming| naming.key()).collect();
-        let nodes = Arc::new(Nodes::new(layout, &root.attr, keys, fs.journal())?);
+        if let Some(source) = &exports {
+            exports::install(&fs, source)?;
+        }
+        let nodes = Arc::new(Nodes::new(
+            layout,
+            &root.attr,
+            keys,
+            exports.is_some(),
+            &fs,
+        )?);
         let notifier = Arc::new(OnceLock::new());
-        views::install(&fs, &nodes, &notifier, namings)?;
+        let queue = views::install(&fs, &nodes, &notifier, namings)?;
         let server = Server {
             fs: Arc::clone(&fs),
             nodes: Arc::clone(&nodes),
@@ -122,6 +137,7 @@ impl Service {
                 device: Arc::clone(&device),
             },
             resends: Arc::default(),
+            queue,
         };
         let resends = Arc::clone(&server.resends);
         let adapter = Adapter(Arc::new(server));
@@ -130,11 +146,13 @@ impl Service {
         let opener = Opener {
             device: Arc::clone(&device),
         };
-        opener.prepare(&fs, &nodes, options)?;
         fs.set_data_mode(choose_mode(&fs, &device, wish(&fs, options.passthrough))?);
         keep_mode(&fs);
+        exports::warn_without_passthrough(&fs);
+        opener.prepare(&fs, &nodes, options)?;
         if let Some(survivors) = survivors {
             fs.resume(survivors).map_err(damaged)?;
+            fs.restore_sessions();
             opener.reopen(&fs, &nodes, notifier.get());
             let aftermath = Aftermath {
                 fs: Arc::downgrade(&fs),
@@ -151,6 +169,7 @@ impl Service {
         }
         let saved = fs.journal().is_some() && resent.is_ok();
         tend(&fs)?;
+        let sessions = Sessions::watch(&fs, &nodes, &notifier, opener)?;
         let thread = std::thread::Builder::new()
             .name("shmfs-session".into())
             .spawn(move || session.run())
@@ -160,8 +179,24 @@ impl Service {
             nodes,
             device,
             saved,
+            sessions,
             thread: Mutex::new(Some(thread)),
         })
+    }
+
+    /// Goes on with other exports; where something of them cannot change on a live mount the old ones stay.
+    pub fn reload_exports(&self, exports: &Source) -> std::result::Result<(), String> {
+        exports::reload(&self.fs, &self.nodes, exports)
+    }
+
+    /// Opens a session of an export; returns the name of its directory under `.shmfs/exports`.
+    ///
+    /// It ends when nothing leads to that directory any more.
+    pub fn open_session(&self, export: &str) -> std::result::Result<String, String> {
+        let none = || format!("there is no export {export:?}");
+        let sessions = self.sessions.as_ref().ok_or_else(none)?;
+        let id = self.fs.export_id(export).ok_or_else(none)?;
+        sessions.open(&self.fs, &self.nodes, id, export)
     }
 
     /// The file system.
@@ -333,8 +368,12 @@ fn log_lost(survivors: &Survivors) {
 }
 
 fn damaged(damage: Damage) -> Error {
-    Error::new(ExitCode::System, damage.to_string())
-        .hint("What was saved cannot be trusted, so nothing is made of it. `shmfs journal dump` shows what there is.")
+    if let Damage::Unreadable(error) = damage {
+        return Error::system("cannot read the journal", error);
+    }
+    let error = Error::new(ExitCode::System, damage.to_string())
+        .hint("What was saved cannot be trusted, so nothing is made of it. `shmfs journal dump` shows what there is.");
+    error.for_good()
 }
 
 /// Keeps the journal short, beside the requests.

@@ -13,6 +13,7 @@ mod data;
 mod digests;
 mod dir;
 mod doubts;
+mod exports;
 mod faces;
 mod growth;
 mod io;
@@ -31,9 +32,14 @@ use std::sync::{Arc, OnceLock};
 pub use self::access::Caller;
 pub use self::attr::{SetAttr, SetTime, Statfs};
 pub use self::create::{CreateFlags, NewNode};
-pub use self::data::{Backing, DataMode, Opened};
+pub use self::data::{Access, Backing, DataMode, Opened};
 pub use self::dir::{DirEntry, DirPosition, Listing};
 use self::doubts::Doubts;
+use self::exports::Exports;
+pub use self::exports::gate::{FileKey, Way};
+pub use self::exports::objects::Object;
+pub use self::exports::sessions::{DEFAULT_SESSION, SessionInfo};
+pub use self::exports::{ExportId, SessionId};
 pub use self::faces::{Dir, Face};
 use self::growth::Changes;
 pub use self::io::WriteFlags;
@@ -95,6 +101,7 @@ pub struct Fs {
     doubts: Doubts,
     changes: Changes,
     views: Views,
+    exports: Exports,
     journal: Option<Arc<Journal>>,
     answers: Answers,
 }
@@ -106,6 +113,8 @@ pub struct Entry {
     pub attr: Attr,
     /// They change by requests only.
     pub lasting: bool,
+    /// By which name of an export it was found; `None`: the kernel is to take it for what it is in the tree.
+    pub way: Option<Arc<Way>>,
 }
 
 impl Fs {
@@ -161,6 +170,7 @@ impl Fs {
             doubts: Doubts::default(),
             changes: Changes::default(),
             views: Views::default(),
+            exports: Exports::default(),
             journal,
             answers,
         }

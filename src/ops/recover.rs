@@ -142,21 +142,24 @@ impl Fs {
     }
 
     /// What a request that was sent again had made, or given a name; the reference was counted then.
-    pub fn made_before(&self, ino: Ino, dir: Dir) -> crate::errno::Result<Entry> {
+    pub fn made_before(&self, ino: Ino, (dir, name): (Dir, &[u8])) -> crate::errno::Result<Entry> {
         let tree = self.superblock.tree();
-        self.entry_in(&tree, tree.inode(ino)?, dir)
+        let inode = tree.inode(ino)?;
+        let located = self.locate(&tree, dir, name)?;
+        self.entry_at(&tree, inode, dir, &located)
     }
 
     /// The same of what was also opened.
     pub fn created_before(
         &self,
         ino: Ino,
-        dir: Dir,
+        at: (Dir, &[u8]),
         flags: CreateFlags,
     ) -> crate::errno::Result<(Entry, Opened)> {
-        let entry = self.made_before(ino, dir)?;
+        let entry = self.made_before(ino, at)?;
         let inode = self.superblock.inode(ino)?;
         let opened = self.opened(&inode.state().cell, flags.writable);
+        let opened = self.direct(opened, &entry);
         Ok((entry, opened))
     }
 
