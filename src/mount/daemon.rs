@@ -10,11 +10,12 @@ use super::control::Control;
 use super::live::Live;
 use super::place::Place;
 use super::serve::{self, Requests};
+use super::{manager, resume};
 use crate::error::{Error, ExitCode, Result};
 use crate::log;
 use crate::options::Options;
 use crate::supervisor::Supervisor;
-use crate::sys::{channel, descriptors, process, signal};
+use crate::sys::{cgroup, channel, descriptors, process, signal};
 
 /// What `shmfs mount` was asked for.
 #[derive(Clone, Debug)]
@@ -37,7 +38,11 @@ const READY: &[u8] = &[ExitCode::Success as u8];
 /// Only for a process with one thread: the daemon is a child without exec(2).
 pub fn mount(arguments: &MountArgs) -> Result<()> {
     if arguments.foreground {
-        return serve(arguments, None);
+        // A service manager starts this command also to go on with the mount.
+        return match resume::stored()? {
+            true => Ok(()),
+            false => serve(arguments, None),
+        };
     }
     let failed = |error| Error::system("cannot start the daemon", error);
     let (ours, theirs) = channel::pair().map_err(failed)?;
@@ -75,6 +80,10 @@ fn check(target: &Path) -> Result<()> {
 
 /// The daemon's life; returns its exit status.
 fn background(arguments: &MountArgs, starter: &OwnedFd) -> i32 {
+    // What who mounts has open, such as a lock, is not for a process that stays.
+    if let Err(error) = descriptors::close_all_but(&[starter.as_fd()]) {
+        tracing::debug!(%error, "cannot close descriptors");
+    }
     let served = rustix::process::setsid()
         .map_err(|error| Error::system("cannot start a session", error))
         .and_then(|_| serve(arguments, Some(starter)));
@@ -94,6 +103,7 @@ fn serve(arguments: &MountArgs, starter: Option<&OwnedFd>) -> Result<()> {
     let requests = Requests::listen(starter.is_none())?;
     prepare(starter.is_some());
     let place = Place::resolve(&arguments.target)?;
+    warn_of_limit(&arguments.options);
     let mut live: Live<Supervisor> = Live::mount(&arguments.options, &arguments.source, &place)?;
     drop(place);
     live.server.set_mounts(live.encode());
@@ -105,8 +115,24 @@ fn serve(arguments: &MountArgs, starter: Option<&OwnedFd>) -> Result<()> {
         live.server.leave_terminal();
         leave(starter)?;
     }
-    serve::notify_ready();
-    serve::serve(&mut live, &requests)
+    if manager::store(&live.server) {
+        live.server.set_stored();
+    }
+    manager::tell_ready();
+    serve::serve(&mut live, &requests, control.as_ref().ok())
+}
+
+/// Whoever touches a page first pays for it, in his cgroup; of what is written by calls, that may be ourselves.
+fn warn_of_limit(options: &Options) {
+    let limit = cgroup::Memory::of_this_process().and_then(|memory| memory.limit());
+    if let Some(limit) = limit.filter(|&limit| options.size == 0 || options.size > limit) {
+        let size = options.size;
+        tracing::warn!(
+            size,
+            limit,
+            "the file system may hold more than the memory limit of its cgroup: whoever touches more there is killed"
+        );
+    }
 }
 
 /// Limits and signals that a program may have been started with and a server must not have.

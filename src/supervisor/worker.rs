@@ -14,6 +14,7 @@ use crate::error::{Error, ExitCode, Result};
 use crate::fuse::{Handshake, Kept, Resources, Service};
 use crate::log;
 use crate::options::{Environment, Options};
+use crate::recovery;
 use crate::sys::{descriptors, memory, process, signal};
 use crate::types::Ino;
 
@@ -52,7 +53,12 @@ pub fn work(number: i32, above: Orphaned) -> i32 {
     match prepare(&channel).and_then(|()| serve(&channel, above)) {
         Ok(()) => 0,
         Err(error) => {
-            let told = message::send(&channel, "failed", &error.encode(), None);
+            let word = if error.is_for_good() {
+                "refused"
+            } else {
+                "failed"
+            };
+            let told = message::send(&channel, word, &error.encode(), None);
             if told.is_err() {
                 tracing::error!(%error, "the worker ends");
             }
@@ -134,6 +140,7 @@ fn serve(channel: &OwnedFd, above: Orphaned) -> Result<()> {
             "slots" => given.slots = message.descriptor,
             "init" => given.init = message.bytes,
             "answer" => given.answer = Some(message.bytes),
+            "check" => return check(channel, given.journal.as_ref()),
             "start" => break read_start(&message)?,
             word => tracing::debug!(word, "an unknown word of the supervisor"),
         }
@@ -154,6 +161,14 @@ fn serve(channel: &OwnedFd, above: Orphaned) -> Result<()> {
     ended.recv().unwrap_or(Ok(()))
 }
 
+/// Says whether this program could go on with what another one saved.
+fn check(channel: &OwnedFd, journal: Option<&OwnedFd>) -> Result<()> {
+    let nothing = || Error::new(ExitCode::Internal, "no journal to look at");
+    recovery::check(journal.ok_or_else(nothing)?)
+        .map_err(|damage| Error::new(ExitCode::Usage, damage.to_string()))?;
+    message::send(channel, "fine", b"", None).map_err(unheard)
+}
+
 fn hear(channel: &OwnedFd) -> Result<Message> {
     let message = message::receive(channel).map_err(unheard)?;
     message.ok_or_else(|| unheard(io::Error::from_raw_os_error(libc::EPIPE)))
@@ -172,8 +187,10 @@ fn start_service(channel: &OwnedFd, given: Given, start: &Start) -> Result<Servi
     let nothing = || Error::new(ExitCode::Internal, "the supervisor gave no device");
     let options = Options::parse(OsStr::new(&start.options), &Environment::of_host())?;
     let mut answer = |answer: &[u8]| {
-        if given.answer.is_some() {
-            return Ok(());
+        match &given.answer {
+            Some(first) if first == answer => return Ok(()),
+            Some(_) => return Err(io::Error::other("another INIT was agreed on")),
+            None => {}
         }
         message::send(channel, "answer", answer, None)?;
         loop {
@@ -194,8 +211,7 @@ fn start_service(channel: &OwnedFd, given: Given, start: &Start) -> Result<Servi
     let resources = Resources {
         device: given.device.ok_or_else(nothing)?,
         data,
-        // Without the kernel's references nobody can go on from a journal.
-        journal: None,
+        journal: given.journal,
         layout: start.layout(),
         handshake: Handshake::Kept(Kept {
             request: &given.init,
@@ -212,7 +228,8 @@ fn tell_ready(channel: &OwnedFd, service: &Service) -> io::Result<()> {
     let ready = Ready {
         entrance,
         passthrough: service.passthrough(),
-        saved: false,
+        saved: service.is_saved(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
     };
     message::send(channel, "ready", &message::encode(&ready)?, None)
 }
