@@ -172,7 +172,14 @@ impl Fs {
         self.getattr(ino)
     }
 
-    fn set_size(&self, caller: &Caller, inode: &Inode, set: SetAttr, answer: Answer) -> Result<()> {
+    /// Changes the size; `answer` is what the request in hand has come to with it.
+    pub(super) fn set_size(
+        &self,
+        caller: &Caller,
+        inode: &Inode,
+        set: SetAttr,
+        answer: Answer,
+    ) -> Result<()> {
         match inode.kind {
             Kind::Regular => {}
             Kind::Directory => return Err(Errno::EISDIR),

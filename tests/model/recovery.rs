@@ -250,7 +250,9 @@ impl Harness {
             } else {
                 node.lookups
             };
-            (0..lookups).for_each(|_| drop(self.fs.lookup(ino, b".").unwrap()));
+            for _ in 0..lookups {
+                self.fs.lookup(ino, b".").unwrap();
+            }
             let mut backing = None;
             for _ in 0..node.opens {
                 backing = self.fs.open(ino, node.exposed).unwrap().backing;
