@@ -8,6 +8,7 @@
 mod bytes;
 mod codec;
 mod compact;
+pub mod dump;
 mod image;
 mod journal;
 mod layout;
