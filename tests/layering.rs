@@ -15,7 +15,10 @@ const MAY_NAME: [(&str, &[&str]); 18] = [
     ("data", &["sys"]),
     ("store", &["sys", "data"]),
     // Of the options the rule of atime alone.
-    ("ops", &["store", "data", "sys", "options", "recovery"]),
+    (
+        "ops",
+        &["store", "data", "sys", "options", "export", "recovery"],
+    ),
     ("view", &[]),
     ("export", &[]),
     ("recovery", &["store", "data", "sys"]),
@@ -29,12 +32,15 @@ const MAY_NAME: [(&str, &[&str]); 18] = [
     ("options", &["view", "export", "error", "sys"]),
     (
         "supervisor",
-        &["recovery", "fuse", "data", "options", "error", "log", "sys"],
+        &[
+            "recovery", "fuse", "export", "data", "options", "error", "log", "sys",
+        ],
     ),
     (
         "mount",
         &[
             "supervisor",
+            "export",
             "fuse",
             "data",
             "options",
