@@ -5,6 +5,7 @@
 
 mod library;
 mod mount;
+mod recovery;
 mod run;
 mod sandbox;
 mod terminal;
