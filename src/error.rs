@@ -139,6 +139,13 @@ impl Error {
     }
 }
 
+impl From<crate::export::Problems> for Error {
+    fn from(problems: crate::export::Problems) -> Error {
+        Error::usage(problems.to_string())
+            .hint("Nothing is served from a file with an error; docs/EXPORTS.md has the codes.")
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.what)?;

@@ -12,6 +12,8 @@ mod read;
 mod report;
 mod rights;
 mod rules;
+mod source;
+mod table;
 mod values;
 mod verdict;
 
@@ -20,4 +22,6 @@ pub use pattern::{Fault, Pattern};
 pub use problem::{Code, Problem, Problems, Warning};
 pub use rights::Rights;
 pub use rules::{Finding, Key, Reason, Rule, Rules, Verb};
+pub use source::Source;
+pub use table::{ROWS, Row, Subject};
 pub use verdict::{Operation, Presence, RenameMode, XattrClass, verdict};

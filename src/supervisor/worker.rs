@@ -208,10 +208,16 @@ fn start_service(channel: &OwnedFd, given: Given, start: &Start) -> Result<Servi
             DataFiles::kept_memfds(Box::new(Handed(channel)), given.files)
         }
     };
+    let exports = options
+        .exports
+        .as_deref()
+        .map(crate::export::Source::read)
+        .transpose();
     let resources = Resources {
         device: given.device.ok_or_else(nothing)?,
         data,
         journal: given.journal,
+        exports: exports.map_err(|problems| Error::usage(problems.to_string()))?,
         layout: start.layout(),
         handshake: Handshake::Kept(Kept {
             request: &given.init,
