@@ -11,7 +11,7 @@ use super::message::{self, Message, Ready, Start};
 use super::program::WORKER;
 use crate::data::{DataFiles, Keeper};
 use crate::error::{Error, ExitCode, Result};
-use crate::fuse::{Handshake, Kept, Resources, Service};
+use crate::fuse::{Handshake, Kept, Resources, Saved, Service};
 use crate::log;
 use crate::options::{Environment, Options};
 use crate::recovery;
@@ -213,10 +213,14 @@ fn start_service(channel: &OwnedFd, given: Given, start: &Start) -> Result<Servi
         .as_deref()
         .map(crate::export::Source::read)
         .transpose();
+    let saved = match (given.journal, given.slots) {
+        (Some(journal), Some(slots)) => Some(Saved { journal, slots }),
+        (Some(_) | None, _) => None,
+    };
     let resources = Resources {
         device: given.device.ok_or_else(nothing)?,
         data,
-        journal: given.journal,
+        saved,
         exports: exports.map_err(|problems| Error::usage(problems.to_string()))?,
         layout: start.layout(),
         handshake: Handshake::Kept(Kept {
