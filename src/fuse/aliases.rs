@@ -3,12 +3,15 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::sync::Arc;
 
 use fuser::INodeNo;
 use parking_lot::RwLock;
 
 use crate::error::{Error, Result};
-use crate::ops::Dir;
+use crate::ops::{Dir, Face, ViewId};
+use crate::recovery::{Journal, Space};
+use crate::types::Ino;
 
 /// Inodes' own numbers are below: no alias is one of them.
 const ALIAS: u64 = 1 << 62;
@@ -19,7 +22,12 @@ const MANY: usize = 1024;
 #[derive(Debug, Default)]
 pub(super) struct Aliases {
     table: RwLock<Table>,
+    /// Keeps the ids that the kernel knows, and the names of the views.
+    saved: Option<(Arc<Journal>, Vec<&'static str>)>,
 }
+
+/// References of an id that was there before a recovery: how many is not known, so it stays.
+const MANY_LOOKUPS: u64 = 1 << 62;
 
 #[derive(Debug, Default)]
 struct Table {
@@ -35,6 +43,36 @@ struct Alias {
 }
 
 impl Aliases {
+    /// The ids that `journal` has kept for the views with these keys; it goes on keeping them.
+    pub(super) fn kept(journal: Option<&Arc<Journal>>, keys: &[&'static str]) -> Aliases {
+        let Some(journal) = journal else {
+            return Aliases::default();
+        };
+        let mut table = Table::default();
+        for (id, value) in journal.notes(Space::NODES) {
+            let (Ok(id), Some(dir)) = (id.try_into(), read_dir(&value, keys)) else {
+                continue;
+            };
+            let id = u64::from_le_bytes(id);
+            let lookups = MANY_LOOKUPS;
+            table.by_id.insert(id, Alias { dir, lookups });
+            table.by_dir.insert(dir, id);
+        }
+        Aliases {
+            table: RwLock::new(table),
+            saved: Some((Arc::clone(journal), keys.to_vec())),
+        }
+    }
+
+    /// Keeps, or with `None` drops, an id; under the table's lock.
+    fn save(&self, id: u64, dir: Option<Dir>) {
+        let Some((journal, keys)) = &self.saved else {
+            return;
+        };
+        let value = dir.and_then(|dir| write_dir(dir, keys));
+        journal.set_note(Space::NODES, &id.to_le_bytes(), value.as_deref());
+    }
+
     /// The directory behind an id; `None` where the id is an inode's own.
     pub(super) fn get(&self, id: INodeNo) -> Option<Dir> {
         if id.0 & ALIAS == 0 {
@@ -77,7 +115,11 @@ impl Aliases {
     pub(super) fn raise(&self, id: INodeNo, dir: Dir) {
         let mut table = self.table.write();
         let alias = table.by_id.entry(id.0);
-        alias.or_insert(Alias { dir, lookups: 0 }).lookups += 1;
+        let alias = alias.or_insert(Alias { dir, lookups: 0 });
+        alias.lookups += 1;
+        if alias.lookups == 1 {
+            self.save(id.0, Some(dir));
+        }
         table.by_dir.entry(dir).or_insert(id.0);
     }
 
@@ -91,12 +133,30 @@ impl Aliases {
         alias.lookups = alias.lookups.saturating_sub(count);
         if alias.lookups == 0 {
             let dir = alias.dir;
+            self.save(id.0, None);
             table.by_id.remove(&id.0);
             if table.by_dir.get(&dir) == Some(&id.0) {
                 table.by_dir.remove(&dir);
             }
         }
     }
+}
+
+/// The inode's number, and the view's key.
+fn write_dir(dir: Dir, keys: &[&'static str]) -> Option<Vec<u8>> {
+    let Face::View(view) = dir.face else {
+        return None;
+    };
+    Some([&dir.ino.0.to_le_bytes(), keys.get(view.0)?.as_bytes()].concat())
+}
+
+fn read_dir(value: &[u8], keys: &[&'static str]) -> Option<Dir> {
+    let (ino, key) = value.split_first_chunk()?;
+    let view = keys.iter().position(|other| other.as_bytes() == key)?;
+    Some(Dir {
+        ino: Ino(u64::from_le_bytes(*ino)),
+        face: Face::View(ViewId(view)),
+    })
 }
 
 impl Table {
@@ -120,8 +180,6 @@ pub(super) fn random_id() -> Result<INodeNo> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::{Face, ViewId};
-    use crate::types::Ino;
 
     fn dir(view: usize, ino: u64) -> Dir {
         Dir {

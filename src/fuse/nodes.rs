@@ -6,6 +6,7 @@
 
 use std::ffi::{CStr, CString};
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use fuser::{FileAttr, Generation, INodeNo};
 
@@ -13,6 +14,7 @@ use super::aliases::{Aliases, random_id};
 use super::convert::{attr_of, time_of};
 use crate::error::{Error, Result};
 use crate::ops::{Dir, Face};
+use crate::recovery::{Journal, Space};
 use crate::types::{Attr, Ino, Timestamp};
 
 /// What node 1 is.
@@ -57,7 +59,13 @@ struct ViewNodes {
 }
 
 impl Nodes {
-    pub(super) fn new(layout: Layout, root: &Attr, keys: Vec<&'static str>) -> Result<Nodes> {
+    /// The nodes that `journal` has kept, or new ones, which it keeps.
+    pub(super) fn new(
+        layout: Layout,
+        root: &Attr,
+        keys: Vec<&'static str>,
+        journal: Option<&Arc<Journal>>,
+    ) -> Result<Nodes> {
         let owner = (
             rustix::process::geteuid().as_raw(),
             rustix::process::getegid().as_raw(),
@@ -65,16 +73,17 @@ impl Nodes {
         Ok(Nodes {
             layout,
             root: root.ino,
-            entrance: random_name()?,
-            made: root.ctime,
+            entrance: kept_name(journal)?,
+            // The same after a recovery.
+            made: root.btime,
             owner,
             views: match keys.as_slice() {
                 [] => None,
                 [..] => Some(ViewNodes {
-                    way: random_id()?,
-                    views: random_id()?,
+                    way: kept_id(journal, b"way")?,
+                    views: kept_id(journal, b"views")?,
+                    aliases: Aliases::kept(journal, &keys),
                     keys,
-                    aliases: Aliases::default(),
                 }),
             },
         })
@@ -246,6 +255,32 @@ impl ViewNodes {
         }
         Node::Inode(self.aliases.get(id).unwrap_or(Ino(id.0).into()))
     }
+}
+
+/// A node id that stays the same after a recovery.
+fn kept_id(journal: Option<&Arc<Journal>>, key: &[u8]) -> Result<INodeNo> {
+    let kept = journal.and_then(|journal| journal.note(Space::MOUNT, key));
+    if let Some(id) = kept.and_then(|kept| kept.try_into().ok()) {
+        return Ok(INodeNo(u64::from_le_bytes(id)));
+    }
+    let id = random_id()?;
+    if let Some(journal) = journal {
+        journal.set_note(Space::MOUNT, key, Some(&id.0.to_le_bytes()));
+    }
+    Ok(id)
+}
+
+fn kept_name(journal: Option<&Arc<Journal>>) -> Result<CString> {
+    const KEY: &[u8] = b"entrance";
+    let kept = journal.and_then(|journal| journal.note(Space::MOUNT, KEY));
+    if let Some(name) = kept.and_then(|kept| CString::new(kept).ok()) {
+        return Ok(name);
+    }
+    let name = random_name()?;
+    if let Some(journal) = journal {
+        journal.set_note(Space::MOUNT, KEY, Some(name.to_bytes()));
+    }
+    Ok(name)
 }
 
 fn random_name() -> Result<CString> {

@@ -18,6 +18,7 @@ use crate::data::{DataFiles, KernelClock, PAGE_SIZE};
 use crate::error::{Error, ExitCode, Result};
 use crate::ops::{Config, DataMode, Fs, UserLimit};
 use crate::options::{Limits, Options, Passthrough};
+use crate::recovery::{Damage, Journal, Step};
 use crate::store::Share;
 use crate::types::{Ino, Names};
 
@@ -62,6 +63,8 @@ pub struct Resources<'a> {
     pub device: OwnedFd,
     /// The bytes of the objects.
     pub data: DataFiles,
+    /// The memfd of the journal, empty at first; without it nothing is saved.
+    pub journal: Option<OwnedFd>,
     /// What node 1 is.
     pub layout: Layout,
     /// How the session begins.
@@ -83,17 +86,19 @@ impl Service {
         let Resources {
             device,
             data,
+            journal,
             layout,
             handshake,
         } = resources;
         let device = Arc::new(device);
-        let fs = Arc::new(new_fs(data, options)?);
+        let (fs, resumed) = make_fs(data, journal, options)?;
+        let fs = Arc::new(fs);
         let root = fs
             .getattr(fs.root())
             .map_err(|errno| Error::system("cannot make the root", errno))?;
         let namings = views::chosen(options);
         let keys = namings.iter().map(|naming| naming.key()).collect();
-        let nodes = Arc::new(Nodes::new(layout, &root.attr, keys)?);
+        let nodes = Arc::new(Nodes::new(layout, &root.attr, keys, fs.journal())?);
         let notifier = Arc::new(OnceLock::new());
         views::install(&fs, &nodes, &notifier, namings)?;
         let server = Server {
@@ -113,6 +118,11 @@ impl Service {
         };
         opener.prepare(&fs, &nodes, options)?;
         fs.set_data_mode(choose_mode(&fs, &device, options.passthrough)?);
+        if resumed {
+            fs.resume().map_err(damaged)?;
+            opener.reopen(&fs, &nodes, notifier.get());
+        }
+        tend(&fs)?;
         let thread = std::thread::Builder::new()
             .name("shmfs-session".into())
             .spawn(move || session.run())
@@ -220,7 +230,16 @@ impl Service {
     }
 }
 
-fn new_fs(files: DataFiles, options: &Options) -> Result<Fs> {
+impl Drop for Service {
+    fn drop(&mut self) {
+        if let Some(journal) = self.fs.journal() {
+            journal.close();
+        }
+    }
+}
+
+/// A new file system, or the one that the journal is of; says which.
+fn make_fs(files: DataFiles, journal: Option<OwnedFd>, options: &Options) -> Result<(Fs, bool)> {
     let clock =
         KernelClock::of(&files).map_err(|errno| Error::system("cannot make a data file", errno))?;
     let config = Config {
@@ -241,7 +260,45 @@ fn new_fs(files: DataFiles, options: &Options) -> Result<Fs> {
         atime: options.atime,
         nodiratime: options.nodiratime,
     };
-    Ok(Fs::new(config, files, Box::new(clock)))
+    let clock = Box::new(clock);
+    let Some(journal) = journal else {
+        return Ok((Fs::new(config, files, clock), false));
+    };
+    let (journal, image) = Journal::resume(journal).map_err(damaged)?;
+    let journal = Arc::new(journal);
+    match image {
+        Some(image) => {
+            let fs = Fs::restore(config, files, clock, journal, image);
+            fs.map(|fs| (fs, true)).map_err(damaged)
+        }
+        None => Ok((Fs::recorded(config, files, clock, Some(journal)), false)),
+    }
+}
+
+fn damaged(damage: Damage) -> Error {
+    Error::new(ExitCode::System, damage.to_string())
+        .hint("What was saved cannot be trusted, so nothing is made of it. `shmfs journal dump` shows what there is.")
+}
+
+/// Keeps the journal short, beside the requests.
+fn tend(fs: &Arc<Fs>) -> Result<()> {
+    let Some(journal) = fs.journal().cloned() else {
+        return Ok(());
+    };
+    let fs = Arc::downgrade(fs);
+    let run = move || {
+        while journal.wait_for_work() {
+            let Some(fs) = fs.upgrade() else {
+                return;
+            };
+            while fs.tend_journal() == Step::More {}
+        }
+    };
+    let thread = std::thread::Builder::new().name("shmfs-journal".into());
+    let spawned = thread.spawn(run);
+    spawned
+        .map(drop)
+        .map_err(|error| Error::system("cannot start a thread", error))
 }
 
 fn configuration() -> fuser::Config {

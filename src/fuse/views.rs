@@ -167,6 +167,13 @@ impl Opener {
         Ok(dir)
     }
 
+    /// After a recovery: whoever opened the first view may have got no further.
+    pub(super) fn reopen(&self, fs: &Fs, nodes: &Nodes, notifier: Option<&Notifier>) {
+        if fs.has_open_views() {
+            self.forget_everything(fs, nodes, notifier);
+        }
+    }
+
     /// From here on names and attributes can change behind the kernel's back: what it has for ever is not true.
     fn forget_everything(&self, fs: &Fs, nodes: &Nodes, notifier: Option<&Notifier>) {
         if let Err(error) = increment_epoch(&self.device) {

@@ -48,6 +48,7 @@ impl Server for Service {
         let resources = Resources {
             device,
             data: data.map_or_else(DataFiles::memfds, DataFiles::on_tmpfs),
+            journal: None,
             layout,
             handshake: Handshake::Device,
         };

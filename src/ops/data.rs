@@ -68,7 +68,7 @@ impl Fs {
         ino: Ino,
         use_file: impl FnOnce(&DataFile) -> T,
     ) -> Result<T> {
-        let result = use_file(&self.files.create(ino)?);
+        let result = use_file(&self.files.create_anew(ino)?);
         self.files.remove(ino);
         Ok(result)
     }

@@ -284,19 +284,19 @@ impl Fs {
     }
 }
 
-/// What came of writing `wanted` bytes.
-fn outcome_of<E>(written: &std::result::Result<usize, E>, wanted: usize) -> Outcome {
-    match written {
-        Ok(count) if *count == wanted => Outcome::Grown,
-        Ok(_) | Err(_) => Outcome::Failed,
-    }
-}
-
 /// What a request has come to that may have failed.
 fn answer_of(done: &Result<()>) -> Answer {
     match done {
         Ok(()) => Answer::Done,
         Err(_) => Answer::Unfinished,
+    }
+}
+
+/// What came of writing `wanted` bytes.
+fn outcome_of<E>(written: &std::result::Result<usize, E>, wanted: usize) -> Outcome {
+    match written {
+        Ok(count) if *count == wanted => Outcome::Grown,
+        Ok(_) | Err(_) => Outcome::Failed,
     }
 }
 

@@ -118,18 +118,17 @@ impl Fs {
         let limits = Limits {
             size: config.size,
             nr_inodes: config.nr_inodes,
+            uid_size: config.users.size,
+            uid_nr_inodes: config.users.nr_inodes,
         };
         let root = (config.mode, config.uid, config.gid);
         let recorder = journal.clone().map(|journal| journal as Arc<dyn Recorder>);
         let superblock = Superblock::new(limits, root, clock.now(), recorder);
-        Fs::with(
-            superblock,
-            config,
-            files,
-            clock,
-            journal,
-            Answers::default(),
-        )
+        let answers = Answers::default();
+        let users = config.users;
+        let fs = Fs::with(superblock, config, files, clock, journal, answers);
+        fs.limit_users_at_first(users);
+        fs
     }
 
     fn with(
@@ -140,8 +139,7 @@ impl Fs {
         journal: Option<Arc<Journal>>,
         answers: Answers,
     ) -> Fs {
-        let users = config.users;
-        let fs = Fs {
+        Fs {
             superblock,
             room: Reservation::new(config.size / PAGE_SIZE),
             files,
@@ -156,9 +154,7 @@ impl Fs {
             views: Views::default(),
             journal,
             answers,
-        };
-        fs.limit_users_at_first(users);
-        fs
+        }
     }
 
     /// The root directory.
@@ -183,7 +179,10 @@ impl Fs {
             self.files.set_size(size)?;
             self.room.set_limit(size / PAGE_SIZE);
         }
-        self.superblock.record_limits(size, nr_inodes);
+        self.superblock.record_limits(|limits| {
+            limits.size = size.unwrap_or(limits.size);
+            limits.nr_inodes = nr_inodes.unwrap_or(limits.nr_inodes);
+        });
         Ok(())
     }
 

@@ -97,6 +97,20 @@ impl View {
         }
     }
 
+    /// What its own directory is labelled with.
+    fn label(&self) -> String {
+        format!("view:{}", self.names.key())
+    }
+
+    /// Opens it with a directory of its own.
+    fn take(&self, tree: &Tree, root: Ino, own: Ino) {
+        if let (true, Ok(directory)) = (self.has_digests, tree.directory(root)) {
+            let entries = directory.stream(None);
+            entries.for_each(|(_, entry)| self.follow(tree, root, &entry.name));
+        }
+        let _ = self.own.set(own);
+    }
+
     fn digest_paths(&self, entry: &[u8]) -> Vec<Vec<u8>> {
         if !self.has_digests {
             return Vec::new();
@@ -153,6 +167,14 @@ impl Fs {
         if self.views.all.set(views).is_err() || self.views.listener.set(listener).is_err() {
             tracing::error!("the views are chosen already");
         }
+        // In a file system that was before, some may have been opened already.
+        let tree = self.superblock.tree();
+        for view in self.views.all() {
+            if let Some(own) = tree.hidden(&view.label()) {
+                view.take(&tree, self.root(), own);
+                self.views.active.store(true, Ordering::Release);
+            }
+        }
     }
 
     /// Whether names can change without the kernel's knowledge: a view has been opened.
@@ -175,13 +197,8 @@ impl Fs {
         if view.own.get().is_some() {
             return Ok((dir, false));
         }
-        let label = format!("view:{}", view.names.key());
-        let own = self.hide(&mut tree, root, &label)?;
-        if view.has_digests {
-            let entries = tree.directory(root)?.stream(None);
-            entries.for_each(|(_, entry)| view.follow(&tree, root, &entry.name));
-        }
-        let _ = view.own.set(own);
+        let own = self.hide(&mut tree, root, &view.label())?;
+        view.take(&tree, root, own);
         Ok((dir, !self.views.active.swap(true, Ordering::AcqRel)))
     }
 

@@ -155,23 +155,32 @@ impl Superblock {
 
     fn record_numbers(&self, key: (u64, u64), numbers: u64) {
         let root = self.root;
-        self.record(
-            &[Entity::Super(SuperImage { root, key, numbers })],
-            Answer::Unfinished,
-        );
+        let image = SuperImage { root, key, numbers };
+        self.record(&[Entity::Super(image)], Answer::Unfinished);
     }
 
     /// Tells the recorder again what there is one of.
     pub(super) fn record_top(&self) {
-        self.ids
-            .tell(|key, numbers| self.record_numbers(key, numbers));
+        let tell = |key, numbers| self.record_numbers(key, numbers);
+        self.ids.tell(tell);
     }
 
-    /// Tells the recorder the limits, as they are now or will be.
-    pub fn record_limits(&self, size: Option<u64>, nr_inodes: Option<u64>) {
+    /// What there is one of, as long as nobody asks for a number.
+    pub(super) fn top(&self) -> Entity<'static> {
+        let root = self.root;
+        let image = |key, numbers| SuperImage { root, key, numbers };
+        Entity::Super(self.ids.tell(image))
+    }
+
+    /// The limits, as long as nobody changes them.
+    pub(super) fn limits(&self) -> Entity<'static> {
+        Entity::Limits(*self.limits.lock())
+    }
+
+    /// Changes the limits that the recorder knows; they hold already.
+    pub fn record_limits(&self, change: impl FnOnce(&mut Limits)) {
         let mut limits = self.limits.lock();
-        limits.size = size.unwrap_or(limits.size);
-        limits.nr_inodes = nr_inodes.unwrap_or(limits.nr_inodes);
+        change(&mut limits);
         self.record(&[Entity::Limits(*limits)], Answer::Unfinished);
     }
 }

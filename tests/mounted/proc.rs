@@ -28,6 +28,12 @@ pub(crate) fn keep_panics() {
     }));
 }
 
+/// What the last panic of this thread said.
+#[allow(dead_code)] // the mounted suite asks its children
+pub(crate) fn last_panic() -> String {
+    PANIC.with_borrow(String::clone)
+}
+
 /// Writes a line to stdout without the lock of `println!`, which a thread of the
 /// runner may have held when this process was forked from it.
 pub(crate) fn say(text: &str) {
@@ -237,18 +243,28 @@ impl Step {
         assert_eq!(sys::write(&self.1, b"."), Ok(1));
     }
 
+    /// Whether another process made the step already.
+    #[allow(dead_code)] // the exports suite asks
+    pub(crate) fn is_made(&self) -> bool {
+        self.poll(0)
+    }
+
     /// Waits until another process makes the step.
     #[track_caller]
     pub(crate) fn wait(&self) {
+        let made = self.poll(60_000);
+        assert!(made, "another process did not make its step within 60 s");
+        assert_eq!(sys::read(&self.0, 1).expect("read a step"), b".");
+    }
+
+    fn poll(&self, milliseconds: i32) -> bool {
         let mut poll = libc::pollfd {
             fd: raw(&self.0),
             events: libc::POLLIN,
             revents: 0,
         };
         // SAFETY: one pollfd.
-        let n = unsafe { libc::poll(&mut poll, 1, 60_000) };
-        assert_eq!(n, 1, "another process did not make its step within 60 s");
-        assert_eq!(sys::read(&self.0, 1).expect("read a step"), b".");
+        unsafe { libc::poll(&mut poll, 1, milliseconds) == 1 }
     }
 }
 

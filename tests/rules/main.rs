@@ -2,7 +2,9 @@
 
 mod adversary;
 mod cases;
+mod cli;
 mod configuration;
+mod import;
 mod names;
 mod oracle;
 mod properties;

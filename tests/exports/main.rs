@@ -1,0 +1,92 @@
+//! Exports on a real mount, against a model of the rules that is written from their
+//! specification (docs/EXPORTS.md) and not from the code.
+//!
+//! All tests share a mount namespace that nobody else sees. They need root, /dev/fuse, gcc,
+//! musl-gcc (musl-tools) and python3.
+
+#![allow(unreachable_pub)] // nothing of a test is for others
+
+mod attacks;
+mod calls;
+mod cases;
+mod consumer;
+mod handles;
+mod hidden;
+mod model;
+#[allow(dead_code)]
+#[path = "../mounted/proc.rs"]
+mod proc;
+mod random;
+#[allow(dead_code)]
+#[path = "../mounted/rng.rs"]
+mod rng;
+mod rules;
+#[allow(unused_imports)]
+#[path = "../support/mod.rs"]
+mod support;
+#[allow(dead_code)]
+#[path = "../mounted/sys.rs"]
+mod sys;
+mod table;
+mod world;
+
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+
+/// Each test by its name.
+macro_rules! tests {
+    ($($module:ident { $($test:ident)* })*) => {
+        &[$($((
+            concat!(stringify!($module), "::", stringify!($test)),
+            $module::$test as fn(),
+        ),)*)*]
+    };
+}
+
+const TESTS: &[(&str, fn())] = tests! {
+    table {
+        one_name_on_a_tmpfs_as_a_user one_name_on_a_tmpfs_as_root
+        two_names_on_a_tmpfs_as_a_user two_names_on_a_tmpfs_as_root
+        one_name_passthrough_as_a_user one_name_passthrough_as_root
+        one_name_page_cache_as_a_user one_name_page_cache_as_root
+        two_names_passthrough_as_a_user two_names_passthrough_as_root
+        two_names_page_cache_as_a_user two_names_page_cache_as_root
+    }
+    rules {
+        rights_are_the_models what_is_accepted_says_what_holds real_patterns_match_real_names
+        matching_is_linear
+    }
+    random {
+        the_provider_on_a_tmpfs
+        one_call_after_another_passthrough one_call_after_another_page_cache
+        both_at_once_passthrough both_at_once_page_cache
+    }
+    cases { every_number every_load_error toml_keeps_patterns }
+    hidden {
+        listings_and_offsets offsets_do_not_count_hidden_names a_directorys_attributes
+        notifications inode_numbers nothing_stale_of_visible_names
+        nothing_stale_of_the_consumers_work creation_is_no_oracle
+        hidden_children_keep_their_directory while_the_provider_works
+    }
+};
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    if !arguments.list {
+        // Before there are threads: /proc/self shows the namespace of the first one.
+        world::private_namespace();
+        proc::keep_panics();
+    }
+    let trials = TESTS
+        .iter()
+        .map(|&(name, test)| Trial::test(name, move || run(&test)));
+    let trials = trials.chain(attacks::trials(run)).collect();
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// A panic is a failure that says what was wrong.
+fn run(test: &dyn Fn()) -> Result<(), Failed> {
+    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(test));
+    outcome.map_err(|_| Failed::from(proc::last_panic()))
+}

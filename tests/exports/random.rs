@@ -1,0 +1,350 @@
+//! Random rules, and random calls by a consumer and its provider: the model decides.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use shmfs::export::Exports;
+
+use crate::calls::{Call, Descriptor};
+use crate::consumer::{Crew, Order};
+use crate::model::{Actor, Kind, Presence, Rights, Rules, Tree, Way, Who, answer};
+use crate::rng::Rng;
+use crate::rules::{cases, random_rules, seed};
+use crate::sys::{self, E, ENOENT, ENOTDIR, ESTALE, R};
+use crate::world::World;
+
+const NAMES: [&str; 4] = ["a", "b", "ab", ".a"];
+
+/// Steps of one rule set.
+const STEPS: usize = 40;
+
+fn random_path(rng: &mut Rng) -> String {
+    let depth = 1 + rng.below(5) / 3;
+    let parts: Vec<&str> = (0..depth).map(|_| rng.pick(&NAMES)).collect();
+    parts.join("/")
+}
+
+/// More makes than removes, or nothing would ever be there.
+fn random_call(rng: &mut Rng) -> Call {
+    use libc::*;
+    rng.pick(&[
+        Call::Open(O_CREAT | O_RDWR),
+        Call::Open(O_CREAT | O_RDONLY),
+        Call::Open(O_CREAT | O_WRONLY),
+        Call::Open(O_CREAT | O_EXCL | O_RDWR),
+        Call::Open(O_CREAT | O_RDWR),
+        Call::Open(O_RDWR | O_TRUNC),
+        Call::Open(O_RDONLY),
+        Call::Open(O_RDONLY | O_TRUNC),
+        Call::By(O_WRONLY, Descriptor::Write),
+        Call::By(O_RDWR, Descriptor::Ftruncate),
+        Call::Truncate,
+        Call::Stat,
+        Call::ListXattr,
+        Call::Unlink,
+        Call::Rmdir,
+        Call::Mkdir,
+        Call::Mkdir,
+        Call::Mkdir,
+        Call::Link,
+        Call::Link,
+        Call::Rename(0),
+        Call::Rename(0),
+        Call::Rename(RENAME_NOREPLACE),
+        Call::Rename(RENAME_EXCHANGE),
+    ])
+}
+
+fn random_orders(rng: &mut Rng, count: usize) -> Vec<Order> {
+    let order = |_| Order {
+        call: random_call(rng),
+        name: random_path(rng),
+        target: random_path(rng),
+    };
+    (0..count).map(order).collect()
+}
+
+/// Rule sets that the program accepts, each an export of one mount.
+fn accepted(rng: &mut Rng, count: usize) -> Vec<Rules> {
+    let mut all = Vec::new();
+    while all.len() < count {
+        let mut rules = random_rules(rng);
+        // Something simple too, or hardly anything would be granted.
+        let more = rng.pick(&["a", "b", "*", "a/", "a/*", "*/", "**"]);
+        rules = rules.grant(more, crate::rules::random_rights(rng));
+        if Exports::parse(&rules.toml("x"), "random").is_ok() {
+            all.push(rules);
+        }
+    }
+    all
+}
+
+fn world_of(way: Way, all: &[Rules]) -> World {
+    let exports = all.iter().enumerate();
+    let config = exports.map(|(number, rules)| rules.toml(&format!("r{number}")));
+    World::new(way, &config.collect::<String>())
+}
+
+/// The model knows a tmpfs, where a provider is alone.
+pub(crate) fn the_provider_on_a_tmpfs() {
+    in_turns(Way::Plain);
+}
+
+/// One call after another, each answer and each state compared.
+pub(crate) fn one_call_after_another_passthrough() {
+    in_turns(Way::Passthrough);
+}
+
+pub(crate) fn one_call_after_another_page_cache() {
+    in_turns(Way::PageCache);
+}
+
+fn in_turns(way: Way) {
+    let seed = seed();
+    let mut rng = Rng::new(seed);
+    let all = accepted(&mut rng, cases(40));
+    let world = world_of(way, &all);
+    for (number, rules) in all.iter().enumerate() {
+        let export = world.export(&format!("r{number}"));
+        let orders = random_orders(&mut rng, STEPS);
+        let alone = way == Way::Plain;
+        let turns = orders.iter().map(|_| alone || rng.below(5) < 2);
+        let turns: Vec<bool> = turns.collect();
+        let provider = Crew::new(Who::User, &world.tree(), &orders);
+        let consumer = Crew::new(Who::User, &export, &orders);
+        let mut run = Run {
+            world: &world,
+            export: &export,
+            rules,
+            tree: Tree::default(),
+            said: Vec::new(),
+        };
+        for (at, (order, by_provider)) in orders.iter().zip(&turns).enumerate() {
+            let actor = if *by_provider {
+                Actor::Provider
+            } else {
+                Actor::Consumer
+            };
+            let crew = if *by_provider { &provider } else { &consumer };
+            if let Err(complaint) = run.step(actor, order, crew.make(at)) {
+                panic!(
+                    "SHMFS_SEED={seed}, export r{number}, {way:?}: {complaint}\n{}",
+                    run.tell()
+                );
+            }
+        }
+        drop((provider, consumer));
+        crate::cases::empty(&world.tree());
+    }
+    world.stop();
+}
+
+struct Run<'a> {
+    world: &'a World,
+    export: &'a Path,
+    rules: &'a Rules,
+    tree: Tree,
+    said: Vec<String>,
+}
+
+impl Run<'_> {
+    fn tell(&self) -> String {
+        format!("{}\n{}", self.rules.toml("x"), self.said.join("\n"))
+    }
+
+    fn step(&mut self, actor: Actor, order: &Order, got: R) -> Result<(), String> {
+        let Order { call, name, target } = order;
+        self.said.push(format!(
+            "{actor:?} {call:?} {name} {target}: {}",
+            answer(&got)
+        ));
+        let way = self.world.way;
+        let expected = self
+            .tree
+            .expect(actor, self.rules, way, *call, name, target);
+        if !expected.any.contains(&got) {
+            return Err(format!("expected {expected}, got {}", answer(&got)));
+        }
+        if got.is_ok() {
+            self.tree.apply(*call, name, target);
+        }
+        self.compare(Actor::Provider, &self.world.tree())?;
+        match way {
+            Way::Plain => Ok(()),
+            Way::Passthrough | Way::PageCache => self.compare(Actor::Consumer, self.export),
+        }
+    }
+
+    /// Names, kinds and contents as this actor finds them.
+    fn compare(&self, actor: Actor, directory: &Path) -> Result<(), String> {
+        let expected = self.tree.listing(actor, self.rules);
+        let mut found = Vec::new();
+        walk(directory, "", &mut found);
+        found.sort();
+        if found != expected {
+            return Err(format!(
+                "{actor:?} sees {found:?}\n    and not {expected:?}"
+            ));
+        }
+        for (path, kind) in &expected {
+            let rights = match actor {
+                Actor::Provider => Rights::ALL,
+                Actor::Consumer => self.rules.rights(path.as_bytes(), *kind),
+            };
+            if *kind == Kind::File && rights.has(Rights::READ) {
+                let (got, wanted) = (sys::slurp(directory.join(path)), self.tree.contents(path));
+                if got != wanted {
+                    return Err(format!(
+                        "{actor:?} reads {got:?} in {path} and not {wanted:?}"
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn walk(root: &Path, below: &str, found: &mut Vec<(String, Kind)>) {
+    // What is shown need not be listed.
+    let Ok(entries) = std::fs::read_dir(root.join(below)) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let name = entry.file_name().into_string().unwrap();
+        let path = if below.is_empty() {
+            name
+        } else {
+            format!("{below}/{name}")
+        };
+        if entry.file_type().unwrap().is_dir() {
+            found.push((path.clone(), Kind::Directory));
+            walk(root, &path, found);
+        } else {
+            found.push((path, Kind::File));
+        }
+    }
+}
+
+/// Both at once: every answer is one that some state of the tree explains, and nothing is
+/// listed that no state shows.
+pub(crate) fn both_at_once_passthrough() {
+    at_once(Way::Passthrough);
+}
+
+pub(crate) fn both_at_once_page_cache() {
+    at_once(Way::PageCache);
+}
+
+fn at_once(way: Way) {
+    let seed = seed();
+    let mut rng = Rng::new(seed ^ 1);
+    let all = accepted(&mut rng, cases(12));
+    let world = world_of(way, &all);
+    for (number, rules) in all.iter().enumerate() {
+        let export = world.export(&format!("r{number}"));
+        let orders = random_orders(&mut rng, 250);
+        let consumer = Crew::new(Who::User, &export, &orders);
+        let work = random_orders(&mut rng, 100);
+        let tree = world.tree();
+        let mut provider = crate::proc::spawn(|| {
+            crate::consumer::become_consumer(Who::User);
+            for order in work.iter().cycle() {
+                let _ = order.call.run(&tree, &order.name, &order.target);
+            }
+        });
+        for (at, order) in orders.iter().enumerate() {
+            let got = consumer.make(at);
+            let allowed = possible(rules, way, order);
+            assert!(
+                allowed.contains(&answer(&got)) || got == Err(ESTALE),
+                "SHMFS_SEED={seed}, export r{number}, {way:?}: {order:?} answers {}, \
+                 which no state of the tree explains: {allowed:?}\n{}",
+                answer(&got),
+                rules.toml("x")
+            );
+            let shown = sys::ls(&export);
+            let never = shown.iter().find(|name| {
+                let kinds = [Kind::File, Kind::Directory];
+                !kinds.iter().any(|kind| rules.shows(name.as_bytes(), *kind))
+            });
+            assert_eq!(
+                never,
+                None,
+                "SHMFS_SEED={seed}: listed\n{}",
+                rules.toml("x")
+            );
+        }
+        provider.kill(libc::SIGKILL);
+        let _ = provider.end(crate::consumer::PATIENCE);
+        drop(consumer);
+        crate::cases::empty(&tree);
+    }
+    world.stop();
+}
+
+/// Every answer that the model gives for this call, whatever is there.
+fn possible(rules: &Rules, way: Way, order: &Order) -> BTreeSet<String> {
+    use crate::model::{Other, Situation, verdict};
+    let mut all = BTreeSet::new();
+    let paths = |path: &str, wanted: Kind| -> Vec<Other> {
+        let other = |presence, kind| Other {
+            rights: rules.rights(path.as_bytes(), kind),
+            presence,
+            leads: kind == Kind::Directory && rules.leads(path.as_bytes()),
+        };
+        vec![
+            other(Presence::Absent, wanted),
+            other(Presence::File, Kind::File),
+            other(Presence::Directory, Kind::Directory),
+        ]
+    };
+    let kinds = match order.call {
+        Call::Mkdir => vec![Kind::Directory],
+        Call::Rename(_) => vec![Kind::File, Kind::Directory],
+        _ => vec![Kind::File],
+    };
+    for wanted in kinds {
+        for name in paths(&order.name, wanted) {
+            for target in paths(&order.target, wanted) {
+                let who = Who::User;
+                let situation = Situation {
+                    who,
+                    way,
+                    name,
+                    target,
+                };
+                let expected = verdict(order.call, &situation);
+                all.extend(expected.any.iter().map(answer));
+            }
+        }
+    }
+    let mut more = |errno: E| all.insert(answer(&Err(errno)));
+    for path in [&order.name, &order.target] {
+        if path.contains('/') {
+            more(ENOENT);
+            more(ENOTDIR);
+        }
+    }
+    // The kernel found one thing, and the operation another.
+    more(ENOENT);
+    if matches!(order.call, Call::Rename(_) | Call::Rmdir) {
+        for errno in [
+            sys::ENOTEMPTY,
+            sys::EINVAL,
+            sys::EXDEV,
+            sys::EACCES,
+            ENOTDIR,
+            sys::EISDIR,
+        ] {
+            more(errno);
+        }
+        if let Call::Rename(_) = order.call {
+            // Two names of one object: nothing is done.
+            all.insert("OK".to_owned());
+        }
+    }
+    if order.call.has_target() {
+        all.insert(answer(&Err(sys::EEXIST)));
+    }
+    all
+}

@@ -1,0 +1,485 @@
+//! The decision table: every operation, with every set of rights, on what is and is not there.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+
+use crate::calls::{Call, Descriptor, Ids, SEED, Times, XATTR};
+use crate::consumer::{Crew, Order};
+use crate::model::{Expect, Other, Presence, Rights, Rules, Situation, Way, Who, answer, verdict};
+use crate::sys::{self, R, Stat};
+use crate::world::{USER, World};
+
+/// Differences that a failure shows; the rest is counted.
+const SHOWN: usize = 30;
+
+/// What a name's rights are called in it, and what they are.
+fn classes() -> Vec<(String, Rights)> {
+    let granted = Rights::every().map(|rights| (rights.to_string(), rights));
+    let hidden = [("none", Rights::NONE), ("hide", Rights::NONE)];
+    let hidden = hidden.map(|(word, rights)| (word.to_owned(), rights));
+    granted.chain(hidden).collect()
+}
+
+/// `a-rw` and `a-rw/` are granted read and write, and so on; `a-hide` matches a grant and is
+/// hidden, `a-none` matches nothing.
+fn rules() -> Rules {
+    let mut rules = Rules::default().grant(SEED, Rights::ALL);
+    for rights in Rights::every() {
+        for side in ["a", "b"] {
+            rules = rules.grant(&format!("{side}-{rights}"), rights);
+            rules = rules.grant(&format!("{side}-{rights}/"), rights);
+        }
+    }
+    let rules = rules
+        .grant("?-hid*", Rights::ALL)
+        .grant("?-hid*/", Rights::ALL);
+    rules.hide("?-hide").hide("?-hide/")
+}
+
+/// One line of the table.
+struct Line {
+    order: Order,
+    situation: Situation,
+}
+
+impl Line {
+    fn new(call: Call, who: Who, way: Way, a: &Named, b: &Named) -> Line {
+        Line {
+            order: Order {
+                call,
+                name: format!("a-{}", a.word),
+                target: format!("b-{}", b.word),
+            },
+            situation: Situation {
+                who,
+                way,
+                name: a.other,
+                target: b.other,
+            },
+        }
+    }
+}
+
+/// A name with the word of its class.
+struct Named {
+    word: String,
+    other: Other,
+}
+
+fn named(word: &str, rights: Rights, presence: Presence) -> Named {
+    Named {
+        word: word.to_owned(),
+        other: Other {
+            rights,
+            presence,
+            leads: false,
+        },
+    }
+}
+
+/// On a tmpfs there is one class, with all rights; nothing there is hidden.
+fn classes_of(way: Way) -> Vec<(String, Rights)> {
+    match way {
+        Way::Plain => vec![("rwcd".to_owned(), Rights::ALL)],
+        Way::Passthrough | Way::PageCache => classes(),
+    }
+}
+
+fn presences_of(way: Way) -> &'static [Presence] {
+    use Presence::*;
+    match way {
+        Way::Plain => &[Absent, File, Directory],
+        Way::Passthrough | Way::PageCache => &[Absent, File, Directory, Special],
+    }
+}
+
+/// Open flags of each kind.
+fn open_flags() -> Vec<i32> {
+    use libc::*;
+    let more = [
+        0,
+        O_TRUNC,
+        O_APPEND,
+        O_CREAT,
+        O_CREAT | O_EXCL,
+        O_CREAT | O_TRUNC,
+        O_CREAT | O_APPEND,
+        O_NOFOLLOW,
+        O_NONBLOCK,
+    ];
+    let mut all: Vec<i32> = Vec::new();
+    for access in [O_RDONLY, O_WRONLY, O_RDWR] {
+        all.extend(more.iter().map(|more| access | more));
+    }
+    all.extend([O_PATH, O_PATH | O_NOFOLLOW, O_RDONLY | O_DIRECTORY]);
+    all.extend([O_TMPFILE | O_RDWR, O_TMPFILE | O_WRONLY]);
+    all
+}
+
+/// Calls with one name, for whatever is there.
+fn calls_by_name() -> Vec<Call> {
+    use Call::*;
+    let mut all = vec![
+        Stat,
+        Statx,
+        Truncate,
+        Chmod,
+        Chown(Ids::Same),
+        Chown(Ids::Neither),
+        Utimes(Times::Now),
+        Utimes(Times::Given),
+        Utimes(Times::HalfNow),
+        RemoveXattr(XATTR),
+        GetXattr(XATTR),
+        GetXattr("trusted.x"),
+        GetXattr("system.posix_acl_access"),
+        ListXattr,
+        Unlink,
+        Rmdir,
+        Mkdir,
+        Symlink,
+        Bind,
+        Readlink,
+        ReadDir,
+    ];
+    all.extend([libc::F_OK, libc::R_OK, libc::W_OK, libc::X_OK].map(Access));
+    all.extend(open_flags().into_iter().map(Open));
+    all.extend(
+        [
+            "user.k2",
+            "trusted.x",
+            "security.x",
+            "security.capability",
+            "system.posix_acl_access",
+            "system.posix_acl_default",
+            "system.unknown",
+            "unknown.x",
+        ]
+        .map(SetXattr),
+    );
+    let kinds = [
+        libc::S_IFREG,
+        libc::S_IFIFO,
+        libc::S_IFSOCK,
+        libc::S_IFCHR,
+        libc::S_IFBLK,
+    ];
+    all.extend(kinds.map(Mknod));
+    for flags in [
+        libc::O_RDONLY,
+        libc::O_WRONLY,
+        libc::O_RDWR,
+        libc::O_RDONLY | libc::O_TRUNC,
+    ] {
+        all.extend([Reopen(flags), Handle(flags)]);
+    }
+    all
+}
+
+/// Calls that open a file and go on by its descriptor.
+fn calls_by_descriptor() -> Vec<Call> {
+    use libc::*;
+    let mut all = Vec::new();
+    let both = PROT_READ | PROT_WRITE;
+    for flags in [O_RDONLY, O_WRONLY, O_RDWR, O_WRONLY | O_APPEND, O_PATH] {
+        let mut then = vec![
+            Descriptor::Fstat,
+            Descriptor::Read,
+            Descriptor::Write,
+            Descriptor::Ftruncate,
+            Descriptor::Fallocate(0),
+            Descriptor::Fallocate(FALLOC_FL_KEEP_SIZE),
+            Descriptor::Fallocate(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE),
+            Descriptor::CopyTo,
+            Descriptor::CopyFrom,
+            Descriptor::Fchmod,
+            Descriptor::EmptyPathChmod,
+            Descriptor::Fchown,
+            Descriptor::Fsetxattr,
+            Descriptor::Fgetxattr,
+            Descriptor::Seek(SEEK_DATA),
+            Descriptor::Seek(SEEK_HOLE),
+            Descriptor::Fsync,
+        ];
+        then.extend([Times::Now, Times::Given, Times::HalfNow].map(Descriptor::Futimes));
+        for shared in [true, false] {
+            let prots = [PROT_READ, PROT_WRITE, both, PROT_EXEC | PROT_READ];
+            then.extend(prots.map(|prot| Descriptor::Mmap { prot, shared }));
+            then.extend(prots.map(|prot| Descriptor::Mprotect { prot, shared }));
+        }
+        then.extend([LOCK_SH, LOCK_EX].map(Descriptor::Flock));
+        for ofd in [false, true] {
+            let kinds = [F_RDLCK, F_WRLCK];
+            then.extend(kinds.map(|kind| Descriptor::Lock { kind, ofd }));
+        }
+        let again = [
+            O_RDONLY,
+            O_WRONLY,
+            O_RDWR,
+            O_RDONLY | O_TRUNC,
+            O_RDWR | O_APPEND,
+        ];
+        then.extend(again.map(Descriptor::Reopen));
+        all.extend(then.into_iter().map(|then| Call::By(flags, then)));
+    }
+    all
+}
+
+/// All lines with one name.
+fn singles(who: Who, way: Way) -> Vec<Line> {
+    let mut lines = Vec::new();
+    let nothing = named("none", Rights::NONE, Presence::Absent);
+    for (word, rights) in classes_of(way) {
+        for presence in presences_of(way) {
+            let a = named(&word, rights, *presence);
+            let mut calls = calls_by_name();
+            if *presence != Presence::Directory {
+                calls.extend(calls_by_descriptor());
+            }
+            // What changes something comes last: the object is made once for all before.
+            calls.sort_by_key(|call| matches!(call, Call::Unlink | Call::Rmdir));
+            lines.extend(
+                calls
+                    .into_iter()
+                    .map(|call| Line::new(call, who, way, &a, &nothing)),
+            );
+        }
+    }
+    lines
+}
+
+/// All lines with two names.
+fn doubles(who: Who, way: Way) -> Vec<Line> {
+    use Presence::*;
+    let (noreplace, exchange) = (libc::RENAME_NOREPLACE, libc::RENAME_EXCHANGE);
+    let calls = [
+        Call::Link,
+        Call::LinkPath,
+        Call::Rename(0),
+        Call::Rename(noreplace),
+        Call::Rename(exchange),
+        Call::Rename(libc::RENAME_WHITEOUT),
+        Call::Rename(noreplace | exchange),
+    ];
+    let mut lines = Vec::new();
+    for (from, from_rights) in classes_of(way) {
+        for (to, to_rights) in classes_of(way) {
+            for call in calls {
+                // A hidden source is the same as none, whatever the target.
+                let sources: &[Presence] = match from_rights.visible() {
+                    true => &[File, Directory],
+                    false => &[Absent, File],
+                };
+                for (source, target) in pairs(sources, presences_of(way)) {
+                    let a = named(&from, from_rights, source);
+                    let b = named(&to, to_rights, target);
+                    lines.push(Line::new(call, who, way, &a, &b));
+                }
+            }
+        }
+    }
+    lines
+}
+
+fn pairs(one: &[Presence], other: &[Presence]) -> Vec<(Presence, Presence)> {
+    let all = one.iter().map(|a| other.iter().map(|b| (*a, *b)));
+    all.flatten().collect()
+}
+
+/// The provider's side: puts objects where a line wants them.
+struct Provider {
+    tree: PathBuf,
+    seed_is_clean: bool,
+}
+
+impl Provider {
+    /// Makes the name what it is to be, unless it is that already.
+    fn place(&self, name: &str, wanted: Presence, fresh: bool) {
+        let path = self.tree.join(name);
+        let is = match sys::lstat(&path) {
+            Err(_) => Presence::Absent,
+            Ok(seen) => match seen.kind() {
+                libc::S_IFREG => Presence::File,
+                libc::S_IFDIR => Presence::Directory,
+                _ => Presence::Special,
+            },
+        };
+        if is == wanted && !fresh {
+            return;
+        }
+        match is {
+            Presence::Absent => {}
+            Presence::Directory => sys::rmdir(&path).expect("remove a directory"),
+            Presence::File | Presence::Special => sys::unlink(&path).expect("remove a file"),
+        }
+        match wanted {
+            Presence::Absent => return,
+            Presence::File => drop(sys::put(&path, CONTENTS)),
+            Presence::Directory => sys::mkdir(&path, 0o777).expect("make a directory"),
+            Presence::Special => sys::mknod(&path, libc::S_IFIFO | 0o666, 0).expect("make a FIFO"),
+        }
+        if wanted != Presence::Special {
+            sys::setxattr(&path, XATTR, b"v", 0).expect("give an attribute");
+        }
+        sys::chown(&path, USER, USER).expect("chown");
+        let mode = if wanted == Presence::Directory {
+            0o777
+        } else {
+            0o666
+        };
+        sys::chmod(&path, mode).expect("chmod");
+    }
+
+    /// All that a refused operation must leave alone.
+    fn look(&self, name: &str) -> Option<(Stat, Vec<u8>)> {
+        let path = self.tree.join(name);
+        let mut seen = sys::lstat(&path).ok()?;
+        seen.atime = (0, 0);
+        let contents = match seen.kind() {
+            libc::S_IFREG => sys::slurp(&path),
+            _ => Vec::new(),
+        };
+        Some((seen, contents))
+    }
+}
+
+const CONTENTS: &[u8] = b"the provider wrote this";
+
+/// What is wrong with one line.
+fn try_line(
+    provider: &mut Provider,
+    crew: &Crew,
+    number: usize,
+    line: &Line,
+    fresh: bool,
+) -> Verdict {
+    let Line { order, situation } = line;
+    if !provider.seed_is_clean {
+        provider.place(SEED, Presence::File, true);
+        provider.seed_is_clean = true;
+    }
+    provider.place(&order.name, situation.name.presence, fresh);
+    if order.call.has_target() {
+        provider.place(&order.target, situation.target.presence, fresh);
+    }
+    let before = [&order.name, &order.target].map(|name| provider.look(name));
+    let got = crew.make(number);
+    let after = [&order.name, &order.target].map(|name| provider.look(name));
+    if matches!(order.call, Call::By(_, Descriptor::CopyFrom)) && got.is_ok() {
+        provider.seed_is_clean = false;
+    }
+    let expected = verdict(order.call, situation);
+    let mut complaint = None;
+    if !expected.any.contains(&got) {
+        complaint = Some(format!("got {}", answer(&got)));
+    } else if got.is_err() && before != after {
+        complaint = Some(format!("refused, but changed {before:?}\n    to {after:?}"));
+    }
+    Verdict {
+        complaint: complaint.map(|text| describe(line, &expected, &text)),
+        is_dirty: before != after || got.is_ok(),
+        got,
+    }
+}
+
+struct Verdict {
+    complaint: Option<String>,
+    is_dirty: bool,
+    got: R,
+}
+
+fn describe(line: &Line, expected: &Expect, complaint: &str) -> String {
+    let Line { order, situation } = line;
+    let one = |name: &str, other: &Other| {
+        format!("{name} (rights {}): {:?}", other.rights, other.presence)
+    };
+    let mut objects = one(&order.name, &situation.name);
+    if order.call.has_target() {
+        objects += &format!(", {}", one(&order.target, &situation.target));
+    }
+    format!(
+        "as {:?}, {:?}: {:?} on {objects}\n    expected {expected}\n    {complaint}",
+        situation.who, situation.way, order.call
+    )
+}
+
+/// Runs lines one after another; fails with all that differ.
+fn run(who: Who, way: Way, lines: &[Line]) {
+    let world = World::new(way, &rules().toml("table"));
+    let export = world.export("table");
+    let orders: Vec<Order> = lines.iter().map(|line| line.order.clone()).collect();
+    let crew = Crew::new(who, &export, &orders);
+    let mut provider = Provider {
+        tree: world.tree(),
+        seed_is_clean: false,
+    };
+    let (mut text, mut wrong, mut fresh) = (String::new(), 0, true);
+    let mut answers = Answers::default();
+    for (number, line) in lines.iter().enumerate() {
+        let verdict = try_line(&mut provider, &crew, number, line, fresh);
+        fresh = verdict.is_dirty;
+        let oracle = answers.differs(line, verdict.got);
+        for complaint in verdict.complaint.into_iter().chain(oracle) {
+            wrong += 1;
+            if wrong <= SHOWN {
+                writeln!(text, "{complaint}").unwrap();
+            }
+        }
+    }
+    drop(crew);
+    let rules = "(rules: each name grants what it is called after its dash; none, hide: nothing)";
+    assert!(
+        wrong == 0,
+        "{wrong} of {} lines differ {rules}\n{text}",
+        lines.len()
+    );
+    world.stop();
+}
+
+/// What was answered where nothing is to be seen: it must not depend on what is there.
+#[derive(Default)]
+struct Answers(Vec<(Order, Other, R)>);
+
+impl Answers {
+    /// Says so if another presence of the same name had another answer.
+    fn differs(&mut self, line: &Line, got: R) -> Option<String> {
+        let Line { order, situation } = line;
+        if situation.name.rights != Rights::NONE || order.call.has_target() {
+            return None;
+        }
+        let same = |other: &Order| other.name == order.name && other.call == order.call;
+        let Some((_, first, answer)) = self.0.iter().find(|(other, ..)| same(other)) else {
+            self.0.push((order.clone(), situation.name, got));
+            return None;
+        };
+        (*answer != got).then(|| {
+            format!(
+                "{:?} on {} tells what is there: {answer:?} with {:?}, {got:?} with {:?}",
+                order.call, order.name, first.presence, situation.name.presence
+            )
+        })
+    }
+}
+
+macro_rules! tables {
+    ($($name:ident = $lines:ident($who:ident, $way:ident);)*) => {
+        $(pub(crate) fn $name() {
+            run(Who::$who, Way::$way, &$lines(Who::$who, Way::$way));
+        })*
+    };
+}
+
+tables! {
+    one_name_on_a_tmpfs_as_a_user = singles(User, Plain);
+    one_name_on_a_tmpfs_as_root = singles(Root, Plain);
+    two_names_on_a_tmpfs_as_a_user = doubles(User, Plain);
+    two_names_on_a_tmpfs_as_root = doubles(Root, Plain);
+    one_name_passthrough_as_a_user = singles(User, Passthrough);
+    one_name_passthrough_as_root = singles(Root, Passthrough);
+    one_name_page_cache_as_a_user = singles(User, PageCache);
+    one_name_page_cache_as_root = singles(Root, PageCache);
+    two_names_passthrough_as_a_user = doubles(User, Passthrough);
+    two_names_passthrough_as_root = doubles(Root, Passthrough);
+    two_names_page_cache_as_a_user = doubles(User, PageCache);
+    two_names_page_cache_as_root = doubles(Root, PageCache);
+}
