@@ -179,7 +179,7 @@ fn build(draft: Draft, report: &mut Report<'_>) -> Option<Export> {
     })
 }
 
-fn read_file(path: &Path) -> Result<String, String> {
+pub(super) fn read_file(path: &Path) -> Result<String, String> {
     let file = File::open(path).map_err(|cause| format!("it cannot be opened: {cause}"))?;
     let mut bytes = Vec::new();
     file.take(MAX_SIZE + 1)
@@ -194,7 +194,7 @@ fn read_file(path: &Path) -> Result<String, String> {
     })
 }
 
-fn unreadable(origin: &str, what: String) -> Problems {
+pub(super) fn unreadable(origin: &str, what: String) -> Problems {
     Problems {
         origin: origin.to_owned(),
         errors: vec![Problem {

@@ -10,12 +10,14 @@ use parking_lot::Mutex;
 
 use super::adapter::{Adapter, Server};
 use super::connection;
+use super::exports::{self, Sessions};
 use super::handshake::{self, Handshake};
 use super::nodes::{Layout, Nodes};
 use super::passthrough::Registry;
 use super::views::{self, Opener};
 use crate::data::{DataFiles, KernelClock, PAGE_SIZE};
 use crate::error::{Error, ExitCode, Result};
+use crate::export::Source;
 use crate::ops::{Config, DataMode, Fs, UserLimit};
 use crate::options::{Limits, Options, Passthrough};
 use crate::recovery::{Damage, Journal, Step};
@@ -67,6 +69,8 @@ pub struct Resources<'a> {
     pub journal: Option<OwnedFd>,
     /// What node 1 is.
     pub layout: Layout,
+    /// What exports there are.
+    pub exports: Option<Source>,
     /// How the session begins.
     pub handshake: Handshake<'a>,
 }
@@ -77,6 +81,7 @@ pub struct Service {
     fs: Arc<Fs>,
     nodes: Arc<Nodes>,
     device: Arc<OwnedFd>,
+    sessions: Option<Sessions>,
     thread: Mutex<Option<JoinHandle<std::io::Result<()>>>>,
 }
 
@@ -88,6 +93,7 @@ impl Service {
             data,
             journal,
             layout,
+            exports,
             handshake,
         } = resources;
         let device = Arc::new(device);
@@ -98,9 +104,18 @@ impl Service {
             .map_err(|errno| Error::system("cannot make the root", errno))?;
         let namings = views::chosen(options);
         let keys = namings.iter().map(|naming| naming.key()).collect();
-        let nodes = Arc::new(Nodes::new(layout, &root.attr, keys, fs.journal())?);
+        if let Some(source) = &exports {
+            exports::install(&fs, source)?;
+        }
+        let nodes = Arc::new(Nodes::new(
+            layout,
+            &root.attr,
+            keys,
+            exports.is_some(),
+            &fs,
+        )?);
         let notifier = Arc::new(OnceLock::new());
-        views::install(&fs, &nodes, &notifier, namings)?;
+        let queue = views::install(&fs, &nodes, &notifier, namings)?;
         let server = Server {
             fs: Arc::clone(&fs),
             nodes: Arc::clone(&nodes),
@@ -109,6 +124,7 @@ impl Service {
             opener: Opener {
                 device: Arc::clone(&device),
             },
+            queue,
         };
         let adapter = Adapter(Arc::new(server));
         let session = handshake::session(adapter, &device, configuration(), handshake)?;
@@ -116,23 +132,46 @@ impl Service {
         let opener = Opener {
             device: Arc::clone(&device),
         };
-        opener.prepare(&fs, &nodes, options)?;
         fs.set_data_mode(choose_mode(&fs, &device, options.passthrough)?);
+        exports::warn_without_passthrough(&fs);
+        opener.prepare(&fs, &nodes, options)?;
         if resumed {
             fs.resume().map_err(damaged)?;
+            fs.restore_sessions();
             opener.reopen(&fs, &nodes, notifier.get());
         }
         tend(&fs)?;
+        let sessions = Sessions::watch(&fs, &nodes, &notifier, opener)?;
         let thread = std::thread::Builder::new()
             .name("shmfs-session".into())
             .spawn(move || session.run())
             .map_err(|error| Error::system("cannot start a thread", error))?;
+        if resumed {
+            connection::resend(&device)
+                .map_err(|error| Error::system("cannot get requests again", error))?;
+        }
         Ok(Service {
             fs,
             nodes,
             device,
+            sessions,
             thread: Mutex::new(Some(thread)),
         })
+    }
+
+    /// Goes on with other exports; where something of them cannot change on a live mount the old ones stay.
+    pub fn reload_exports(&self, exports: &Source) -> std::result::Result<(), String> {
+        exports::reload(&self.fs, &self.nodes, exports)
+    }
+
+    /// Opens a session of an export; returns the name of its directory under `.shmfs/exports`.
+    ///
+    /// It ends when nothing leads to that directory any more.
+    pub fn open_session(&self, export: &str) -> std::result::Result<String, String> {
+        let none = || format!("there is no export {export:?}");
+        let sessions = self.sessions.as_ref().ok_or_else(none)?;
+        let id = self.fs.export_id(export).ok_or_else(none)?;
+        sessions.open(&self.fs, &self.nodes, id, export)
     }
 
     /// The file system.
@@ -148,6 +187,11 @@ impl Service {
     /// Whether data goes by passthrough.
     pub fn passthrough(&self) -> bool {
         self.fs.is_passthrough()
+    }
+
+    /// Whether another process can go on with it.
+    pub fn is_saved(&self) -> bool {
+        self.fs.journal().is_some()
     }
 
     /// Changes the limits of the live file system.
@@ -276,8 +320,12 @@ fn make_fs(files: DataFiles, journal: Option<OwnedFd>, options: &Options) -> Res
 }
 
 fn damaged(damage: Damage) -> Error {
-    Error::new(ExitCode::System, damage.to_string())
-        .hint("What was saved cannot be trusted, so nothing is made of it. `shmfs journal dump` shows what there is.")
+    if let Damage::Unreadable(error) = damage {
+        return Error::system("cannot read the journal", error);
+    }
+    let error = Error::new(ExitCode::System, damage.to_string())
+        .hint("What was saved cannot be trusted, so nothing is made of it. `shmfs journal dump` shows what there is.");
+    error.for_good()
 }
 
 /// Keeps the journal short, beside the requests.

@@ -12,6 +12,7 @@ mod create;
 mod data;
 mod digests;
 mod dir;
+mod exports;
 mod faces;
 mod growth;
 mod io;
@@ -30,8 +31,13 @@ use std::sync::{Arc, OnceLock};
 pub use self::access::Caller;
 pub use self::attr::{SetAttr, SetTime, Statfs};
 pub use self::create::{CreateFlags, NewNode};
-pub use self::data::{Backing, DataMode, Opened};
+pub use self::data::{Access, Backing, DataMode, Opened};
 pub use self::dir::{DirEntry, DirPosition, Listing};
+use self::exports::Exports;
+pub use self::exports::gate::{FileKey, Way};
+pub use self::exports::objects::Object;
+pub use self::exports::sessions::{DEFAULT_SESSION, SessionInfo};
+pub use self::exports::{ExportId, SessionId};
 pub use self::faces::{Dir, Face};
 use self::growth::Changes;
 pub use self::io::WriteFlags;
@@ -89,6 +95,7 @@ pub struct Fs {
     leaving: Leaving,
     changes: Changes,
     views: Views,
+    exports: Exports,
     journal: Option<Arc<Journal>>,
     answers: Answers,
 }
@@ -100,6 +107,8 @@ pub struct Entry {
     pub attr: Attr,
     /// They change by requests only.
     pub lasting: bool,
+    /// By which name of an export it was found; `None`: the kernel is to take it for what it is in the tree.
+    pub way: Option<Arc<Way>>,
 }
 
 impl Fs {
@@ -152,6 +161,7 @@ impl Fs {
             leaving: Leaving::default(),
             changes: Changes::default(),
             views: Views::default(),
+            exports: Exports::default(),
             journal,
             answers,
         }

@@ -177,11 +177,6 @@ impl Fs {
         }
     }
 
-    /// Whether names can change without the kernel's knowledge: a view has been opened.
-    pub fn has_open_views(&self) -> bool {
-        self.views.is_active()
-    }
-
     /// The directory of a view, which lives from here on; says whether it is the first of all.
     pub fn open_view(&self, id: ViewId) -> Result<(Dir, bool)> {
         let root = self.root();
@@ -197,20 +192,29 @@ impl Fs {
         if view.own.get().is_some() {
             return Ok((dir, false));
         }
-        let own = self.hide(&mut tree, root, &view.label())?;
+        let own = self.hide(&mut tree, root, &view.label(), (0, 0, 0))?;
         view.take(&tree, root, own);
-        Ok((dir, !self.views.active.swap(true, Ordering::AcqRel)))
+        let first = !self.has_other_faces();
+        self.views.active.store(true, Ordering::Release);
+        Ok((dir, first))
     }
 
-    fn hide(&self, tree: &mut Tree, above: Ino, label: &str) -> Result<Ino> {
+    /// Makes a directory without a name, with these permissions, owner and group.
+    pub(super) fn hide(
+        &self,
+        tree: &mut Tree,
+        above: Ino,
+        label: &str,
+        (mode, uid, gid): (u32, u32, u32),
+    ) -> Result<Ino> {
         let (ino, generation) = self.superblock.fresh_ids();
         let inode = NewInode {
             ino,
             generation,
             kind: Kind::Directory,
-            mode: 0,
-            uid: 0,
-            gid: 0,
+            mode,
+            uid,
+            gid,
             acls: Acls::default(),
         };
         let now = self.clock.now();
@@ -288,7 +292,10 @@ impl Fs {
         into: &mut Vec<(Dir, Vec<u8>)>,
     ) {
         let root = self.root();
-        let hidden = tree.authority(dir) != dir;
+        let hidden = tree.is_hidden(dir);
+        if self.exports.is_active() {
+            self.spell_for_sessions(tree, dir, &name, into);
+        }
         for (id, view, own) in self.views.opened() {
             let seen = |ino: Ino| Dir {
                 ino,
@@ -305,7 +312,8 @@ impl Fs {
                 into.push((seen(dir), name.clone()));
             }
         }
-        if !hidden {
+        // A view's own directory is nobody's but the view's; a session's is its owner's to see.
+        if !hidden || tree.authority(dir) == dir {
             into.push((dir.into(), name));
         }
     }
@@ -382,13 +390,9 @@ fn below(view: &View, tree: &Tree, own: Ino, dir: Ino) -> Option<Vec<u8>> {
     if above == own || tree.directory(above).ok()?.parent != own {
         return None;
     }
-    let name_of = |dir: Ino, above: Ino| {
-        let mut entries = tree.directory(above).ok()?.stream(None);
-        entries.find_map(|(_, entry)| (entry.ino == dir).then_some(&entry.name))
-    };
-    let mut path = name_of(above, own)?.to_vec();
+    let mut path = tree.name_of(above)?.to_vec();
     path.push(b'/');
-    path.extend_from_slice(name_of(dir, above)?);
+    path.extend_from_slice(tree.name_of(dir)?);
     path.push(b'/');
     Some(path)
 }

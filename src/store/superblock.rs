@@ -229,10 +229,14 @@ impl Tree {
         self.directories.get(&dir)?.find(&self.hasher, name)
     }
 
-    /// The directory whose owner, mode and ACLs count for names in `dir`: a hidden one has none of its own.
+    /// The directory whose owner, mode and ACLs count for names in `dir`: a hidden one without a mode has none of
+    /// its own.
     pub fn authority(&self, dir: Ino) -> Ino {
         match self.directories.get(&dir) {
-            Some(directory) if directory.hidden.is_some() => directory.parent,
+            Some(directory) if directory.hidden.is_some() => match self.inodes.get(&dir) {
+                Some(inode) if inode.state().mode != 0 => dir,
+                Some(_) | None => directory.parent,
+            },
             Some(_) | None => dir,
         }
     }
@@ -241,6 +245,35 @@ impl Tree {
     pub fn is_hidden(&self, ino: Ino) -> bool {
         let directory = self.directories.get(&ino);
         directory.is_some_and(|directory| directory.hidden.is_some())
+    }
+
+    /// The name of a directory in the one above; `None` for the root, and where it has none.
+    pub fn name_of(&self, dir: Ino) -> Option<&[u8]> {
+        let directory = self.directories.get(&dir)?;
+        let above = self.directories.get(&directory.parent)?;
+        let dentry = above.at(directory.place)?;
+        (dentry.ino == dir).then_some(&dentry.name)
+    }
+
+    /// Lets each directory know where it stands in the one above.
+    pub(super) fn find_places(&mut self) {
+        let mut places = Vec::new();
+        for directory in self.directories.values() {
+            let named = directory.oldest_first();
+            let below = named.filter(|(_, entry)| self.directories.contains_key(&entry.ino));
+            places.extend(below.map(|(cookie, entry)| (entry.ino, cookie)));
+        }
+        for (ino, cookie) in places {
+            if let Some(directory) = self.directories.get_mut(&ino) {
+                directory.place = cookie;
+            }
+        }
+    }
+
+    /// The directories without a name, and their labels.
+    pub fn all_hidden(&self) -> impl Iterator<Item = (Ino, &str)> {
+        let all = self.directories.iter();
+        all.filter_map(|(ino, directory)| Some((*ino, directory.hidden.as_deref()?)))
     }
 
     /// The inodes of which the kernel has a reference.

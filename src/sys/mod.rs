@@ -2,6 +2,7 @@
 
 pub mod accounts;
 pub mod buffers;
+pub mod cgroup;
 pub mod channel;
 pub mod credentials;
 pub mod descriptors;
@@ -10,6 +11,7 @@ pub mod libc_version;
 pub mod mapping;
 pub mod memory;
 pub mod mount;
+pub mod mount_tables;
 pub mod namespace;
 pub mod process;
 pub mod signal;
