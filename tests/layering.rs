@@ -32,7 +32,9 @@ const MAY_NAME: [(&str, &[&str]); 18] = [
     ("options", &["view", "export", "error", "sys"]),
     (
         "supervisor",
-        &["recovery", "fuse", "data", "options", "error", "log", "sys"],
+        &[
+            "recovery", "fuse", "export", "data", "options", "error", "log", "sys",
+        ],
     ),
     (
         "mount",

@@ -256,8 +256,8 @@ impl Filesystem for Adapter {
         self.0.copy_file_range(request, from, to, length, reply);
     }
 
-    fn opendir(&self, _: &Request, _: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
-        self.0.opendir(flags, reply);
+    fn opendir(&self, _: &Request, id: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+        self.0.opendir(id, flags, reply);
     }
 
     fn readdir(
