@@ -162,6 +162,9 @@ fn converse(mut connection: &UnixStream, door: &Door) -> io::Result<()> {
             serve::ask(rest == "force");
             Ok(String::new())
         }
+        "status" => door
+            .ask(verb)
+            .map(|status| with_deaths(&status, door.deaths())),
         "wait" => Ok(String::new()),
         // All others are about what the worker has.
         _ => door.ask(line.trim_end()),
@@ -176,6 +179,14 @@ fn converse(mut connection: &UnixStream, door: &Door) -> io::Result<()> {
         io::copy(&mut connection, &mut io::sink())?;
     }
     Ok(())
+}
+
+/// What the worker says of itself, and what only the supervisor knows.
+fn with_deaths(status: &str, deaths: u64) -> String {
+    match status.strip_suffix('}') {
+        Some(open) => format!("{open},\"deaths\":{deaths}}}"),
+        None => status.to_owned(),
+    }
 }
 
 pub(super) fn encode(limits: &Limits) -> String {

@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
@@ -20,6 +21,7 @@ pub struct Door {
     channel: Mutex<Option<Arc<OwnedFd>>>,
     opened: Condvar,
     orders: OwnedFd,
+    deaths: AtomicU64,
 }
 
 impl Door {
@@ -30,6 +32,7 @@ impl Door {
             channel: Mutex::default(),
             opened: Condvar::new(),
             orders,
+            deaths: AtomicU64::new(0),
         };
         Ok((door, inbox))
     }
@@ -43,6 +46,15 @@ impl Door {
         *self.channel.lock() = Some(Arc::new(channel.try_clone()?));
         self.opened.notify_all();
         Ok(())
+    }
+
+    /// How many workers have died so far.
+    pub fn deaths(&self) -> u64 {
+        self.deaths.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_deaths(&self, deaths: u64) {
+        self.deaths.store(deaths, Ordering::Relaxed);
     }
 
     pub(super) fn close(&self) {
