@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread;
+use std::time::Duration;
 
 use super::message::{self, Message, Ready, Start};
 use super::program::WORKER;
@@ -14,7 +15,8 @@ use crate::error::{Error, ExitCode, Result};
 use crate::fuse::{Handshake, Kept, Resources, Saved, Service};
 use crate::log;
 use crate::options::{Environment, Options};
-use crate::recovery;
+use crate::recovery::{self, Damage};
+use crate::slots::Requests;
 use crate::sys::{descriptors, memory, process, signal};
 use crate::types::Ino;
 
@@ -140,7 +142,7 @@ fn serve(channel: &OwnedFd, above: Orphaned) -> Result<()> {
             "slots" => given.slots = message.descriptor,
             "init" => given.init = message.bytes,
             "answer" => given.answer = Some(message.bytes),
-            "check" => return check(channel, given.journal.as_ref()),
+            "check" => return check(channel, &given),
             "start" => break read_start(&message)?,
             word => tracing::debug!(word, "an unknown word of the supervisor"),
         }
@@ -162,10 +164,20 @@ fn serve(channel: &OwnedFd, above: Orphaned) -> Result<()> {
 }
 
 /// Says whether this program could go on with what another one saved.
-fn check(channel: &OwnedFd, journal: Option<&OwnedFd>) -> Result<()> {
-    let nothing = || Error::new(ExitCode::Internal, "no journal to look at");
-    recovery::check(journal.ok_or_else(nothing)?)
-        .map_err(|damage| Error::new(ExitCode::Usage, damage.to_string()))?;
+fn check(channel: &OwnedFd, given: &Given) -> Result<()> {
+    let (Some(journal), Some(slots)) = (&given.journal, &given.slots) else {
+        return Err(Error::new(ExitCode::Internal, "nothing to look at"));
+    };
+    let mut found = recovery::check(journal);
+    // It is being written: what is read while a part of it is freed is not as it was written.
+    for _ in 0..5 {
+        if let Err(Damage::Corrupt { .. } | Damage::Header | Damage::Contradiction(_)) = &found {
+            thread::sleep(Duration::from_millis(20));
+            found = recovery::check(journal);
+        }
+    }
+    found.map_err(|damage| Error::new(ExitCode::Usage, damage.to_string()))?;
+    Requests::watch(slots).map_err(|error| Error::system("it does not know the slots", error))?;
     message::send(channel, "fine", b"", None).map_err(unheard)
 }
 
