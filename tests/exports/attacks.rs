@@ -7,6 +7,7 @@
 mod descriptors;
 mod escapes;
 mod locks;
+mod mappings;
 mod names;
 mod races;
 mod uring;
@@ -168,13 +169,16 @@ macro_rules! attempts {
 
 const ATTEMPTS: &[Attempt] = attempts! {
     descriptors {
-        write_calls shrinking_and_growing copies_into_it writable_mappings mprotect_afterwards
-        madvise_remove memory_of_the_process reading_into_a_mapping private_mappings_stay_private
-        reopening_by_proc reopening_a_path_descriptor reopening_by_map_files changed_flags
+        write_calls shrinking_and_growing copies_into_it reopening_by_proc
+        reopening_a_path_descriptor changed_flags
         attributes_by_descriptor inode_flags seals leases_and_signals truncation_by_open
         creation_flags_on_what_is_there chmod_and_then_open acl_and_then_open io_uring
         a_write_only_descriptor_reads_nothing a_write_only_object_is_not_reopened_readable
         pipes_hold_copies extents_and_holes
+    }
+    mappings {
+        writable_mappings mprotect_afterwards madvise_remove memory_of_the_process
+        reading_into_a_mapping private_mappings_stay_private reopening_by_map_files
     }
     names {
         renames_to_a_wider_name renames_over_what_may_be_read exchanges links_to_a_wider_name

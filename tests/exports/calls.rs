@@ -120,14 +120,6 @@ impl Call {
         matches!(self, Call::Link | Call::LinkPath | Call::Rename(_))
     }
 
-    /// Whether the object needs an attribute to be asked for.
-    pub(crate) fn wants_xattr(self) -> bool {
-        matches!(
-            self,
-            Call::RemoveXattr(_) | Call::GetXattr(_) | Call::By(_, Descriptor::Fgetxattr)
-        )
-    }
-
     /// Tries it with the names `a` and, where there is a second, `b` of a directory.
     pub(crate) fn run(self, directory: &Path, a: &str, b: &str) -> R {
         let (path, other) = (directory.join(a), directory.join(b));

@@ -24,15 +24,6 @@ struct Raw {
 
 /// The handle of a name.
 pub(crate) fn of(path: impl AsRef<Path>) -> R<Handle> {
-    of_at(libc::AT_FDCWD, path.as_ref(), 0)
-}
-
-/// The handle of an open file.
-pub(crate) fn of_file(file: &impl AsRawFd) -> R<Handle> {
-    of_at(file.as_raw_fd(), Path::new(""), libc::AT_EMPTY_PATH)
-}
-
-fn of_at(directory: i32, path: &Path, flags: i32) -> R<Handle> {
     let path = sys::c(path);
     let mut raw = Raw {
         length: MAX as u32,
@@ -43,11 +34,11 @@ fn of_at(directory: i32, path: &Path, flags: i32) -> R<Handle> {
     // SAFETY: `raw` has room for as many bytes as it says.
     sys::check(unsafe {
         libc::name_to_handle_at(
-            directory,
+            libc::AT_FDCWD,
             path.as_ptr(),
             (&raw mut raw).cast(),
             &raw mut mount,
-            flags,
+            0,
         )
     })?;
     Ok(Handle {

@@ -12,11 +12,15 @@ mod cases;
 mod consumer;
 mod handles;
 mod hidden;
+mod memory;
 mod model;
+mod private;
 #[allow(dead_code)]
 #[path = "../mounted/proc.rs"]
 mod proc;
+mod programs;
 mod random;
+mod reload;
 #[allow(dead_code)]
 #[path = "../mounted/rng.rs"]
 mod rng;
@@ -63,6 +67,26 @@ const TESTS: &[(&str, fn())] = tests! {
         both_at_once_passthrough both_at_once_page_cache
     }
     cases { every_number every_load_error toml_keeps_patterns }
+    memory {
+        a_store_is_seen_at_once two_mappings_count_in_turns
+        without_passthrough_read_sees_what_was_written_back
+        what_a_writer_writes_the_provider_reads sizes_follow
+        an_unlinked_object_lives_while_it_is_open the_log_says_that_readers_cannot_map
+    }
+    private {
+        a_private_tree_is_a_tmpfs_of_ones_own sessions_do_not_meet a_sessions_tree_ends_with_it
+        what_is_kept_is_found_again unmatched_names_are_ones_own scratch_names_are_ones_own limits
+    }
+    programs {
+        students_and_teachers a_talker_and_a_listener a_talker_and_a_listener_with_musl
+        semaphores_under_exact_rules pythons_shared_memory every_real_name
+    }
+    reload {
+        open_descriptors_and_mappings_keep_their_rights no_entry_is_stale
+        rights_that_are_won_hold_at_once a_bad_file_leaves_the_old_rules
+        what_cannot_change_is_refused an_export_that_is_gone_shows_nothing
+        while_a_consumer_works another_file
+    }
     hidden {
         listings_and_offsets offsets_do_not_count_hidden_names a_directorys_attributes
         notifications inode_numbers nothing_stale_of_visible_names

@@ -80,6 +80,12 @@ impl World {
         self.base.path().join("exports.toml")
     }
 
+    /// What the daemon has said so far.
+    pub(crate) fn log(&self) -> String {
+        let bytes = fs::read(self.base.path().join("shmfs.log")).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
     /// A directory outside the mount that goes with it.
     pub(crate) fn outside(&self, name: &str) -> PathBuf {
         let path = self.base.path().join(name);

@@ -40,7 +40,7 @@ fn a_wrong_file_mounts_nothing() {
             mkdir m; printf '[export.a]\nread = ["/x"]\nrite = []\n' > bad.toml
             for words in "--exports bad.toml" "-o exports=bad.toml"; do
                 said=$($SHMFS mount $words m 2>&1); is $? 1
-                has "$said" "nothing is served from a file with errors"; has "$said" "bad.toml:2:"; has "$said" "E_ABSOLUTE"; has "$said" "bad.toml:3:"
+                has "$said" "Nothing is served from a file with an error"; has "$said" "bad.toml:2:"; has "$said" "E_ABSOLUTE"; has "$said" "bad.toml:3:"
             done
             said=$($SHMFS mount --exports missing.toml m 2>&1); is $? 1; has "$said" "missing.toml: E_READ"
             printf '[export.a]\nread = ["x"]\nview = "plan9"\n' > view.toml

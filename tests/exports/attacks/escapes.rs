@@ -3,20 +3,13 @@
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 
+use super::descriptors::refused;
 use super::{Cell, OBJECTS};
 use crate::handles::{self, Handle};
 use crate::model::Who;
 use crate::proc::{self, Step};
-use crate::sys::{self, E, EACCES, EINVAL, ENOENT, EPERM, ESRCH, ESTALE, R};
+use crate::sys::{self, EACCES, EINVAL, ENOENT, EPERM, ESRCH, ESTALE};
 use crate::syscall;
-
-#[track_caller]
-fn refused<T: std::fmt::Debug>(result: R<T>, with: &[E]) {
-    match result {
-        Ok(got) => panic!("succeeded with {got:?}"),
-        Err(errno) => assert!(with.contains(&errno), "{errno:?} and not one of {with:?}"),
-    }
-}
 
 /// A directory that was reached by some way shows no more than the export does.
 #[track_caller]

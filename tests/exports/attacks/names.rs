@@ -3,25 +3,18 @@
 use std::os::fd::AsRawFd;
 use std::path::Path;
 
+use super::descriptors::refused;
 use super::{Cell, LENGTH, no_secret};
 use crate::calls::{bind, proc_link, reopen};
 use crate::consumer::consume;
 use crate::model::Who;
 use crate::proc::{self, Step};
 use crate::sys::{
-    self, E, EACCES, EEXIST, EINVAL, ENOENT, ENOTEMPTY, EOPNOTSUPP, EPERM, ESTALE, EXDEV, R, fails,
+    self, EACCES, EEXIST, EINVAL, ENOENT, ENOTEMPTY, EOPNOTSUPP, EPERM, ESTALE, EXDEV, fails,
 };
 use crate::syscall;
 
 const RENAMES: [u32; 2] = [0, libc::RENAME_NOREPLACE];
-
-#[track_caller]
-fn refused<T: std::fmt::Debug>(result: R<T>, with: &[E]) {
-    match result {
-        Ok(got) => panic!("succeeded with {got:?}"),
-        Err(errno) => assert!(with.contains(&errno), "{errno:?} and not one of {with:?}"),
-    }
-}
 
 /// What is opened for writing there, or read, has won.
 #[track_caller]

@@ -1,0 +1,250 @@
+//! One object through the tree and through exports: memory, sizes, and their end.
+
+use std::path::Path;
+
+use crate::consumer::{become_consumer, consume};
+use crate::model::{Rights, Rules, Way, Who};
+use crate::proc::{self, Kid, Step, mmap, shared};
+use crate::sys::{self, EACCES, ENODEV, ENOENT, fails};
+use crate::world::{WAYS, World};
+
+const LENGTH: usize = 16_384;
+
+fn rules() -> String {
+    let reader = Rules::default().grant("frame*", Rights::READ);
+    let writer = Rules::default().grant("frame*", Rights::ALL);
+    let feeder = Rules::default().grant("frame*", Rights::WRITE.and(Rights::CREATE));
+    reader.toml("reader") + &writer.toml("writer") + &feeder.toml("feeder")
+}
+
+fn world(way: Way) -> World {
+    let world = World::new(way, &rules());
+    let file = sys::put(world.path("frame"), &[1; LENGTH]);
+    sys::fchmod(&file, 0o666).unwrap();
+    world
+}
+
+/// A consumer that does one thing after each step, and says when it is done.
+struct Partner {
+    go: Step,
+    done: Step,
+    kid: Kid,
+}
+
+fn partner(who: Who, work: impl Fn(&dyn Fn())) -> Partner {
+    let (go, done) = (Step::new(), Step::new());
+    let kid = proc::spawn(|| {
+        become_consumer(who);
+        // The first step says that it is ready, each further waits for the other side.
+        work(&|| {
+            done.make();
+            go.wait();
+        });
+        done.make();
+    });
+    done.wait();
+    Partner { go, done, kid }
+}
+
+impl Partner {
+    /// Lets it do the next thing.
+    fn step(&self) {
+        self.go.make();
+        self.done.wait();
+    }
+}
+
+/// With passthrough a store is seen through every mapping, at once.
+pub(crate) fn a_store_is_seen_at_once() {
+    let world = world(Way::Passthrough);
+    let reader = world.export("reader");
+    let writer = world.export("writer");
+    let file = sys::open(world.path("frame"), libc::O_RDWR).unwrap();
+    let memory = shared(&file, LENGTH);
+    let watcher = partner(Who::User, |pause| {
+        let file = sys::open(reader.join("frame"), libc::O_RDONLY).unwrap();
+        let seen = mmap(&file, LENGTH, libc::PROT_READ, libc::MAP_SHARED, 0).unwrap();
+        drop(file);
+        assert_eq!(seen.get(100), 1);
+        for expected in [7, 8, 9] {
+            pause();
+            assert_eq!((seen.get(0), seen.get(LENGTH - 1)), (expected, expected));
+        }
+    });
+    for byte in [7, 8] {
+        memory.set(0, byte);
+        memory.set(LENGTH - 1, byte);
+        watcher.step();
+    }
+    // The third comes from another consumer.
+    consume(Who::User, || {
+        let file = sys::open(writer.join("frame"), libc::O_RDWR).unwrap();
+        let memory = shared(&file, LENGTH);
+        memory.set(0, 9);
+        memory.set(LENGTH - 1, 9);
+    });
+    watcher.step();
+    watcher.kid.join();
+    assert_eq!(memory.get(0), 9);
+    drop((memory, file));
+    world.stop();
+}
+
+/// Two processes count in turns, one through the tree and one through an export that may write.
+pub(crate) fn two_mappings_count_in_turns() {
+    for way in WAYS {
+        let world = world(way);
+        let export = world.export("writer");
+        let file = sys::open(world.path("frame"), libc::O_RDWR).unwrap();
+        let memory = shared(&file, 4096);
+        memory.set(0, 0);
+        let turns = |memory: &proc::Map, odd: bool| {
+            for round in (u8::from(odd)..100).step_by(2) {
+                let begin = std::time::Instant::now();
+                while memory.get(0) != round {
+                    assert!(begin.elapsed() < crate::consumer::PATIENCE, "round {round}");
+                    std::thread::yield_now();
+                }
+                memory.set(0, round + 1);
+            }
+        };
+        let other = proc::spawn(|| {
+            become_consumer(Who::User);
+            let file = sys::open(export.join("frame"), libc::O_RDWR).unwrap();
+            turns(&shared(&file, 4096), true);
+        });
+        turns(&memory, false);
+        other.join();
+        assert_eq!(memory.get(0), 100);
+        drop((memory, file));
+        world.stop();
+    }
+}
+
+/// Without passthrough a reader's shared mapping is refused, a private one is a copy, and
+/// read sees all that was written back.
+pub(crate) fn without_passthrough_read_sees_what_was_written_back() {
+    let world = world(Way::PageCache);
+    let (reader, feeder) = (world.export("reader"), world.export("feeder"));
+    let file = sys::open(world.path("frame"), libc::O_RDWR).unwrap();
+    let memory = shared(&file, LENGTH);
+    let watcher = partner(Who::User, |pause| {
+        let file = sys::open(reader.join("frame"), libc::O_RDONLY).unwrap();
+        fails(
+            mmap(&file, LENGTH, libc::PROT_READ, libc::MAP_SHARED, 0).map(drop),
+            ENODEV,
+        );
+        let both = libc::PROT_READ | libc::PROT_WRITE;
+        fails(
+            mmap(&file, LENGTH, both, libc::MAP_SHARED, 0).map(drop),
+            EACCES,
+        );
+        drop(mmap(&file, LENGTH, both, libc::MAP_PRIVATE, 0).expect("a private mapping"));
+        for expected in [21, 22, 23] {
+            pause();
+            assert_eq!(sys::pread(&file, 1, 5000), Ok(vec![expected]));
+        }
+    });
+    memory.set(5000, 21);
+    memory.sync(libc::MS_SYNC).unwrap();
+    watcher.step();
+    assert_eq!(sys::pwrite(&file, &[22], 5000), Ok(1));
+    watcher.step();
+    consume(Who::User, || {
+        let file = sys::open(feeder.join("frame"), libc::O_WRONLY).unwrap();
+        assert_eq!(sys::pwrite(&file, &[23], 5000), Ok(1));
+    });
+    watcher.step();
+    watcher.kid.join();
+    drop((memory, file));
+    world.stop();
+}
+
+/// What a write-only consumer writes is what the provider reads, in each way.
+pub(crate) fn what_a_writer_writes_the_provider_reads() {
+    for way in WAYS {
+        let world = world(way);
+        let feeder = world.export("feeder");
+        let file = sys::open(world.path("frame"), libc::O_RDONLY).unwrap();
+        assert_eq!(sys::pread(&file, 1, 9000), Ok(vec![1]));
+        for byte in [31, 32, 33] {
+            consume(Who::User, || {
+                let file = sys::open(feeder.join("frame"), libc::O_WRONLY).unwrap();
+                assert_eq!(sys::pwrite(&file, &[byte; 100], 9000), Ok(100));
+            });
+            assert_eq!(sys::pread(&file, 1, 9050), Ok(vec![byte]), "{way:?}");
+        }
+        drop(file);
+        world.stop();
+    }
+}
+
+/// Sizes follow at once, and a mapping beyond the end dies as on tmpfs.
+pub(crate) fn sizes_follow() {
+    for way in WAYS {
+        let world = world(way);
+        let reader = world.export("reader");
+        let path = reader.join("frame");
+        for size in [100, 1 << 20, 0, 5000] {
+            sys::truncate(world.path("frame"), size).unwrap();
+            assert_eq!(sys::stat(&path).unwrap().size, size, "{way:?}");
+            assert_eq!(sys::slurp(&path).len() as i64, size, "{way:?}");
+        }
+        if way == Way::Passthrough {
+            sys::truncate(world.path("frame"), LENGTH as i64).unwrap();
+            let file = sys::open(&path, libc::O_RDONLY).unwrap();
+            let seen = mmap(&file, LENGTH, libc::PROT_READ, libc::MAP_SHARED, 0).unwrap();
+            seen.touch(LENGTH - 1);
+            sys::truncate(world.path("frame"), 0).unwrap();
+            assert_eq!(proc::dies_of(|| seen.touch(LENGTH - 1)), Some(libc::SIGBUS));
+        }
+        world.stop();
+    }
+}
+
+/// After the last name has gone a consumer keeps what it has open, and its memory comes back
+/// when that ends.
+pub(crate) fn an_unlinked_object_lives_while_it_is_open() {
+    for way in WAYS {
+        let world = world(way);
+        let path = world.export("reader").join("frame");
+        let before = blocks(&world.tree());
+        let file = sys::open(&path, libc::O_RDONLY).unwrap();
+        sys::unlink(world.path("frame")).unwrap();
+        fails(sys::open(&path, libc::O_RDONLY), ENOENT);
+        assert_eq!(sys::pread(&file, 1, 0), Ok(vec![1]));
+        assert_eq!(sys::fstat(&file).unwrap().size, LENGTH as i64);
+        // A new object of the same name is another one.
+        drop(sys::put(world.path("frame"), &[2; 10]));
+        assert_eq!(sys::slurp(&path), [2; 10]);
+        assert_eq!(sys::pread(&file, 1, 0), Ok(vec![1]));
+        drop(file);
+        sys::unlink(world.path("frame")).unwrap();
+        proc::eventually("the memory comes back", || blocks(&world.tree()) < before);
+        world.stop();
+    }
+}
+
+fn blocks(path: &Path) -> u64 {
+    let stat = sys::statfs(path).unwrap();
+    stat.f_blocks - stat.f_bfree
+}
+
+/// The log says that readers cannot map without passthrough, and only then.
+pub(crate) fn the_log_says_that_readers_cannot_map() {
+    for (way, expected) in [(Way::Passthrough, false), (Way::PageCache, true)] {
+        let world = world(way);
+        let says = |world: &World| {
+            let log = world.log();
+            log.lines()
+                .any(|line| line.contains("reader") && line.contains("passthrough"))
+        };
+        drop(world.export("reader"));
+        if expected {
+            proc::eventually("the log names the export", || says(&world));
+        } else {
+            assert!(!says(&world), "{}", world.log());
+        }
+        world.stop();
+    }
+}
