@@ -27,6 +27,12 @@ fn main() -> ExitCode {
     if let Some(status) = mount::worker(&words) {
         return ExitCode::from(status as u8);
     }
+    if let Some(ended) = mount::supervisor(&words) {
+        return match ended {
+            Ok(status) => ExitCode::from(status as u8),
+            Err(error) => ExitCode::from(cli::report(NAME, &error)),
+        };
+    }
     match Arguments::parse(words.into_iter()).and_then(|arguments| arguments.map_or(Ok(()), act)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => ExitCode::from(cli::report(NAME, &error)),

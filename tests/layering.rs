@@ -15,7 +15,10 @@ const MAY_NAME: [(&str, &[&str]); 18] = [
     ("data", &["sys"]),
     ("store", &["sys", "data"]),
     // Of the options the rule of atime alone.
-    ("ops", &["store", "data", "sys", "options", "recovery"]),
+    (
+        "ops",
+        &["store", "data", "sys", "options", "export", "recovery"],
+    ),
     ("view", &[]),
     ("export", &[]),
     ("recovery", &["store", "data", "sys"]),
@@ -35,6 +38,7 @@ const MAY_NAME: [(&str, &[&str]); 18] = [
         "mount",
         &[
             "supervisor",
+            "export",
             "fuse",
             "data",
             "options",

@@ -38,6 +38,8 @@ pub(crate) struct Spot {
     pub(crate) path: Vec<u8>,
     /// What the platform's file system says of the path, where the host's would not.
     refusal: Option<Errno>,
+    /// What the file system says first to a call that writes or makes: a directory outside is still a directory.
+    to_writers: Option<Errno>,
 }
 
 impl Spot {
@@ -46,6 +48,7 @@ impl Spot {
         Spot {
             path: path.into(),
             refusal: None,
+            to_writers: None,
         }
     }
 }
@@ -77,7 +80,9 @@ impl<'c> View<'c> {
         if self.scheme.is_directory(place) {
             shown = Ok(Vec::new());
         }
-        let too_long = self.scheme.effective(place) == Some(Errno::ENAMETOOLONG);
+        let effective = self.scheme.effective(place);
+        let too_long = effective == Some(Errno::ENAMETOOLONG);
+        let to_writers = shown.is_err().then_some(effective).flatten();
         let refusal = match &shown {
             Ok(_) => too_long.then_some(Errno::ENAMETOOLONG),
             Err(Outside) => Some(Errno::EACCES),
@@ -93,7 +98,11 @@ impl<'c> View<'c> {
                 .to_vec(),
             (Place::Path(_) | Place::Key(_) | Place::Hash(_), _) => shown.unwrap_or_default(),
         };
-        Spot { path, refusal }
+        Spot {
+            path,
+            refusal,
+            to_writers,
+        }
     }
 
     /// The directory itself.
@@ -147,6 +156,10 @@ impl<'c> View<'c> {
 
     /// open(2) with flags as the caller has them.
     pub(crate) fn open(&self, spot: &Spot, flags: i32, mode: u32) -> Result<OwnedFd> {
+        let writes = flags & libc::O_ACCMODE != libc::O_RDONLY || flags & libc::O_CREAT != 0;
+        if let (true, Some(errno)) = (writes, spot.to_writers) {
+            return Err(errno);
+        }
         let leaf = self.walk(spot)?;
         let flags = OFlags::from_bits_retain(flags as u32);
         let mode = Mode::from_bits_retain(mode & 0o7777);

@@ -147,7 +147,7 @@ fn allowed(row: &Row, key: &str, said: &str) -> bool {
     if let Some(errno) = &row.effective {
         // Where the directories before the leaf are not there, or the path leaves the view.
         let parents = row.kind == "path" && needs_directories(row, key);
-        return said == errno || said == "EACCES" || parents && said == "ENOENT";
+        return said == errno || parents && matches!(said, "ENOENT" | "EACCES");
     }
     match row.kind.as_str() {
         "error" if row.value == "UNDEFINED" => said == "ENOENT",

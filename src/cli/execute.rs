@@ -8,7 +8,7 @@ use clap::Parser;
 use clap::error::ErrorKind;
 use rustix::fs::StatVfsMountFlags;
 
-use super::{Cli, Command, MountCommand, RunCommand, UmountCommand, Verbosity};
+use super::{Cli, Command, MountCommand, RunCommand, UmountCommand, UpgradeCommand, Verbosity};
 use crate::doctor;
 use crate::error::{Error, ExitCode, Result};
 use crate::log;
@@ -21,6 +21,9 @@ pub fn execute(words: impl IntoIterator<Item = OsString>) -> Result<i32> {
     let words: Vec<OsString> = words.into_iter().collect();
     if let Some(status) = mount::worker(&words) {
         return Ok(status);
+    }
+    if let Some(ended) = mount::supervisor(&words) {
+        return ended;
     }
     match parse(words)? {
         Some(cli) => cli.execute(),
@@ -43,7 +46,13 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Option<Cli>> {
             drop(stop.print());
             Ok(None)
         }
-        Err(stop) => Err(usage(&stop, words.get(1))),
+        Err(stop) => {
+            let is_option = |word: &&OsString| word.as_encoded_bytes().starts_with(b"-");
+            Err(usage(
+                &stop,
+                words.iter().skip(1).find(|word| !is_option(word)),
+            ))
+        }
     }
 }
 
@@ -53,6 +62,8 @@ fn usage(stop: &clap::Error, command: Option<&OsString>) -> Error {
     let error = Error::usage(text.trim_end());
     match command {
         Some(command) if command == "run" => error.code(ExitCode::RunFailed),
+        // 1 is an answer.
+        Some(command) if command == "name" => error.code(ExitCode::System),
         Some(_) | None => error,
     }
 }
@@ -71,6 +82,7 @@ impl Command {
             Command::Run(command) => command.execute(),
             Command::Mount(command) => command.execute().map(|()| 0),
             Command::Umount(command) => command.execute().map(|()| 0),
+            Command::Upgrade(command) => command.execute().map(|()| 0),
             Command::Name(command) => super::name::run(command).map(|code| code as i32),
             Command::Doctor(command) => doctor::doctor(command.json),
         }
@@ -207,6 +219,14 @@ impl UmountCommand {
             lazy: self.lazy,
             force: self.force,
         })
+    }
+}
+
+impl UpgradeCommand {
+    fn execute(self) -> Result<()> {
+        let version = mount::upgrade(&self.dir, self.binary.as_deref())?;
+        let said = writeln!(io::stdout(), "{}: {version}", self.dir.display());
+        said.map_err(|error| Error::system("cannot write", error))
     }
 }
 

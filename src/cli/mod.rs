@@ -56,6 +56,7 @@ enum Command {
     Run(RunCommand),
     Mount(MountCommand),
     Umount(UmountCommand),
+    Upgrade(UpgradeCommand),
     Doctor(DoctorCommand),
     /// Names of shared memory on every platform
     #[command(subcommand)]
@@ -136,6 +137,19 @@ struct UmountCommand {
     force: bool,
     /// The mount point
     dir: PathBuf,
+}
+
+/// Let another version serve a mount, which stays as it is
+///
+/// BINARY, or the shmfs that this command is, takes over: objects, mappings, open files and locks stay.
+/// Where it cannot, because it does not know the saved state or does not start, the old one goes on.
+#[derive(Args, Debug)]
+#[command(after_long_help = words::EXIT_STATUS)]
+struct UpgradeCommand {
+    /// The mount point
+    dir: PathBuf,
+    /// The shmfs to take over
+    binary: Option<PathBuf>,
 }
 
 /// Say what this host gives, and what is missing

@@ -14,8 +14,8 @@ use super::{DataFile, DataFiles, DataStat};
 use crate::errno::Result;
 use crate::types::{Clock, Ino, Timestamp};
 
-/// No inode has this number.
-const SCRATCH: Ino = Ino(0);
+/// The clock's own file: no inode has this number.
+pub const SCRATCH: Ino = Ino(0);
 
 /// The clock of the data files' file system.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ impl KernelClock {
     /// The clock that stamps `files`.
     pub fn of(files: &DataFiles) -> Result<KernelClock> {
         Ok(KernelClock {
-            scratch: files.create(SCRATCH)?,
+            scratch: files.create_anew(SCRATCH)?,
         })
     }
 

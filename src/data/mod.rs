@@ -15,7 +15,7 @@ use std::sync::Arc;
 use rustix::fs::{FallocateFlags, Stat, Timestamps};
 use rustix::io::Errno as OsErrno;
 
-pub use self::clock::KernelClock;
+pub use self::clock::{KernelClock, SCRATCH};
 pub use self::memfd::Keeper;
 pub use self::reservation::{Reservation, pages};
 use crate::errno::{Errno, Result};
@@ -95,6 +95,18 @@ impl DataFiles {
             DataFiles::Memfds(memfds) => memfds.create(ino),
         }
         .map_err(lost)
+    }
+
+    /// Makes the data file of `ino`, also where a process before us left one.
+    pub fn create_anew(&self, ino: Ino) -> Result<DataFile> {
+        let removed = match self {
+            DataFiles::Tmpfs(tmpfs) => tmpfs.remove(ino),
+            DataFiles::Memfds(memfds) => memfds.remove(ino),
+        };
+        match removed {
+            Ok(()) | Err(OsErrno::NOENT) => self.create(ino),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Opens the data file of `ino`, which exists.

@@ -46,6 +46,11 @@ impl Reservation {
         }
     }
 
+    /// Takes pages that were taken before, whatever the limit.
+    pub fn retake(&self, pages: u64) {
+        self.used.fetch_add(pages, Ordering::Relaxed);
+    }
+
     /// Gives `less` pages back.
     pub fn give(&self, less: u64) {
         let before = self.used.fetch_sub(less, Ordering::Relaxed);

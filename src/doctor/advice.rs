@@ -302,3 +302,19 @@ pub(super) fn memory(host: &Host) -> Line {
         }
     }
 }
+
+/// What `--as` reaches is the same on every host, but nowhere else does a person look for it.
+pub(super) fn personalities(host: &Host) -> Line {
+    let what = "shmfs run --as";
+    let Some(library) = &host.preload_library else {
+        return Line::new(State::Warn, what, "libshmfs_preload.so is not found").remedy(
+            "cargo build -p shmfs-preload puts it next to shmfs; mount-helper/install.sh installs it",
+        );
+    };
+    let reason = format!(
+        "preloads {}: it reaches neither static programs, nor those of another C library, nor those that make system \
+         calls themselves (Go), nor set-user-ID programs",
+        library.display()
+    );
+    Line::new(State::Ok, what, reason)
+}

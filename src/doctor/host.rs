@@ -1,5 +1,7 @@
 //! What was found on a host: facts without a verdict.
 
+use std::path::PathBuf;
+
 /// Where an attempt ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -60,6 +62,8 @@ pub struct Host {
     pub passthrough_built: Option<bool>,
     /// A tmpfs that is attached nowhere, where `run` would make it.
     pub detached_tmpfs: Attempt,
+    /// The library that `run --as` preloads.
+    pub preload_library: Option<PathBuf>,
     /// Version of glibc.
     pub glibc: Option<(u32, u32)>,
     /// What is at /dev/shm.

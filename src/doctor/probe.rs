@@ -48,6 +48,7 @@ impl Host {
             initial_user_namespace: is_initial(&read("/proc/self/uid_map")),
             system_administrator: has_capability(CAP_SYS_ADMIN),
             passthrough_built: passthrough_built(&read(format!("/boot/config-{release}"))),
+            preload_library: crate::run::preload_library(),
             glibc: libc_version::glibc(),
             shm: shm(Path::new("/dev/shm")),
             nofile: getrlimit(Resource::Nofile).maximum,

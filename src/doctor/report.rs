@@ -103,6 +103,7 @@ impl Report {
             advice::shm(host),
             advice::descriptors(host),
             advice::memory(host),
+            advice::personalities(host),
         ];
         lines.retain(|line| !line.reason.is_empty());
         lines.push(verdict(host));

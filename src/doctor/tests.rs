@@ -32,6 +32,7 @@ fn root() -> Host {
         system_administrator: true,
         passthrough_built: None,
         detached_tmpfs: Ok(()),
+        preload_library: Some("/usr/lib/shmfs/libshmfs_preload.so".into()),
         glibc: Some((2, 36)),
         shm: Shm::Directory {
             kind: "tmpfs".into(),
@@ -336,4 +337,21 @@ fn json_holds_all_lines() {
     let text = json::object(&report);
     assert!(text.starts_with("{\"run\":true,\"way\":\"user-namespace\",\"data\":\"page-cache\","));
     assert_eq!(text.matches("\"state\":").count(), report.lines.len());
+}
+
+#[test]
+fn what_personalities_reach_is_said() {
+    let what = "shmfs run --as";
+    let found = line(&root(), what);
+    assert_eq!(found.state, State::Ok);
+    assert!(found.reason.contains("/usr/lib/shmfs/libshmfs_preload.so"));
+    assert!(found.reason.contains("static"));
+    let without = Host {
+        preload_library: None,
+        ..root()
+    };
+    assert_eq!(line(&without, what).state, State::Warn);
+    assert!(remedy(&without, what).contains("shmfs-preload"));
+    // The rest of shmfs works.
+    check(&without, Some(Way::Privileged));
 }

@@ -8,7 +8,8 @@ use toml::de::DeTable;
 
 use super::check;
 use super::problem::{Code, Problem, Problems, Warning};
-use super::read::{self, Draft, Report};
+use super::read::{self, Draft};
+use super::report::Report;
 use super::rules::Rules;
 
 /// More than ten thousand rules of the longest names; it bounds the memory that a file can take.
@@ -148,13 +149,7 @@ impl<'a> IntoIterator for &'a Exports {
 }
 
 fn build(draft: Draft, report: &mut Report<'_>) -> Option<Export> {
-    let rules = if report.has_errors() {
-        // Nothing is served from it: no automaton is needed.
-        return None;
-    } else {
-        Rules::new(draft.rules, draft.semaphores)
-    };
-    let rules = match rules {
+    let rules = match Rules::new(draft.rules, draft.semaphores) {
         Ok(rules) => rules,
         Err(cause) => {
             let what = format!("its patterns are too large together: {cause}");
@@ -168,6 +163,7 @@ fn build(draft: Draft, report: &mut Report<'_>) -> Option<Export> {
             return None;
         }
     };
+    check::rules(&draft.name, &rules, report);
     Some(Export {
         name: draft.name,
         rules,
@@ -183,7 +179,7 @@ fn build(draft: Draft, report: &mut Report<'_>) -> Option<Export> {
     })
 }
 
-fn read_file(path: &Path) -> Result<String, String> {
+pub(super) fn read_file(path: &Path) -> Result<String, String> {
     let file = File::open(path).map_err(|cause| format!("it cannot be opened: {cause}"))?;
     let mut bytes = Vec::new();
     file.take(MAX_SIZE + 1)
@@ -198,7 +194,7 @@ fn read_file(path: &Path) -> Result<String, String> {
     })
 }
 
-fn unreadable(origin: &str, what: String) -> Problems {
+pub(super) fn unreadable(origin: &str, what: String) -> Problems {
     Problems {
         origin: origin.to_owned(),
         errors: vec![Problem {

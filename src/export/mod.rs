@@ -9,13 +9,17 @@ mod config;
 mod pattern;
 mod problem;
 mod read;
+mod report;
 mod rights;
 mod rules;
+mod source;
+mod values;
 mod verdict;
 
 pub use config::{Export, Exports, Unmatched};
 pub use pattern::{Fault, Pattern};
 pub use problem::{Code, Problem, Problems, Warning};
 pub use rights::Rights;
-pub use rules::{Key, Rule, Rules, Verb};
+pub use rules::{Finding, Key, Reason, Rule, Rules, Verb};
+pub use source::Source;
 pub use verdict::{Operation, Presence, RenameMode, XattrClass, verdict};

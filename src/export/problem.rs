@@ -82,6 +82,8 @@ codes! {
     Semaphore = "W_SEMAPHORE",
     /// two patterns with different rights, where one's fixed beginning starts the other's
     Overlap = "W_OVERLAP",
+    /// a pattern in `hide` that leaves directories of such names to be seen
+    FilesOnly = "W_FILES_ONLY",
     /// a key without effect
     NoEffect = "W_NO_EFFECT",
 }

@@ -2,14 +2,15 @@
 
 use std::path::PathBuf;
 
-use toml::Spanned;
-use toml::de::{DeArray, DeTable, DeValue};
+use toml::de::{DeTable, DeValue};
 
 use super::config::Unmatched;
 use super::pattern::Pattern;
-use super::problem::{Code, Problem, Problems, Warning};
+use super::problem::Code;
+use super::report::Report;
 use super::rights::Rights;
 use super::rules::{Key, Rule, Verb};
+use super::values::{Value, array, boolean, directory, number, string, unmatched, wrong_type};
 
 /// Longer than anybody types; it leaves room where the name is part of another.
 const MAX_NAME: usize = 200;
@@ -38,126 +39,6 @@ pub(super) struct Draft {
     pub(super) nr_inodes: Option<u64>,
     pub(super) to: Option<PathBuf>,
 }
-
-/// Collects what is wrong, with lines.
-pub(super) struct Report<'a> {
-    text: &'a str,
-    /// Where each line begins.
-    lines: Vec<usize>,
-    errors: Vec<(usize, Problem)>,
-    warnings: Vec<(usize, Problem)>,
-    export: Option<String>,
-    key: Option<String>,
-    /// The file is no sound TOML: what seems to be missing may be there.
-    pub(super) is_torn: bool,
-}
-
-impl<'a> Report<'a> {
-    pub(super) fn new(text: &'a str) -> Report<'a> {
-        let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
-        let lines = std::iter::once(0).chain(ends.map(|(at, _)| at + 1));
-        Report {
-            text,
-            lines: lines.collect(),
-            errors: Vec::new(),
-            warnings: Vec::new(),
-            export: None,
-            key: None,
-            is_torn: false,
-        }
-    }
-
-    /// What follows is about this export.
-    pub(super) fn enter(&mut self, export: &str) {
-        self.export = Some(export.to_owned());
-        self.key = None;
-    }
-
-    /// What follows is about this key.
-    pub(super) fn at_key(&mut self, key: &str) {
-        self.key = Some(key.to_owned());
-    }
-
-    pub(super) fn no_key(&mut self) {
-        self.key = None;
-    }
-
-    pub(super) fn error(
-        &mut self,
-        code: Code,
-        at: usize,
-        what: impl Into<String>,
-        instead: impl Into<String>,
-    ) {
-        let problem = self.problem(code, at, what.into(), instead.into());
-        self.errors.push((at, problem));
-    }
-
-    pub(super) fn warning(
-        &mut self,
-        code: Code,
-        at: usize,
-        what: impl Into<String>,
-        instead: impl Into<String>,
-    ) {
-        let problem = self.problem(code, at, what.into(), instead.into());
-        self.warnings.push((at, problem));
-    }
-
-    fn problem(&self, code: Code, at: usize, what: String, instead: String) -> Problem {
-        let (line, column) = self.place(at);
-        Problem {
-            code,
-            export: self.export.clone(),
-            key: self.key.clone(),
-            line,
-            column,
-            what,
-            instead,
-        }
-    }
-
-    /// Line and column of an offset, from 1.
-    pub(super) fn place(&self, at: usize) -> (usize, usize) {
-        let line = self.lines.partition_point(|start| *start <= at);
-        let start = self.lines[line - 1];
-        let before = self.text.get(start..at).unwrap_or_default();
-        (line, before.chars().count() + 1)
-    }
-
-    /// The offset of a place.
-    pub(super) fn offset(&self, line: usize, column: usize) -> usize {
-        let start = self.lines.get(line - 1).copied().unwrap_or_default();
-        let rest = self.text.get(start..).unwrap_or_default();
-        let mut signs = rest.char_indices();
-        start + signs.nth(column - 1).map_or(0, |(at, _)| at)
-    }
-
-    pub(super) fn has_errors(&self) -> bool {
-        !self.errors.is_empty()
-    }
-
-    /// The warnings where there is no error; otherwise all.
-    pub(super) fn finish(mut self, origin: &str) -> Result<Vec<Warning>, Problems> {
-        self.errors.sort_by_key(|(at, _)| *at);
-        self.warnings.sort_by_key(|(at, _)| *at);
-        let warnings = self.warnings.into_iter().map(|(_, problem)| Warning {
-            origin: origin.to_owned(),
-            problem,
-        });
-        let warnings = warnings.collect();
-        if self.errors.is_empty() {
-            return Ok(warnings);
-        }
-        Err(Problems {
-            origin: origin.to_owned(),
-            errors: self.errors.into_iter().map(|(_, error)| error).collect(),
-            warnings,
-        })
-    }
-}
-
-type Value<'i> = Spanned<DeValue<'i>>;
 
 /// All exports of a file, in its order.
 pub(super) fn document(table: &DeTable<'_>, report: &mut Report<'_>) -> Vec<Draft> {
@@ -272,12 +153,16 @@ fn field(draft: &mut Draft, key: &str, at: usize, value: &Value<'_>, report: &mu
             list(draft, "unmatched", false);
             draft.unmatched = unmatched(value, report);
         }
-        "private" => draft.private = boolean(value, report),
+        "private" => match boolean(value, report) {
+            Some(answer) => draft.private = answer,
+            // Something was meant.
+            None => draft.has_grants = true,
+        },
         "keep" => {
-            draft.keep = boolean(value, report);
+            draft.keep = boolean(value, report).unwrap_or_default();
             draft.keep_at = Some(at);
         }
-        "sticky" => draft.sticky = boolean(value, report),
+        "sticky" => draft.sticky = boolean(value, report).unwrap_or(true),
         "size" => draft.size = number(value, true, report),
         "nr_inodes" => draft.nr_inodes = number(value, false, report),
         "view" => draft.view = string(value, "the key of a scheme, such as \"musl\"", report),
@@ -301,37 +186,6 @@ fn has_elements(value: &Value<'_>) -> bool {
         | DeValue::Datetime(_)
         | DeValue::Table(_) => true,
     }
-}
-
-fn wrong_type(report: &mut Report<'_>, value: &Value<'_>, wanted: &str, instead: &str) {
-    let what = format!("it is {} and must be {wanted}", article(value.get_ref()));
-    report.error(Code::Type, value.span().start, what, instead);
-}
-
-fn article(value: &DeValue<'_>) -> String {
-    let word = value.type_str();
-    let article = match word.starts_with(['a', 'i']) {
-        true => "an",
-        false => "a",
-    };
-    format!("{article} {word}")
-}
-
-fn array<'v, 'i>(value: &'v Value<'i>, report: &mut Report<'_>) -> Option<&'v DeArray<'i>> {
-    if let DeValue::Array(array) = value.get_ref() {
-        return Some(array);
-    }
-    let instead = match value.get_ref() {
-        DeValue::String(text) => format!("Write [{text:?}]."),
-        DeValue::Integer(_)
-        | DeValue::Float(_)
-        | DeValue::Boolean(_)
-        | DeValue::Datetime(_)
-        | DeValue::Array(_)
-        | DeValue::Table(_) => "Write [\"name\", \"pattern_*\"].".to_owned(),
-    };
-    wrong_type(report, value, "a list of strings", &instead);
-    None
 }
 
 fn patterns(draft: &mut Draft, key: Key, verb: Verb, value: &Value<'_>, report: &mut Report<'_>) {
@@ -363,6 +217,7 @@ fn rule(key: Key, verb: Verb, value: &Value<'_>, report: &mut Report<'_>) -> Opt
         key,
         line,
         column,
+        offset: start,
     })
 }
 
@@ -409,17 +264,6 @@ fn semaphore(text: &str, start: usize, report: &mut Report<'_>) -> Option<Patter
     parse(text, &format!("sem.{text}"), start, report)
 }
 
-impl Report<'_> {
-    /// Where `offset` of a string is in the file: right in it, where it is written as it reads.
-    fn within(&self, start: usize, written: &str, offset: usize) -> usize {
-        let rest = self.text.get(start + 1..).unwrap_or_default();
-        match rest.starts_with(written) {
-            true => start + 1 + offset,
-            false => start,
-        }
-    }
-}
-
 fn rules(draft: &mut Draft, value: &Value<'_>, report: &mut Report<'_>) {
     let DeValue::Array(tables) = value.get_ref() else {
         let instead = format!("Write [[export.{}.rule]] with two brackets.", draft.name);
@@ -461,8 +305,8 @@ fn one_rule(draft: &mut Draft, fields: &DeTable<'_>, at: usize, report: &mut Rep
         return no_path(at, report);
     };
     report.at_key("rule.path");
-    // Where the permissions are wrong the patterns are looked at all the same.
-    let verb = Verb::Grant(rights.unwrap_or(Rights::ALL));
+    let kept = draft.rules.len();
+    let verb = Verb::Grant(rights.unwrap_or_default());
     match path.get_ref() {
         DeValue::String(_) => draft.rules.extend(rule(Key::Rule, verb, path, report)),
         DeValue::Array(paths) if paths.is_empty() => no_path(path.span().start, report),
@@ -475,6 +319,10 @@ fn one_rule(draft: &mut Draft, fields: &DeTable<'_>, at: usize, report: &mut Rep
             let instead = "Write path = \"name\" or path = [\"name\", \"pattern_*\"].";
             wrong_type(report, path, "a string or a list of strings", instead);
         }
+    }
+    // Its patterns have been looked at, and it contradicts nothing.
+    if rights.is_none() {
+        draft.rules.truncate(kept);
     }
 }
 
@@ -547,107 +395,4 @@ fn quoted(rights: Rights) -> String {
         .filter(|right| rights.contains(*right));
     let words: Vec<String> = words.map(|right| format!("{:?}", right.word())).collect();
     words.join(", ")
-}
-
-fn unmatched(value: &Value<'_>, report: &mut Report<'_>) -> Unmatched {
-    match value.get_ref() {
-        DeValue::String(text) if text == "hidden" => Unmatched::Hidden,
-        DeValue::String(text) if text == "private" => Unmatched::Private,
-        other => {
-            let what = match other {
-                DeValue::String(text) => format!("it cannot be {text:?}"),
-                other => format!("it is {} and must be a string", article(other)),
-            };
-            let instead = "Write \"hidden\" or \"private\".";
-            report.error(Code::Type, value.span().start, what, instead);
-            Unmatched::Hidden
-        }
-    }
-}
-
-fn boolean(value: &Value<'_>, report: &mut Report<'_>) -> bool {
-    match value.get_ref() {
-        DeValue::Boolean(answer) => *answer,
-        _ => {
-            wrong_type(
-                report,
-                value,
-                "a boolean",
-                "Write true or false, without quotes.",
-            );
-            false
-        }
-    }
-}
-
-fn string(value: &Value<'_>, wanted: &str, report: &mut Report<'_>) -> Option<String> {
-    match value.get_ref() {
-        DeValue::String(text) if !text.is_empty() => Some(text.to_string()),
-        DeValue::String(_) => {
-            let instead = format!("Write {wanted}, or leave it out.");
-            report.error(Code::Type, value.span().start, "it is empty", instead);
-            None
-        }
-        _ => {
-            wrong_type(report, value, "a string", &format!("Write {wanted}."));
-            None
-        }
-    }
-}
-
-fn directory(value: &Value<'_>, report: &mut Report<'_>) -> Option<PathBuf> {
-    let text = string(value, "the path of a directory", report)?;
-    if !text.starts_with('/') || text.contains('\0') {
-        report.error(
-            Code::Type,
-            value.span().start,
-            format!("{text:?} is no absolute path"),
-            "Write the path of a directory from the root on.",
-        );
-        return None;
-    }
-    Some(text.into())
-}
-
-/// A limit; 0 is none, as for tmpfs.
-fn number(value: &Value<'_>, is_size: bool, report: &mut Report<'_>) -> Option<u64> {
-    let parsed = match value.get_ref() {
-        DeValue::Integer(number) => {
-            let text: String = number.as_str().chars().filter(|c| *c != '_').collect();
-            u64::from_str_radix(&text, number.radix()).ok()
-        }
-        DeValue::String(text) => with_suffix(text),
-        _ => None,
-    };
-    if parsed.is_none() {
-        let instead = match is_size {
-            true => "Write bytes, or a number with k, m, g, t, p or e in quotes, such as \"64m\".",
-            false => "Write a number.",
-        };
-        let what = match value.get_ref() {
-            DeValue::String(text) => format!("{text:?} is no number"),
-            DeValue::Integer(number) => format!("{} is out of range", number.as_str()),
-            other => format!("it is {} and must be a number", article(other)),
-        };
-        report.error(Code::Type, value.span().start, what, instead);
-    }
-    parsed.filter(|number| *number > 0)
-}
-
-fn with_suffix(text: &str) -> Option<u64> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let shift = match text[digits.len()..].to_ascii_lowercase().as_str() {
-        "" => 0,
-        "k" => 10,
-        "m" => 20,
-        "g" => 30,
-        "t" => 40,
-        "p" => 50,
-        "e" => 60,
-        _ => return None,
-    };
-    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    digits.parse::<u64>().ok()?.checked_mul(1 << shift)
 }

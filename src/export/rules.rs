@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 
-use regex::bytes::{Regex, RegexBuilder};
+use regex::bytes::{Regex, RegexBuilder, RegexSet, RegexSetBuilder};
 
 use super::pattern::Pattern;
 use super::rights::Rights;
@@ -73,6 +73,8 @@ pub struct Rule {
     pub line: usize,
     /// Its column, from 1.
     pub column: usize,
+    /// Its offset in the text.
+    pub offset: usize,
 }
 
 /// The rules of one export.
@@ -174,6 +176,27 @@ impl Rules {
         &self.rules
     }
 
+    /// The rules that say something of a path, as a file or as a directory. For people: it takes its time.
+    pub fn explain(&self, path: &[u8], is_directory: bool) -> Vec<Finding<'_>> {
+        Finder::new(&self.rules).find(path, is_directory)
+    }
+
+    /// What patterns with wildcards grant, whatever is hidden.
+    pub(super) fn granted_by_globs(&self, path: &[u8], is_directory: bool) -> Rights {
+        match is_directory {
+            true => self.directories.by_globs(path, Rights::NONE),
+            false => self.files.by_globs(path, Rights::NONE),
+        }
+    }
+
+    /// Whether `hide` takes a path away, or a directory above it.
+    pub(super) fn is_hidden(&self, path: &[u8], is_directory: bool) -> bool {
+        match is_directory {
+            true => self.hides_directory(path),
+            false => self.hides_file(path),
+        }
+    }
+
     fn hides_file(&self, path: &[u8]) -> bool {
         self.hidden_files.has(path) || parent(path).is_some_and(|above| self.hides_directory(above))
     }
@@ -232,10 +255,14 @@ impl Grants {
     }
 
     fn of(&self, path: &[u8]) -> Rights {
-        let mut rights = match self.literals.is_empty() {
+        let rights = match self.literals.is_empty() {
             true => Rights::NONE,
             false => self.literals.get(path).copied().unwrap_or_default(),
         };
+        self.by_globs(path, rights)
+    }
+
+    fn by_globs(&self, path: &[u8], mut rights: Rights) -> Rights {
         for (granted, expression) in &self.globs {
             if !rights.contains(*granted) && expression.is_match(path) {
                 rights = rights | *granted;
@@ -299,6 +326,99 @@ impl Set {
                 .as_ref()
                 .is_some_and(|expression| expression.is_match(path))
     }
+}
+
+/// Why a rule is about a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// It matches the path.
+    Matches,
+    /// It hides this directory, which is above.
+    HidesAbove(Vec<u8>),
+    /// The path is a directory on the way to what it matches.
+    Leads,
+}
+
+/// A rule that is about a path.
+#[derive(Clone, Debug)]
+pub struct Finding<'a> {
+    /// The rule.
+    pub rule: &'a Rule,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// Says which rules match, where `Rules` says only what they come to.
+pub(super) struct Finder<'a> {
+    rules: &'a [Rule],
+    matching: RegexSet,
+    above: RegexSet,
+}
+
+impl<'a> Finder<'a> {
+    pub(super) fn new(rules: &'a [Rule]) -> Finder<'a> {
+        let matching = rules.iter().map(|rule| rule.pattern.expression());
+        let above = rules.iter().map(|rule| {
+            let above = rule.pattern.expression_above();
+            // Nothing: no path has an empty component.
+            above.unwrap_or_else(|| "//".to_owned())
+        });
+        Finder {
+            rules,
+            matching: each(matching),
+            above: each(above),
+        }
+    }
+
+    pub(super) fn find(&self, path: &[u8], is_directory: bool) -> Vec<Finding<'a>> {
+        let mut findings = Vec::new();
+        let mut add = |at: usize, reason| {
+            findings.push((
+                at,
+                Finding {
+                    rule: &self.rules[at],
+                    reason,
+                },
+            ));
+        };
+        for at in self.matching.matches(path) {
+            let pattern = &self.rules[at].pattern;
+            let is_of_kind = match is_directory {
+                true => pattern.matches_directories(),
+                false => pattern.matches_files(),
+            };
+            if is_of_kind {
+                add(at, Reason::Matches);
+            }
+        }
+        let mut directory = parent(path);
+        while let Some(above) = directory {
+            for at in self.matching.matches(above) {
+                let rule = &self.rules[at];
+                if rule.verb == Verb::Hide && rule.pattern.matches_directories() {
+                    add(at, Reason::HidesAbove(above.to_vec()));
+                }
+            }
+            directory = parent(above);
+        }
+        for at in self.above.matches(path) {
+            if is_directory && self.rules[at].verb != Verb::Hide {
+                add(at, Reason::Leads);
+            }
+        }
+        findings.sort_by_key(|(at, _)| *at);
+        findings.into_iter().map(|(_, finding)| finding).collect()
+    }
+}
+
+/// Each expression by itself. That of all together was built, so this one can be too.
+fn each(expressions: impl Iterator<Item = String>) -> RegexSet {
+    RegexSetBuilder::new(expressions.map(|expression| format!("^(?:{expression})$")))
+        .unicode(false)
+        .size_limit(SIZE_LIMIT)
+        .nest_limit(NEST_LIMIT)
+        .build()
+        .unwrap_or_else(|_| RegexSet::empty())
 }
 
 fn scratch_names() -> Result<Regex, regex::Error> {

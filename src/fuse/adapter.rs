@@ -14,7 +14,7 @@ use fuser::{
 use super::beside::run_beside;
 use super::convert::errno;
 use super::nodes::Nodes;
-use super::views::Opener;
+use super::views::{News, Opener, Queue};
 use crate::errno::{Errno, Result};
 use crate::ops::{Caller, Entry, Face, Fs};
 
@@ -33,6 +33,7 @@ pub(super) struct Server {
     pub(super) notifier: Arc<OnceLock<Notifier>>,
     pub(super) passthrough: bool,
     pub(super) opener: Opener,
+    pub(super) queue: Option<Arc<Queue>>,
 }
 
 /// A reply that can be a refusal.
@@ -111,9 +112,15 @@ impl Server {
         });
     }
 
+    pub(super) fn tell(&self, news: News) {
+        if let Some(queue) = &self.queue {
+            queue.tell(news);
+        }
+    }
+
     /// How long names last.
     pub(super) fn entry_ttl(&self) -> Duration {
-        if self.fs.has_open_views() {
+        if self.fs.has_other_faces() {
             Duration::ZERO
         } else {
             FOR_EVER
@@ -122,7 +129,7 @@ impl Server {
 
     /// How long attributes last: not at all where another directory can change them unseen.
     pub(super) fn attr_ttl(&self, entry: &Entry) -> Duration {
-        if entry.lasting && !self.fs.has_open_views() {
+        if entry.lasting && !self.fs.has_other_faces() {
             FOR_EVER
         } else {
             Duration::ZERO
@@ -131,8 +138,8 @@ impl Server {
 
     /// Sends what was found or made in a directory that has the face `face`.
     pub(super) fn send_entry(&self, reply: ReplyEntry, face: Face, entry: &Entry) {
-        let (attr, generation) = self.nodes.attr_in(face, &entry.attr);
-        self.nodes.enter(face, &entry.attr, attr.ino);
+        let (attr, generation) = self.nodes.attr_in(face, entry);
+        self.nodes.enter(face, entry, attr.ino);
         let (entry_ttl, attr_ttl) = (self.entry_ttl(), self.attr_ttl(entry));
         reply.entry_with_ttls(&attr_ttl, &entry_ttl, &attr, generation);
     }
@@ -153,11 +160,7 @@ impl Server {
 
     /// The kernel keeps that there is no such name, until it makes one.
     pub(super) fn reply_absent(&self, reply: ReplyEntry) {
-        let nothing = FileAttr {
-            ino: INodeNo(0),
-            ..self.nodes.anteroom()
-        };
-        let zero = Duration::ZERO;
+        let (zero, nothing) = (Duration::ZERO, self.nodes.nothing());
         reply.entry_with_ttls(&zero, &self.entry_ttl(), &nothing, Generation(0));
     }
 

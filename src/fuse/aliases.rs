@@ -1,127 +1,287 @@
-//! The node ids of directories in views: each view has its own for each directory, since the kernel moves a
-//! directory that turns up twice.
+//! Node ids that are no inode's own: of directories in views and exports, since the kernel moves a directory that
+//! turns up twice, and of files in exports, since a request says no more than the node.
+//!
+//! An id is a keyed hash of what it stands for: it tells nothing, and a listing needs no table.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::hash::{Hash, Hasher};
+use std::sync::{Arc, Weak};
 
-use fuser::INodeNo;
+use fuser::{Generation, INodeNo};
 use parking_lot::RwLock;
 
 use crate::error::{Error, Result};
-use crate::ops::Dir;
+use crate::export::Rights;
+use crate::ops::{Dir, Face, FileKey, Fs, Object, SessionId, ViewId, Way};
+use crate::recovery::{Journal, Space};
+use crate::types::Ino;
 
 /// Inodes' own numbers are below: no alias is one of them.
 const ALIAS: u64 = 1 << 62;
-/// From here on aliases that the kernel does not know are looked for and dropped.
-const MANY: usize = 1024;
 
-/// The table, in both directions.
-#[derive(Debug, Default)]
+/// What an id stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Key {
+    /// A directory that is seen otherwise than in the tree.
+    Dir(Dir),
+    /// A file of an export.
+    File(Ino, FileKey),
+}
+
+impl Key {
+    /// Of a node; `None` where it is the inode's own.
+    pub(super) fn of(object: &Object) -> Option<Key> {
+        match (&object.way, object.face) {
+            (Some(way), _) => Some(Key::File(object.ino, way.key)),
+            (None, Face::Tree) => None,
+            (None, Face::View(_) | Face::Export(_)) => Some(Key::Dir(object.dir())),
+        }
+    }
+}
+
+/// The nodes that the kernel knows.
+#[derive(Debug)]
 pub(super) struct Aliases {
-    table: RwLock<Table>,
+    keys: (u64, u64),
+    table: RwLock<HashMap<u64, Alias>>,
+    names: Names,
+    /// Keeps the ids that the kernel knows.
+    saved: Option<Arc<Journal>>,
 }
 
-#[derive(Debug, Default)]
-struct Table {
-    by_id: HashMap<u64, Alias>,
-    by_dir: HashMap<Dir, u64>,
-    clean_at: usize,
+/// What views and exports are called, where something is to be found again.
+#[derive(Debug)]
+struct Names {
+    views: Vec<&'static str>,
+    fs: Weak<Fs>,
 }
+
+/// References of an id that was there before a recovery: how many is not known, so it stays.
+const MANY_LOOKUPS: u64 = 1 << 62;
 
 #[derive(Debug)]
 struct Alias {
-    dir: Dir,
+    object: Object,
     lookups: u64,
 }
 
 impl Aliases {
-    /// The directory behind an id; `None` where the id is an inode's own.
-    pub(super) fn get(&self, id: INodeNo) -> Option<Dir> {
+    /// The ids that the journal has kept; it goes on keeping them.
+    pub(super) fn kept(fs: &Arc<Fs>, views: &[&'static str]) -> Result<Aliases> {
+        let journal = fs.journal();
+        let names = Names {
+            views: views.to_vec(),
+            fs: Arc::downgrade(fs),
+        };
+        let mut table = HashMap::new();
+        for (id, value) in journal.iter().flat_map(|it| it.notes(Space::NODES)) {
+            let (Ok(id), Some(object)) = (id.try_into(), names.read(&value)) else {
+                continue;
+            };
+            let lookups = MANY_LOOKUPS;
+            table.insert(u64::from_le_bytes(id), Alias { object, lookups });
+        }
+        Ok(Aliases {
+            keys: (key(journal, b"key of ids")?, key(journal, b"other key")?),
+            table: RwLock::new(table),
+            names,
+            saved: journal.map(Arc::clone),
+        })
+    }
+
+    /// Keeps, or with `None` drops, an id; under the table's lock.
+    fn save(&self, id: u64, object: Option<&Object>) {
+        let Some(journal) = &self.saved else {
+            return;
+        };
+        let value = object.and_then(|object| self.names.write(object));
+        journal.set_note(Space::NODES, &id.to_le_bytes(), value.as_deref());
+    }
+
+    /// SipHash, keyed: from an id nothing is learnt of another.
+    #[allow(deprecated)]
+    fn hash(&self, key: Key, what: u8) -> u64 {
+        // `SipHasher` is the standard library's only hasher with keys of our own.
+        let mut hasher = std::hash::SipHasher::new_with_keys(self.keys.0, self.keys.1);
+        (what, key).hash(&mut hasher);
+        hasher.finish()
+    }
+
+    /// The id for `key`.
+    pub(super) fn id(&self, key: Key) -> INodeNo {
+        INodeNo(self.hash(key, 0) & (ALIAS - 1) | ALIAS)
+    }
+
+    /// What completes a file handle of it.
+    pub(super) fn generation(&self, key: Key) -> Generation {
+        Generation(u64::from((self.hash(key, 1) as u32).max(1)))
+    }
+
+    /// What an id that the kernel knows stands for; `None` where it is an inode's own.
+    pub(super) fn get(&self, id: INodeNo) -> Option<Object> {
         if id.0 & ALIAS == 0 {
             return None;
         }
-        self.table.read().by_id.get(&id.0).map(|alias| alias.dir)
+        let table = self.table.read();
+        table.get(&id.0).map(|alias| alias.object.clone())
     }
 
-    /// The id that there is.
-    pub(super) fn find(&self, dir: Dir) -> Option<INodeNo> {
-        self.table.read().by_dir.get(&dir).copied().map(INodeNo)
+    /// Whether the kernel knows it.
+    pub(super) fn is_known(&self, id: INodeNo) -> bool {
+        self.table.read().contains_key(&id.0)
     }
 
-    /// The id, made where there is none.
-    pub(super) fn id(&self, dir: Dir) -> INodeNo {
-        if let Some(id) = self.find(dir) {
-            return id;
-        }
+    /// Counts a reference of the kernel's; what is known of the object from now on is this.
+    pub(super) fn raise(&self, id: INodeNo, object: Object) {
         let mut table = self.table.write();
-        if let Some(&id) = table.by_dir.get(&dir) {
-            return INodeNo(id);
-        }
-        if table.by_id.len() >= table.clean_at.max(MANY) {
-            table.clean();
-        }
-        loop {
-            // Without random numbers the mount would not have been made.
-            let Ok(INodeNo(id)) = random_id() else {
-                continue;
-            };
-            if let Entry::Vacant(free) = table.by_id.entry(id) {
-                free.insert(Alias { dir, lookups: 0 });
-                table.by_dir.insert(dir, id);
-                return INodeNo(id);
+        match table.get_mut(&id.0) {
+            Some(alias) => {
+                debug_assert_eq!(Key::of(&alias.object), Key::of(&object));
+                alias.lookups += 1;
+                if alias.object != object {
+                    self.save(id.0, Some(&object));
+                    alias.object = object;
+                }
+            }
+            None => {
+                let lookups = 1;
+                self.save(id.0, Some(&object));
+                table.insert(id.0, Alias { object, lookups });
             }
         }
     }
 
-    /// Counts a reference of the kernel's; the id may have been forgotten since it was asked for.
-    pub(super) fn raise(&self, id: INodeNo, dir: Dir) {
-        let mut table = self.table.write();
-        let alias = table.by_id.entry(id.0);
-        alias.or_insert(Alias { dir, lookups: 0 }).lookups += 1;
-        table.by_dir.entry(dir).or_insert(id.0);
-    }
-
-    /// Takes references back; without any the id is forgotten.
-    pub(super) fn lower(&self, id: INodeNo, count: u64) {
-        let mut table = self.table.write();
-        let Some(alias) = table.by_id.get_mut(&id.0) else {
+    /// Lets a file that the kernel knows have another way.
+    pub(super) fn renew(&self, object: &Object) {
+        let Some(key) = Key::of(object) else {
             return;
         };
+        let INodeNo(id) = self.id(key);
+        if let Some(alias) = self.table.write().get_mut(&id) {
+            self.save(id, Some(object));
+            alias.object = object.clone();
+        }
+    }
+
+    /// Takes references back; returns what the kernel has forgotten by that.
+    pub(super) fn lower(&self, id: INodeNo, count: u64) -> Option<Object> {
+        let mut table = self.table.write();
+        let alias = table.get_mut(&id.0)?;
         debug_assert!(alias.lookups >= count, "forgot more than was looked up");
         alias.lookups = alias.lookups.saturating_sub(count);
-        if alias.lookups == 0 {
-            let dir = alias.dir;
-            table.by_id.remove(&id.0);
-            if table.by_dir.get(&dir) == Some(&id.0) {
-                table.by_dir.remove(&dir);
+        match alias.lookups {
+            0 => {
+                self.save(id.0, None);
+                table.remove(&id.0).map(|alias| alias.object)
             }
+            _ => None,
         }
     }
 }
 
-impl Table {
-    /// Drops the ids that were only listed.
-    fn clean(&mut self) {
-        self.by_id.retain(|_, alias| alias.lookups > 0);
-        let by_id = &self.by_id;
-        self.by_dir.retain(|_, id| by_id.contains_key(id));
-        self.clean_at = self.by_id.len() * 2;
+/// What a note begins with.
+const VIEW: u8 = 0;
+const SESSION: u8 = 1;
+const FILE: u8 = 2;
+
+impl Names {
+    /// A kind, the inode's number, and what belongs to the kind: a view's key, a session, or a class, the length of an
+    /// export's name, that name and a path.
+    fn write(&self, object: &Object) -> Option<Vec<u8>> {
+        let start = |kind: u8| [&[kind][..], &object.ino.0.to_le_bytes()].concat();
+        match (&object.way, object.face) {
+            (Some(way), _) => {
+                let name = self.fs.upgrade()?.export_name(way.key.export)?;
+                let length = u8::try_from(name.len()).ok()?;
+                let class = [way.key.class.bits(), length];
+                Some([&start(FILE)[..], &class, name.as_bytes(), &way.path].concat())
+            }
+            (None, Face::View(view)) => {
+                let key = self.views.get(view.0)?;
+                Some([&start(VIEW)[..], key.as_bytes()].concat())
+            }
+            (None, Face::Export(SessionId(session))) => {
+                Some([&start(SESSION)[..], &session.0.to_le_bytes()].concat())
+            }
+            (None, Face::Tree) => None,
+        }
     }
+
+    fn read(&self, value: &[u8]) -> Option<Object> {
+        let (&kind, rest) = value.split_first()?;
+        let (ino, rest) = rest.split_first_chunk()?;
+        let ino = Ino(u64::from_le_bytes(*ino));
+        let face = match kind {
+            VIEW => {
+                let mut keys = self.views.iter();
+                Face::View(ViewId(keys.position(|key| key.as_bytes() == rest)?))
+            }
+            SESSION => Face::Export(SessionId(Ino(u64::from_le_bytes(rest.try_into().ok()?)))),
+            _ => return self.read_file(ino, rest),
+        };
+        Some(Dir { ino, face }.into())
+    }
+
+    fn read_file(&self, ino: Ino, rest: &[u8]) -> Option<Object> {
+        let (&[class, length], rest) = rest.split_first_chunk()?;
+        let (name, path) = rest.split_at_checked(length.into())?;
+        let export = self
+            .fs
+            .upgrade()?
+            .export_id(std::str::from_utf8(name).ok()?)?;
+        let class = Rights::from_bits(class);
+        let way = Way {
+            key: FileKey { export, class },
+            path: path.into(),
+        };
+        Some(Object {
+            way: Some(Arc::new(way)),
+            ..ino.into()
+        })
+    }
+}
+
+/// A random number that stays the same after a recovery.
+fn key(journal: Option<&Arc<Journal>>, name: &[u8]) -> Result<u64> {
+    let kept = journal.and_then(|journal| journal.note(Space::MOUNT, name));
+    if let Some(key) = kept.and_then(|kept| kept.try_into().ok()) {
+        return Ok(u64::from_le_bytes(key));
+    }
+    let key = random()?;
+    if let Some(journal) = journal {
+        journal.set_note(Space::MOUNT, name, Some(&key.to_le_bytes()));
+    }
+    Ok(key)
+}
+
+fn random() -> Result<u64> {
+    let mut bytes = [0; 8];
+    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
+        .map_err(|errno| Error::system("cannot get random numbers", errno))?;
+    Ok(u64::from_ne_bytes(bytes))
 }
 
 /// A node id that no inode has.
 pub(super) fn random_id() -> Result<INodeNo> {
-    let mut bytes = [0; 8];
-    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
-        .map_err(|errno| Error::system("cannot get random numbers", errno))?;
-    Ok(INodeNo(u64::from_ne_bytes(bytes) & (ALIAS - 1) | ALIAS))
+    Ok(INodeNo(random()? & (ALIAS - 1) | ALIAS))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::{Face, ViewId};
-    use crate::types::Ino;
+    use crate::ops::ExportId;
+
+    fn aliases() -> Aliases {
+        Aliases {
+            keys: (random().unwrap(), random().unwrap()),
+            table: RwLock::default(),
+            names: Names {
+                views: vec!["one", "other"],
+                fs: Weak::new(),
+            },
+            saved: None,
+        }
+    }
 
     fn dir(view: usize, ino: u64) -> Dir {
         Dir {
@@ -131,38 +291,54 @@ mod tests {
     }
 
     #[test]
-    fn each_view_has_its_own_id() {
-        let aliases = Aliases::default();
-        let (one, other) = (aliases.id(dir(0, 7)), aliases.id(dir(1, 7)));
-        assert_ne!(one, other);
-        assert_eq!(aliases.id(dir(0, 7)), one);
-        assert_eq!(aliases.get(one), Some(dir(0, 7)));
-        assert_eq!(aliases.get(INodeNo(7)), None);
+    fn each_face_has_its_own_id() {
+        let aliases = aliases();
+        let id = |view, ino| aliases.id(Key::Dir(dir(view, ino)));
+        assert_ne!(id(0, 7), id(1, 7));
+        assert_eq!(id(0, 7), id(0, 7));
+        assert_ne!(id(0, 7).0 & ALIAS, 0);
+        assert_eq!(id(0, 7).0 >> 63, 0);
+        assert_ne!(id(0, 7), super::tests::aliases().id(Key::Dir(dir(0, 7))));
+    }
+
+    #[test]
+    fn a_file_is_another_one_with_other_rights() {
+        let aliases = aliases();
+        let id = |class| {
+            let export = ExportId(0);
+            aliases.id(Key::File(Ino(7), FileKey { export, class }))
+        };
+        assert_ne!(id(Rights::READ), id(Rights::WRITE));
+        assert_eq!(id(Rights::READ), id(Rights::READ));
     }
 
     #[test]
     fn what_the_kernel_forgot_is_gone() {
-        let aliases = Aliases::default();
-        let id = aliases.id(dir(0, 7));
-        aliases.raise(id, dir(0, 7));
-        aliases.raise(id, dir(0, 7));
-        aliases.lower(id, 1);
-        assert_eq!(aliases.find(dir(0, 7)), Some(id));
-        aliases.lower(id, 1);
-        assert_eq!(aliases.find(dir(0, 7)), None);
-        assert_ne!(aliases.id(dir(0, 7)), id);
+        let aliases = aliases();
+        let id = aliases.id(Key::Dir(dir(0, 7)));
+        let object = Object::from(dir(0, 7));
+        assert_eq!(aliases.get(id), None);
+        aliases.raise(id, object.clone());
+        aliases.raise(id, object.clone());
+        assert_eq!(aliases.get(id), Some(object.clone()));
+        assert_eq!(aliases.lower(id, 1), None);
+        assert!(aliases.is_known(id));
+        assert_eq!(aliases.lower(id, 1), Some(object));
+        assert!(!aliases.is_known(id));
     }
 
     #[test]
-    fn what_was_only_listed_does_not_stay() {
-        let aliases = Aliases::default();
-        let kept = aliases.id(dir(0, 1));
-        aliases.raise(kept, dir(0, 1));
-        for ino in 2..5000 {
-            aliases.id(dir(0, ino));
+    fn directories_are_found_again() {
+        let names = aliases().names;
+        let session = Dir {
+            ino: Ino(7),
+            face: Face::Export(SessionId(Ino(9))),
+        };
+        for object in [Object::from(dir(1, 7)), Object::from(session)] {
+            let note = names.write(&object).unwrap();
+            assert_eq!(names.read(&note), Some(object));
         }
-        assert_eq!(aliases.find(dir(0, 1)), Some(kept));
-        assert!(aliases.table.read().by_id.len() <= MANY);
-        assert!(aliases.table.read().by_dir.len() <= MANY);
+        assert_eq!(names.write(&Object::from(Ino(7))), None);
+        assert_eq!(names.read(b""), None);
     }
 }

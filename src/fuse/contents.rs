@@ -16,7 +16,7 @@ use super::nodes::Node;
 use super::passthrough::reply_open;
 use crate::data::PAGE_SIZE;
 use crate::errno::{Errno, Result};
-use crate::ops::{Caller, NAME_MAX, SetAttr, WriteFlags};
+use crate::ops::{Access, Caller, NAME_MAX, SetAttr, WriteFlags};
 
 thread_local! {
     /// Where a thread reads data before it sends them.
@@ -26,10 +26,9 @@ thread_local! {
 impl Server {
     pub(super) fn getattr(&self, id: INodeNo, reply: ReplyAttr) {
         match self.nodes.node(id) {
-            node @ (Node::Anteroom | Node::Way | Node::Views) => {
-                reply.attr(&FOR_EVER, &self.nodes.special(node));
-            }
-            Node::Inode(dir) => answer(reply, self.fs.getattr(dir), |reply, entry| {
+            Node::Anteroom => reply.attr(&FOR_EVER, &self.nodes.anteroom()),
+            Node::Special(special) => reply.attr(&FOR_EVER, &self.nodes.special(special)),
+            Node::Object(object) => answer(reply, self.fs.getattr(object), |reply, entry| {
                 self.send_attr(reply, id, &entry);
             }),
         }
@@ -43,7 +42,7 @@ impl Server {
         reply: ReplyAttr,
     ) {
         if set.size.is_none() {
-            let change = |caller: &Caller| self.fs.setattr(caller, self.nodes.inode(id)?, set);
+            let change = |caller: &Caller| self.fs.setattr(caller, self.nodes.object(id)?, set);
             return self.change(request, reply, change, |reply, entry| {
                 self.send_attr(reply, id, &entry);
             });
@@ -52,7 +51,7 @@ impl Server {
         let before = self.nodes.inode(id).and_then(|ino| self.fs.getattr(ino));
         let freed = before.map_or(0, |entry| entry.attr.blocks * 512);
         let change = move |server: &Server, caller: &Caller| {
-            server.fs.setattr(caller, server.nodes.inode(id)?, set)
+            server.fs.setattr(caller, server.nodes.object(id)?, set)
         };
         self.change_beside(
             request,
@@ -72,13 +71,16 @@ impl Server {
 
     pub(super) fn open(&self, request: &Request, id: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
         wait_while(|| self.fs.is_short());
-        let writable = flags.acc_mode() != OpenAccMode::O_RDONLY;
-        let open = |_: &Caller| self.fs.open(self.nodes.inode(id)?, writable);
+        let access = Access {
+            read: flags.acc_mode() != OpenAccMode::O_WRONLY,
+            write: flags.acc_mode() != OpenAccMode::O_RDONLY,
+        };
+        let open = |_: &Caller| self.fs.open(self.nodes.object(id)?, access);
         self.change(request, reply, open, |reply, opened| {
             if opened.newly_exposed {
                 self.forget_attributes(id);
             }
-            reply_open(reply, opened);
+            reply_open(reply, opened, access.write);
         });
     }
 
@@ -195,8 +197,8 @@ impl Server {
         reply: ReplyEmpty,
     ) {
         let set = |caller: &Caller| {
-            let (ino, name) = (self.nodes.inode(id)?, name.as_bytes());
-            self.fs.setxattr(caller, ino, name, value, flags)
+            let (object, name) = (self.nodes.object(id)?, name.as_bytes());
+            self.fs.setxattr(caller, object, name, value, flags)
         };
         self.change(request, reply, set, done);
     }
@@ -209,23 +211,23 @@ impl Server {
         reply: ReplyEmpty,
     ) {
         let remove = |caller: &Caller| {
-            let ino = self.nodes.inode(id)?;
-            self.fs.removexattr(caller, ino, name.as_bytes())
+            let object = self.nodes.object(id)?;
+            self.fs.removexattr(caller, object, name.as_bytes())
         };
         self.change(request, reply, remove, done);
     }
 
     pub(super) fn getxattr(&self, id: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
         let value = match self.nodes.node(id) {
-            Node::Anteroom | Node::Way | Node::Views => Err(Errno::ENODATA),
-            Node::Inode(dir) => self.fs.getxattr(dir.ino, name.as_bytes()),
+            Node::Anteroom | Node::Special(_) => Err(Errno::ENODATA),
+            Node::Object(object) => self.fs.getxattr(object, name.as_bytes()),
         };
         reply_xattr(reply, value, size);
     }
 
     pub(super) fn listxattr(&self, request: &Request, id: INodeNo, size: u32, reply: ReplyXattr) {
-        let ino = self.nodes.inode(id);
-        let names = ino.and_then(|ino| self.fs.listxattr(&caller(request), ino));
+        let object = self.nodes.object(id);
+        let names = object.and_then(|object| self.fs.listxattr(&caller(request), object));
         reply_xattr(reply, names, size);
     }
 }

@@ -5,15 +5,14 @@ use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
 use fuser::{
-    FileAttr, FileHandle, FileType, FopenFlags, Generation, INodeNo, OpenFlags, ReplyDirectory,
+    FileAttr, FileHandle, FopenFlags, Generation, INodeNo, OpenFlags, ReplyDirectory,
     ReplyDirectoryPlus, ReplyOpen,
 };
 
 use super::adapter::{Server, answer};
 use super::contents::noatime;
 use super::convert::file_type;
-use super::views::{self, Signpost, Target};
-use crate::ops::{Dir, DirEntry, DirPosition, Face, Listing};
+use crate::ops::{Dir, DirEntry, DirPosition, Listing};
 
 impl Server {
     /// A stream is its position; the handle only remembers `O_NOATIME`.
@@ -37,30 +36,13 @@ impl Server {
         };
         let add = |entry: &DirEntry<'_>| {
             let is_dir = entry.type_bits == libc::S_IFDIR;
-            let id = self.nodes.id_in(dir.face, entry.ino, is_dir);
+            let id = self.nodes.id_in(dir.face, entry.ino, is_dir, entry.key);
             let name = OsStr::from_bytes(entry.name);
             !reply.add(id, entry.next.0, file_type(entry.type_bits), name)
         };
         let from = DirPosition(offset);
         let listed = self.fs.readdir(dir, from, listing(handle, false), add);
         answer(reply, listed, |reply, ()| reply.ok());
-    }
-
-    fn list_signposts(&self, id: INodeNo, offset: u64, mut reply: ReplyDirectory) {
-        for entry in views::entries(&self.nodes, self.nodes.node(id), offset) {
-            let id = match entry.to {
-                Target::Dot(node) | Target::Special(node) => self.nodes.special(node).ino,
-                Target::View(view) => {
-                    let root = self.nodes.root();
-                    self.nodes.id_in(Face::View(view), root, true)
-                }
-            };
-            let name = OsStr::from_bytes(&entry.name);
-            if reply.add(id, entry.next, FileType::Directory, name) {
-                break;
-            }
-        }
-        reply.ok();
     }
 
     pub(super) fn readdirplus(
@@ -71,12 +53,7 @@ impl Server {
         mut reply: ReplyDirectoryPlus,
     ) {
         let Ok(dir) = self.nodes.dir(id) else {
-            for entry in views::entries(&self.nodes, self.nodes.node(id), offset) {
-                if !self.add_signpost(&mut reply, &entry) {
-                    break;
-                }
-            }
-            return reply.ok();
+            return self.list_signposts_plus(id, offset, reply);
         };
         let add = |entry: &DirEntry<'_>| self.add_entry(&mut reply, dir, entry);
         let from = DirPosition(offset);
@@ -90,45 +67,20 @@ impl Server {
         let next = entry.next.0;
         let Some(full) = &entry.entry else {
             let dot = FileAttr {
-                ino: self.nodes.id_in(dir.face, entry.ino, true),
+                ino: self.nodes.id_in(dir.face, entry.ino, true, None),
                 ..self.nodes.anteroom()
             };
             let zero = Duration::ZERO;
             return !reply.add(dot.ino, next, name, &zero, &dot, Generation(0));
         };
-        let (attr, generation) = self.nodes.attr_in(dir.face, &full.attr);
+        let (attr, generation) = self.nodes.attr_in(dir.face, full);
         // One lifetime for name and attributes: a name costs a LOOKUP where attributes may change unseen.
         let ttl = self.attr_ttl(full);
         if reply.add(attr.ino, next, name, &ttl, &attr, generation) {
             return false;
         }
-        self.nodes.enter(dir.face, &full.attr, attr.ino);
+        self.nodes.enter(dir.face, full, attr.ino);
         true
-    }
-
-    /// Adds an entry with attributes; a view stays closed until somebody looks it up.
-    fn add_signpost(&self, reply: &mut ReplyDirectoryPlus, entry: &Signpost) -> bool {
-        let name = OsStr::from_bytes(&entry.name);
-        let zero = Duration::ZERO;
-        match entry.to {
-            Target::Dot(node) | Target::Special(node) => {
-                let attr = self.nodes.special(node);
-                !reply.add(attr.ino, entry.next, name, &zero, &attr, Generation(1))
-            }
-            Target::View(view) => {
-                let (root, face) = (self.nodes.root(), Face::View(view));
-                let Ok(found) = self.fs.lookup(root, b".") else {
-                    return false;
-                };
-                let (attr, generation) = self.nodes.attr_in(face, &found.attr);
-                if reply.add(attr.ino, entry.next, name, &zero, &attr, generation) {
-                    self.fs.forget(root, 1);
-                    return false;
-                }
-                self.nodes.enter(face, &found.attr, attr.ino);
-                true
-            }
-        }
     }
 }
 

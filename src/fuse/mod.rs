@@ -6,6 +6,7 @@ mod beside;
 pub mod connection;
 mod contents;
 mod convert;
+mod exports;
 mod handshake;
 mod listing;
 mod names;
@@ -13,6 +14,7 @@ mod nodes;
 mod passthrough;
 mod requests;
 mod session;
+mod signposts;
 mod views;
 
 pub use self::handshake::{Handshake, Kept};

@@ -8,55 +8,37 @@ use fuser::{Generation, INodeNo, RenameFlags, ReplyCreate, ReplyEmpty, ReplyEntr
 use super::adapter::{FOR_EVER, Refuse, Server, done};
 use super::beside::wait_while;
 use super::convert::{kind_of, rename_mode};
-use super::nodes::Node;
-use super::passthrough::reply_create;
-use super::views;
+use super::nodes::{Node, Special};
+use super::passthrough::{Made, reply_create};
+use super::views::News;
 use crate::errno::Errno;
-use crate::ops::{Caller, CreateFlags, Dir, Entry, Face, NewNode, Opened};
+use crate::ops::{Caller, CreateFlags, Dir, Entry, Face, NewNode};
 use crate::types::Kind;
 
 impl Server {
     pub(super) fn lookup(&self, parent: INodeNo, name: &[u8], reply: ReplyEntry) {
         match self.nodes.node(parent) {
             Node::Anteroom => self.lookup_in_anteroom(name, reply),
-            node @ (Node::Way | Node::Views) => self.lookup_special(node, name, reply),
-            Node::Inode(dir) => self.lookup_in(dir, name, reply),
+            Node::Special(special) => self.lookup_special(special, name, reply),
+            Node::Object(object) if name == b"." && object.way.is_some() => {
+                self.reply_entry(reply, Face::Tree, self.fs.lookup_self(&object));
+            }
+            Node::Object(object) => self.lookup_in(object.dir(), name, reply),
         }
-    }
-
-    /// On the way to the views.
-    fn lookup_special(&self, node: Node, name: &[u8], reply: ReplyEntry) {
-        let to = match (node, name) {
-            (Node::Way | Node::Views, b".") => node,
-            (Node::Way, b"..") => {
-                let root = self.fs.lookup(self.nodes.root(), b".");
-                return self.reply_entry(reply, Face::Tree, root);
-            }
-            (Node::Views, b"..") => Node::Way,
-            (Node::Way, name) if views::is_views(name) => Node::Views,
-            (Node::Views, key) => {
-                let notifier = self.notifier.get();
-                let opened = self.opener.open(&self.fs, &self.nodes, notifier, key);
-                let face = opened.map_or(Face::Tree, |dir| dir.face);
-                let found = opened.and_then(|dir| self.fs.lookup(dir, b"."));
-                return self.reply_entry(reply, face, found);
-            }
-            (Node::Anteroom | Node::Way | Node::Inode(_), _) => {
-                return reply.refuse(Errno::ENOENT);
-            }
-        };
-        reply.entry(&FOR_EVER, &self.nodes.special(to), Generation(1));
     }
 
     fn lookup_in(&self, dir: Dir, name: &[u8], reply: ReplyEntry) {
         if self.nodes.is_way(dir, name) {
-            return reply.entry(&FOR_EVER, &self.nodes.special(Node::Way), Generation(1));
+            let way = self.nodes.special(Special::Way);
+            return reply.entry(&FOR_EVER, &way, Generation(1));
         }
         if name == b".." && dir.ino == self.nodes.root() {
-            // The way up from the tree's root leads out of the tree, from a view's to the other views.
+            // The way up from the tree's root leads out of the tree, from a view's to the other views, from an
+            // export's nowhere.
             return match dir.face {
                 Face::Tree => self.lookup_in_anteroom(b"..", reply),
-                Face::View(_) => self.lookup_special(Node::Views, b".", reply),
+                Face::View(_) => self.lookup_special(Special::Views, b".", reply),
+                Face::Export(_) => reply.refuse(Errno::ENOENT),
             };
         }
         match self.fs.lookup(dir, name) {
@@ -78,8 +60,14 @@ impl Server {
     }
 
     pub(super) fn forget(&self, id: INodeNo, count: u64) {
-        if let Some(ino) = self.nodes.forget(id, count) {
-            self.fs.forget(ino, count);
+        let Some((object, forgotten)) = self.nodes.forget(id, count) else {
+            return;
+        };
+        self.fs.forget(object.ino, count);
+        if let (true, Face::Export(session)) = (forgotten, object.face) {
+            if object.ino == self.nodes.root() {
+                self.tell(News::Forgotten(session));
+            }
         }
     }
 
@@ -148,7 +136,7 @@ impl Server {
         reply: ReplyEntry,
     ) {
         self.make(request, parent, reply, |_, dir| {
-            self.fs.link(self.nodes.inode(id)?, dir, name.as_bytes())
+            self.fs.link(self.nodes.object(id)?, dir, name.as_bytes())
         });
     }
 
@@ -189,9 +177,19 @@ impl Server {
         let rename = |caller: &Caller| {
             let from = (self.nodes.dir(parent)?, name.as_bytes());
             let to = (self.nodes.dir(new_parent)?, new_name.as_bytes());
-            self.fs.rename(caller, from, to, rename_mode(flags)?)
+            self.fs.rename(caller, from, to, rename_mode(flags)?)?;
+            self.renew(to);
+            Ok(())
         };
         self.change(request, reply, rename, done);
+    }
+
+    /// Lets a file of an export that was renamed be known by its new name.
+    fn renew(&self, (dir, name): (Dir, &[u8])) {
+        if let Face::Export(_) = dir.face {
+            let found = self.fs.ways(dir, name);
+            found.iter().for_each(|entry| self.nodes.renew(entry));
+        }
     }
 
     pub(super) fn create(
@@ -203,26 +201,32 @@ impl Server {
         reply: ReplyCreate,
     ) {
         wait_while(|| self.fs.is_short());
-        let create = |caller: &Caller| {
-            let dir = self.nodes.dir(parent)?;
+        let create = |caller: &Caller, dir: Dir| {
             let node = new_node(Kind::Regular, mode, umask);
-            if self.fs.has_open_views() {
+            if self.fs.has_other_faces() {
                 let at = (dir, name.as_bytes());
                 return self.fs.create_or_open(caller, at, &node, flags);
             }
             let flags = CreateFlags::of(flags);
             self.fs.create(caller, dir, name.as_bytes(), node, flags)
         };
-        self.change(request, reply, create, |reply, (entry, opened)| {
-            self.send_created(reply, &entry, opened);
+        let writable = flags & libc::O_ACCMODE != libc::O_RDONLY;
+        let create = |caller: &Caller| {
+            let dir = self.nodes.dir(parent)?;
+            Ok((dir.face, create(caller, dir)?))
+        };
+        self.change(request, reply, create, |reply, (face, (entry, opened))| {
+            // Its attributes last for the time being: as long as it is empty no mapping can change it, and
+            // what makes it longer is a request.
+            let (attr, generation) = self.nodes.attr_in(face, &entry);
+            self.nodes.enter(face, &entry, attr.ino);
+            let made = Made {
+                attr,
+                generation,
+                ttl: self.entry_ttl(),
+            };
+            reply_create(reply, &made, opened, writable);
         });
-    }
-
-    fn send_created(&self, reply: ReplyCreate, entry: &Entry, opened: Opened) {
-        // Its attributes last for the time being: as long as it is empty no mapping can change it, and
-        // what makes it longer is a request.
-        let (attr, generation) = self.nodes.attr(&entry.attr);
-        reply_create(reply, &self.entry_ttl(), &attr, generation, opened);
     }
 }
 

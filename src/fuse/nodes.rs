@@ -6,13 +6,15 @@
 
 use std::ffi::{CStr, CString};
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use fuser::{FileAttr, Generation, INodeNo};
 
-use super::aliases::{Aliases, random_id};
+use super::aliases::{Aliases, Key, random_id};
 use super::convert::{attr_of, time_of};
 use crate::error::{Error, Result};
-use crate::ops::{Dir, Face};
+use crate::ops::{Dir, Entry, ExportId, Face, FileKey, Fs, Object};
+use crate::recovery::{Journal, Space};
 use crate::types::{Attr, Ino, Timestamp};
 
 /// What node 1 is.
@@ -26,14 +28,27 @@ pub enum Layout {
 }
 
 /// A node, told from its id.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Node {
     Anteroom,
+    /// A directory above views and exports.
+    Special(Special),
+    Object(Object),
+}
+
+/// A directory that is the mount's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Special {
     /// `.shmfs`.
     Way,
     /// `.shmfs/views`.
     Views,
-    Inode(Dir),
+    /// `.shmfs/exports`.
+    Exports,
+    /// `.shmfs/private`: for the owner, what is the consumers' own.
+    Private,
+    /// `.shmfs/private/NAME`.
+    PrivateOf(ExportId),
 }
 
 /// The table of special nodes.
@@ -44,39 +59,52 @@ pub(super) struct Nodes {
     entrance: CString,
     made: Timestamp,
     owner: (u32, u32),
-    views: Option<ViewNodes>,
+    faces: Option<FaceNodes>,
 }
 
-/// The nodes that there are only with views.
+/// The nodes that there are only with views or exports.
 #[derive(Debug)]
-struct ViewNodes {
+struct FaceNodes {
     way: INodeNo,
     views: INodeNo,
+    exports: INodeNo,
+    private: INodeNo,
+    /// The least one of those of exports, which follow each other.
+    private_of: INodeNo,
     keys: Vec<&'static str>,
+    has_exports: bool,
     aliases: Aliases,
 }
 
+/// How many exports a mount can have had.
+const MOST_EXPORTS: u64 = 1 << 32;
+
 impl Nodes {
-    pub(super) fn new(layout: Layout, root: &Attr, keys: Vec<&'static str>) -> Result<Nodes> {
+    /// The nodes that the journal has kept, or new ones, which it keeps.
+    pub(super) fn new(
+        layout: Layout,
+        root: &Attr,
+        keys: Vec<&'static str>,
+        has_exports: bool,
+        fs: &Arc<Fs>,
+    ) -> Result<Nodes> {
         let owner = (
             rustix::process::geteuid().as_raw(),
             rustix::process::getegid().as_raw(),
         );
+        let faces = match keys.is_empty() && !has_exports {
+            true => None,
+            false => Some(FaceNodes::new(keys, has_exports, fs)?),
+        };
+        let journal = fs.journal();
         Ok(Nodes {
             layout,
             root: root.ino,
-            entrance: random_name()?,
-            made: root.ctime,
+            entrance: kept_name(journal)?,
+            // The same after a recovery.
+            made: root.btime,
             owner,
-            views: match keys.as_slice() {
-                [] => None,
-                [..] => Some(ViewNodes {
-                    way: random_id()?,
-                    views: random_id()?,
-                    keys,
-                    aliases: Aliases::default(),
-                }),
-            },
+            faces,
         })
     }
 
@@ -88,102 +116,137 @@ impl Nodes {
     pub(super) fn node(&self, id: INodeNo) -> Node {
         match (id, self.layout) {
             (INodeNo::ROOT, Layout::Anteroom) => Node::Anteroom,
-            (INodeNo::ROOT, Layout::Direct) => Node::Inode(self.root.into()),
-            (id, _) => match &self.views {
-                None => Node::Inode(Ino(id.0).into()),
-                Some(views) => views.node(id),
+            (INodeNo::ROOT, Layout::Direct) => Node::Object(self.root.into()),
+            (id, _) => match &self.faces {
+                None => Node::Object(Ino(id.0).into()),
+                Some(faces) => faces.node(id),
             },
         }
     }
 
-    /// The inode behind an id, for operations that mean nothing in the anteroom.
-    pub(super) fn inode(&self, id: INodeNo) -> crate::errno::Result<Ino> {
+    /// What is behind an id, for operations that mean nothing above views and exports.
+    pub(super) fn object(&self, id: INodeNo) -> crate::errno::Result<Object> {
         match self.node(id) {
-            Node::Inode(dir) => Ok(dir.ino),
-            Node::Anteroom | Node::Way | Node::Views => Err(crate::errno::Errno::EPERM),
+            Node::Object(object) => Ok(object),
+            Node::Anteroom | Node::Special(_) => Err(crate::errno::Errno::EPERM),
         }
+    }
+
+    /// The same, where the inode is all that counts.
+    pub(super) fn inode(&self, id: INodeNo) -> crate::errno::Result<Ino> {
+        Ok(self.object(id)?.ino)
     }
 
     /// The same for a directory, as it is seen.
     pub(super) fn dir(&self, id: INodeNo) -> crate::errno::Result<Dir> {
-        match self.node(id) {
-            Node::Inode(dir) => Ok(dir),
-            Node::Anteroom | Node::Way | Node::Views => Err(crate::errno::Errno::EPERM),
-        }
+        Ok(self.object(id)?.dir())
     }
 
     /// The keys of the views, in their order.
     pub(super) fn keys(&self) -> &[&'static str] {
-        self.views.as_ref().map_or(&[], |views| &views.keys)
+        self.faces.as_ref().map_or(&[], |faces| &faces.keys)
     }
 
-    /// Whether `name` in `dir` leads to the views.
+    /// Whether there are exports.
+    pub(super) fn has_exports(&self) -> bool {
+        self.faces.as_ref().is_some_and(|faces| faces.has_exports)
+    }
+
+    /// Whether `name` in `dir` leads to the views and exports.
     pub(super) fn is_way(&self, dir: Dir, name: &[u8]) -> bool {
-        self.views.is_some() && dir == self.root.into() && name == crate::types::RESERVED
+        self.faces.is_some() && dir == self.root.into() && name == crate::types::RESERVED
     }
 
-    /// The attributes of the nodes above the views.
-    pub(super) fn special(&self, node: Node) -> FileAttr {
-        let (id, perm) = match (node, &self.views) {
-            (Node::Way, Some(views)) => (views.way, 0o711),
-            (Node::Views, Some(views)) => (views.views, 0o755),
-            (Node::Anteroom | Node::Way | Node::Views | Node::Inode(_), _) => {
-                (INodeNo::ROOT, 0o100)
-            }
+    /// The attributes of the directories above views and exports.
+    pub(super) fn special(&self, special: Special) -> FileAttr {
+        let Some(faces) = &self.faces else {
+            return self.anteroom();
+        };
+        let perm = match special {
+            Special::Way => 0o711,
+            Special::Views => 0o755,
+            Special::Exports | Special::Private | Special::PrivateOf(_) => 0o700,
         };
         FileAttr {
-            ino: id,
+            ino: faces.id(special),
             perm,
             ..self.anteroom()
         }
     }
 
-    /// The node of a directory in a view, if the kernel may know it; of anything else its own.
-    pub(super) fn known(&self, dir: Dir) -> Option<INodeNo> {
-        match (dir.face, &self.views) {
-            (Face::View(_), Some(views)) => views.aliases.find(dir),
-            (Face::View(_), None) => None,
-            (Face::Tree, _) => Some(self.id(dir.ino)),
+    fn alias(&self, face: Face, ino: Ino, is_dir: bool, key: Option<FileKey>) -> Option<Key> {
+        match (key, face) {
+            (Some(key), _) => Some(Key::File(ino, key)),
+            (None, Face::Tree) => None,
+            (None, Face::View(_) | Face::Export(_)) => {
+                is_dir.then_some(Key::Dir(Dir { ino, face }))
+            }
         }
     }
 
+    /// The node of a directory, if the kernel may know it.
+    pub(super) fn known(&self, dir: Dir) -> Option<INodeNo> {
+        let id = self.id_in(dir.face, dir.ino, true, None);
+        let known = |faces: &FaceNodes| faces.aliases.is_known(id);
+        let is_known = dir.face == Face::Tree || self.faces.as_ref().is_some_and(known);
+        is_known.then_some(id)
+    }
+
     /// The node of what was found in a directory that has the face `face`.
-    pub(super) fn id_in(&self, face: Face, ino: Ino, is_dir: bool) -> INodeNo {
-        match (&self.views, face, is_dir) {
-            (Some(views), Face::View(_), true) => views.aliases.id(Dir { ino, face }),
-            (Some(_) | None, Face::Tree | Face::View(_), _) => self.id(ino),
+    pub(super) fn id_in(
+        &self,
+        face: Face,
+        ino: Ino,
+        is_dir: bool,
+        key: Option<FileKey>,
+    ) -> INodeNo {
+        match (&self.faces, self.alias(face, ino, is_dir, key)) {
+            (Some(faces), Some(key)) => faces.aliases.id(key),
+            (Some(_) | None, _) => self.id(ino),
         }
     }
 
     /// As [`Nodes::attr`], of what was found in a directory that has the face `face`.
-    pub(super) fn attr_in(&self, face: Face, attr: &Attr) -> (FileAttr, Generation) {
-        let is_dir = attr.mode & libc::S_IFMT == libc::S_IFDIR;
-        match self.id_in(face, attr.ino, is_dir) {
-            id if face != Face::Tree && is_dir => {
-                (attr_of(id, attr), Generation(u64::from(attr.generation)))
+    pub(super) fn attr_in(&self, face: Face, entry: &Entry) -> (FileAttr, Generation) {
+        let attr = &entry.attr;
+        let file = entry.way.as_ref().map(|way| way.key);
+        match (&self.faces, self.alias(face, attr.ino, is_dir(attr), file)) {
+            (Some(faces), Some(key)) => {
+                let id = faces.aliases.id(key);
+                (attr_of(id, attr), faces.aliases.generation(key))
             }
-            _ => self.attr(attr),
+            (Some(_) | None, _) => self.attr(attr),
         }
     }
 
     /// Counts a reference that the kernel gets to what was found in a directory that has the face `face`.
-    pub(super) fn enter(&self, face: Face, attr: &Attr, id: INodeNo) {
-        let is_dir = attr.mode & libc::S_IFMT == libc::S_IFDIR;
-        if let (Some(views), Face::View(_), true) = (&self.views, face, is_dir) {
-            let ino = attr.ino;
-            views.aliases.raise(id, Dir { ino, face });
+    pub(super) fn enter(&self, face: Face, entry: &Entry, id: INodeNo) {
+        let attr = &entry.attr;
+        let file = entry.way.as_ref().map(|way| way.key);
+        let key = self.alias(face, attr.ino, is_dir(attr), file);
+        if let (Some(faces), Some(_)) = (&self.faces, key) {
+            faces.aliases.raise(id, object_of(face, entry));
         }
     }
 
-    /// Counts references that the kernel gave back; the inode is to be told of them too.
-    pub(super) fn forget(&self, id: INodeNo, count: u64) -> Option<Ino> {
-        let Node::Inode(dir) = self.node(id) else {
+    /// Lets a file of an export that the kernel knows have the name by which it was found now.
+    pub(super) fn renew(&self, entry: &Entry) {
+        if let Some(faces) = &self.faces {
+            faces.aliases.renew(&object_of(Face::Tree, entry));
+        }
+    }
+
+    /// Counts references that the kernel gave back. The inode is to be told of them too; the second part says whether
+    /// the kernel has forgotten the node by that.
+    pub(super) fn forget(&self, id: INodeNo, count: u64) -> Option<(Object, bool)> {
+        let Node::Object(object) = self.node(id) else {
             return None;
         };
-        if let (Some(views), Face::View(_)) = (&self.views, dir.face) {
-            views.aliases.lower(id, count);
-        }
-        Some(dir.ino)
+        let forgotten = match (&self.faces, Key::of(&object)) {
+            (Some(faces), Some(_)) => faces.aliases.lower(id, count).is_some(),
+            (Some(_) | None, _) => false,
+        };
+        Some((object, forgotten))
     }
 
     pub(super) fn root(&self) -> Ino {
@@ -213,6 +276,14 @@ impl Nodes {
         (attr_of(id, attr), Generation(u64::from(generation)))
     }
 
+    /// What is told of a name without telling of what it stands for.
+    pub(super) fn nothing(&self) -> FileAttr {
+        FileAttr {
+            ino: INodeNo(0),
+            ..self.anteroom()
+        }
+    }
+
     /// The anteroom lets its owner through to what he knows the name of, and shows nothing.
     pub(super) fn anteroom(&self) -> FileAttr {
         let made = time_of(self.made);
@@ -236,16 +307,91 @@ impl Nodes {
     }
 }
 
-impl ViewNodes {
-    fn node(&self, id: INodeNo) -> Node {
-        if id == self.way {
-            return Node::Way;
-        }
-        if id == self.views {
-            return Node::Views;
-        }
-        Node::Inode(self.aliases.get(id).unwrap_or(Ino(id.0).into()))
+impl FaceNodes {
+    fn new(keys: Vec<&'static str>, has_exports: bool, fs: &Arc<Fs>) -> Result<FaceNodes> {
+        let journal = fs.journal();
+        let INodeNo(private_of) = kept_id(journal, b"private of")?;
+        Ok(FaceNodes {
+            way: kept_id(journal, b"way")?,
+            views: kept_id(journal, b"views")?,
+            exports: kept_id(journal, b"exports")?,
+            private: kept_id(journal, b"private")?,
+            private_of: INodeNo(private_of & !(MOST_EXPORTS - 1)),
+            has_exports,
+            aliases: Aliases::kept(fs, &keys)?,
+            keys,
+        })
     }
+
+    fn id(&self, special: Special) -> INodeNo {
+        match special {
+            Special::Way => self.way,
+            Special::Views => self.views,
+            Special::Exports => self.exports,
+            Special::Private => self.private,
+            Special::PrivateOf(id) => INodeNo(self.private_of.0 + u64::from(id.0)),
+        }
+    }
+
+    fn node(&self, id: INodeNo) -> Node {
+        let all = [
+            Special::Way,
+            Special::Views,
+            Special::Exports,
+            Special::Private,
+        ];
+        if let Some(special) = all.into_iter().find(|&it| self.id(it) == id) {
+            return Node::Special(special);
+        }
+        if id.0 & !(MOST_EXPORTS - 1) == self.private_of.0 {
+            let export = ExportId((id.0 & (MOST_EXPORTS - 1)) as u32);
+            return Node::Special(Special::PrivateOf(export));
+        }
+        Node::Object(self.aliases.get(id).unwrap_or(Ino(id.0).into()))
+    }
+}
+
+fn is_dir(attr: &Attr) -> bool {
+    attr.mode & libc::S_IFMT == libc::S_IFDIR
+}
+
+/// What a node stands for that the kernel gets for `entry`.
+fn object_of(face: Face, entry: &Entry) -> Object {
+    Object {
+        ino: entry.attr.ino,
+        face: if is_dir(&entry.attr) {
+            face
+        } else {
+            Face::Tree
+        },
+        way: entry.way.clone(),
+    }
+}
+
+/// A node id that stays the same after a recovery.
+fn kept_id(journal: Option<&Arc<Journal>>, key: &[u8]) -> Result<INodeNo> {
+    let kept = journal.and_then(|journal| journal.note(Space::MOUNT, key));
+    if let Some(id) = kept.and_then(|kept| kept.try_into().ok()) {
+        return Ok(INodeNo(u64::from_le_bytes(id)));
+    }
+    let id = random_id()?;
+    if let Some(journal) = journal {
+        journal.set_note(Space::MOUNT, key, Some(&id.0.to_le_bytes()));
+    }
+    Ok(id)
+}
+
+fn kept_name(journal: Option<&Arc<Journal>>) -> Result<CString> {
+    const KEY: &[u8] = b"entrance";
+    let kept = journal.and_then(|journal| journal.note(Space::MOUNT, KEY));
+    if let Some(name) = kept.and_then(|kept| CString::new(kept).ok()) {
+        return Ok(name);
+    }
+    let name = random_name()?;
+    if let Some(journal) = journal {
+        journal.set_note(Space::MOUNT, KEY, Some(name.to_bytes()));
+    }
+    Ok(name)
 }
 
 fn random_name() -> Result<CString> {

@@ -43,6 +43,8 @@ impl Backing for Registry {
 /// How the kernel is to use an open file.
 fn open_flags(opened: Opened) -> FopenFlags {
     match (opened.backing, opened.counted) {
+        // The page cache is the tree's own.
+        (None, _) if opened.direct => FopenFlags::FOPEN_DIRECT_IO,
         // Nothing but the daemon's own writes changes a data file behind the page cache's back.
         (None, _) => FopenFlags::FOPEN_KEEP_CACHE,
         (Some(_), false) => FopenFlags::empty(),
@@ -50,36 +52,50 @@ fn open_flags(opened: Opened) -> FopenFlags {
     }
 }
 
-/// Handles need no table: a request carries the node id, and the kernel has checked the access mode.
-const HANDLE: FileHandle = FileHandle(0);
+/// Handles need no table: a request carries the node id, and the kernel has checked the access mode. All that a handle
+/// says is whether it is for writing: an `O_TRUNC` of one that is not must not pass in an export.
+fn handle(writable: bool) -> FileHandle {
+    FileHandle(u64::from(writable))
+}
 
-pub(super) fn reply_open(reply: ReplyOpen, opened: Opened) {
-    let flags = open_flags(opened);
+/// Whether a handle of ours is for reading alone.
+pub(super) fn is_read_only(handle: FileHandle) -> bool {
+    handle.0 == 0
+}
+
+/// What the kernel gets of a file that was made.
+pub(super) struct Made {
+    pub(super) attr: FileAttr,
+    pub(super) generation: Generation,
+    pub(super) ttl: Duration,
+}
+
+pub(super) fn reply_open(reply: ReplyOpen, opened: Opened, writable: bool) {
+    let (flags, handle) = (open_flags(opened), handle(writable));
     let Some(id) = opened.backing else {
-        return reply.opened(HANDLE, flags);
+        return reply.opened(handle, flags);
     };
     // SAFETY: the id is registered with this connection, and the store keeps it until the inode's last
     // RELEASE; `into_raw` gives the ownership back to the store.
     #[allow(unsafe_code)]
     let backing = unsafe { reply.wrap_backing(id) };
-    reply.opened_passthrough(HANDLE, flags, &backing);
+    reply.opened_passthrough(handle, flags, &backing);
     backing.into_raw();
 }
 
-pub(super) fn reply_create(
-    reply: ReplyCreate,
-    ttl: &Duration,
-    attr: &FileAttr,
-    generation: Generation,
-    opened: Opened,
-) {
-    let flags = open_flags(opened);
+pub(super) fn reply_create(reply: ReplyCreate, made: &Made, opened: Opened, writable: bool) {
+    let (flags, handle) = (open_flags(opened), handle(writable));
+    let Made {
+        attr,
+        generation,
+        ttl,
+    } = made;
     let Some(id) = opened.backing else {
-        return reply.created(ttl, attr, generation, HANDLE, flags);
+        return reply.created(ttl, attr, *generation, handle, flags);
     };
     // SAFETY: as in `reply_open`.
     #[allow(unsafe_code)]
     let backing = unsafe { reply.wrap_backing(id) };
-    reply.created_passthrough(ttl, attr, generation, HANDLE, flags, &backing);
+    reply.created_passthrough(ttl, attr, *generation, handle, flags, &backing);
     backing.into_raw();
 }

@@ -14,6 +14,7 @@ use fuser::{
 
 use super::adapter::Adapter;
 use super::convert::{errno, set_time};
+use super::passthrough::is_read_only;
 use super::session::{MAX_WRITE, request_capabilities};
 use crate::errno::Errno;
 use crate::ops::SetAttr;
@@ -73,6 +74,7 @@ impl Filesystem for Adapter {
             atime: atime.map(set_time),
             mtime: mtime.map(set_time),
             by_handle: handle.is_some(),
+            read_only_handle: handle.is_some_and(is_read_only),
         };
         self.0.setattr(request, id, set, reply);
     }

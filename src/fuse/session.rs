@@ -10,14 +10,17 @@ use parking_lot::Mutex;
 
 use super::adapter::{Adapter, Server};
 use super::connection;
+use super::exports::{self, Sessions};
 use super::handshake::{self, Handshake};
 use super::nodes::{Layout, Nodes};
 use super::passthrough::Registry;
 use super::views::{self, Opener};
 use crate::data::{DataFiles, KernelClock, PAGE_SIZE};
 use crate::error::{Error, ExitCode, Result};
+use crate::export::Source;
 use crate::ops::{Config, DataMode, Fs, UserLimit};
 use crate::options::{Limits, Options, Passthrough};
+use crate::recovery::{Damage, Journal, Step};
 use crate::store::Share;
 use crate::types::{Ino, Names};
 
@@ -62,8 +65,12 @@ pub struct Resources<'a> {
     pub device: OwnedFd,
     /// The bytes of the objects.
     pub data: DataFiles,
+    /// The memfd of the journal, empty at first; without it nothing is saved.
+    pub journal: Option<OwnedFd>,
     /// What node 1 is.
     pub layout: Layout,
+    /// What exports there are.
+    pub exports: Option<Source>,
     /// How the session begins.
     pub handshake: Handshake<'a>,
 }
@@ -74,6 +81,7 @@ pub struct Service {
     fs: Arc<Fs>,
     nodes: Arc<Nodes>,
     device: Arc<OwnedFd>,
+    sessions: Option<Sessions>,
     thread: Mutex<Option<JoinHandle<std::io::Result<()>>>>,
 }
 
@@ -83,19 +91,31 @@ impl Service {
         let Resources {
             device,
             data,
+            journal,
             layout,
+            exports,
             handshake,
         } = resources;
         let device = Arc::new(device);
-        let fs = Arc::new(new_fs(data, options)?);
+        let (fs, resumed) = make_fs(data, journal, options)?;
+        let fs = Arc::new(fs);
         let root = fs
             .getattr(fs.root())
             .map_err(|errno| Error::system("cannot make the root", errno))?;
         let namings = views::chosen(options);
         let keys = namings.iter().map(|naming| naming.key()).collect();
-        let nodes = Arc::new(Nodes::new(layout, &root.attr, keys)?);
+        if let Some(source) = &exports {
+            exports::install(&fs, source)?;
+        }
+        let nodes = Arc::new(Nodes::new(
+            layout,
+            &root.attr,
+            keys,
+            exports.is_some(),
+            &fs,
+        )?);
         let notifier = Arc::new(OnceLock::new());
-        views::install(&fs, &nodes, &notifier, namings)?;
+        let queue = views::install(&fs, &nodes, &notifier, namings)?;
         let server = Server {
             fs: Arc::clone(&fs),
             nodes: Arc::clone(&nodes),
@@ -104,6 +124,7 @@ impl Service {
             opener: Opener {
                 device: Arc::clone(&device),
             },
+            queue,
         };
         let adapter = Adapter(Arc::new(server));
         let session = handshake::session(adapter, &device, configuration(), handshake)?;
@@ -111,8 +132,16 @@ impl Service {
         let opener = Opener {
             device: Arc::clone(&device),
         };
-        opener.prepare(&fs, &nodes, options)?;
         fs.set_data_mode(choose_mode(&fs, &device, options.passthrough)?);
+        exports::warn_without_passthrough(&fs);
+        opener.prepare(&fs, &nodes, options)?;
+        if resumed {
+            fs.resume().map_err(damaged)?;
+            fs.restore_sessions();
+            opener.reopen(&fs, &nodes, notifier.get());
+        }
+        tend(&fs)?;
+        let sessions = Sessions::watch(&fs, &nodes, &notifier, opener)?;
         let thread = std::thread::Builder::new()
             .name("shmfs-session".into())
             .spawn(move || session.run())
@@ -121,8 +150,24 @@ impl Service {
             fs,
             nodes,
             device,
+            sessions,
             thread: Mutex::new(Some(thread)),
         })
+    }
+
+    /// Goes on with other exports; where something of them cannot change on a live mount the old ones stay.
+    pub fn reload_exports(&self, exports: &Source) -> std::result::Result<(), String> {
+        exports::reload(&self.fs, &self.nodes, exports)
+    }
+
+    /// Opens a session of an export; returns the name of its directory under `.shmfs/exports`.
+    ///
+    /// It ends when nothing leads to that directory any more.
+    pub fn open_session(&self, export: &str) -> std::result::Result<String, String> {
+        let none = || format!("there is no export {export:?}");
+        let sessions = self.sessions.as_ref().ok_or_else(none)?;
+        let id = self.fs.export_id(export).ok_or_else(none)?;
+        sessions.open(&self.fs, &self.nodes, id, export)
     }
 
     /// The file system.
@@ -220,7 +265,16 @@ impl Service {
     }
 }
 
-fn new_fs(files: DataFiles, options: &Options) -> Result<Fs> {
+impl Drop for Service {
+    fn drop(&mut self) {
+        if let Some(journal) = self.fs.journal() {
+            journal.close();
+        }
+    }
+}
+
+/// A new file system, or the one that the journal is of; says which.
+fn make_fs(files: DataFiles, journal: Option<OwnedFd>, options: &Options) -> Result<(Fs, bool)> {
     let clock =
         KernelClock::of(&files).map_err(|errno| Error::system("cannot make a data file", errno))?;
     let config = Config {
@@ -241,7 +295,45 @@ fn new_fs(files: DataFiles, options: &Options) -> Result<Fs> {
         atime: options.atime,
         nodiratime: options.nodiratime,
     };
-    Ok(Fs::new(config, files, Box::new(clock)))
+    let clock = Box::new(clock);
+    let Some(journal) = journal else {
+        return Ok((Fs::new(config, files, clock), false));
+    };
+    let (journal, image) = Journal::resume(journal).map_err(damaged)?;
+    let journal = Arc::new(journal);
+    match image {
+        Some(image) => {
+            let fs = Fs::restore(config, files, clock, journal, image);
+            fs.map(|fs| (fs, true)).map_err(damaged)
+        }
+        None => Ok((Fs::recorded(config, files, clock, Some(journal)), false)),
+    }
+}
+
+fn damaged(damage: Damage) -> Error {
+    Error::new(ExitCode::System, damage.to_string())
+        .hint("What was saved cannot be trusted, so nothing is made of it. `shmfs journal dump` shows what there is.")
+}
+
+/// Keeps the journal short, beside the requests.
+fn tend(fs: &Arc<Fs>) -> Result<()> {
+    let Some(journal) = fs.journal().cloned() else {
+        return Ok(());
+    };
+    let fs = Arc::downgrade(fs);
+    let run = move || {
+        while journal.wait_for_work() {
+            let Some(fs) = fs.upgrade() else {
+                return;
+            };
+            while fs.tend_journal() == Step::More {}
+        }
+    };
+    let thread = std::thread::Builder::new().name("shmfs-journal".into());
+    let spawned = thread.spawn(run);
+    spawned
+        .map(drop)
+        .map_err(|error| Error::system("cannot start a thread", error))
 }
 
 fn configuration() -> fuser::Config {

@@ -9,16 +9,13 @@ use std::sync::{Arc, OnceLock, Weak};
 use fuser::Notifier;
 use parking_lot::Mutex;
 
-use super::nodes::{Node, Nodes};
+use super::nodes::Nodes;
 use crate::errno::{Errno, Result};
 use crate::error::Error;
-use crate::ops::{Dir, Fs, Listener, ViewId};
+use crate::ops::{DEFAULT_SESSION, Dir, ExportId, Face, Fs, Listener, SessionId, ViewId};
 use crate::options::Options;
 use crate::types::Names;
 use crate::view::Naming;
-
-/// The name of the directory of views.
-const VIEWS: &[u8] = b"views";
 
 /// The names of each view that the options ask for, each once.
 pub(super) fn chosen(options: &Options) -> Vec<Naming> {
@@ -31,29 +28,42 @@ pub(super) fn chosen(options: &Options) -> Vec<Naming> {
     chosen
 }
 
-type Gone = Vec<(Dir, Vec<u8>)>;
+/// What the thread is told that tells the kernel.
+#[derive(Debug)]
+pub(super) enum News {
+    /// Names that are lost.
+    Gone(Vec<(Dir, Vec<u8>)>),
+    /// A session whose root the kernel has forgotten.
+    Forgotten(SessionId),
+}
 
 /// Takes names that other directories must drop to the thread that tells the kernel: inside a request that
 /// would wait for a lock that the request's caller holds.
 #[derive(Debug)]
-pub(super) struct Queue(Mutex<Sender<Gone>>);
+pub(super) struct Queue(Mutex<Sender<News>>);
 
-impl Listener for Queue {
-    fn names_gone(&self, names: Gone) {
+impl Queue {
+    pub(super) fn tell(&self, news: News) {
         // Without the thread there is no mount any more.
-        drop(self.0.lock().send(names));
+        drop(self.0.lock().send(news));
     }
 }
 
-/// Lets the file system have its views, and starts the thread that tells the kernel of lost names.
+impl Listener for Arc<Queue> {
+    fn names_gone(&self, names: Vec<(Dir, Vec<u8>)>) {
+        self.tell(News::Gone(names));
+    }
+}
+
+/// Lets the file system have its views and exports, and starts the thread that tells the kernel of lost names.
 pub(super) fn install(
     fs: &Arc<Fs>,
     nodes: &Arc<Nodes>,
     notifier: &Arc<OnceLock<Notifier>>,
     namings: Vec<Naming>,
-) -> crate::error::Result<()> {
-    if namings.is_empty() {
-        return Ok(());
+) -> crate::error::Result<Option<Arc<Queue>>> {
+    if namings.is_empty() && !nodes.has_exports() {
+        return Ok(None);
     }
     let (sender, receiver) = channel();
     let teller = Teller {
@@ -65,12 +75,13 @@ pub(super) fn install(
         .name("shmfs-names".into())
         .spawn(move || teller.run(&receiver))
         .map_err(|error| Error::system("cannot start a thread", error))?;
+    let queue = Arc::new(Queue(Mutex::new(sender)));
     let boxed = |naming| -> Box<dyn Names> { Box::new(naming) };
     fs.set_views(
         namings.into_iter().map(boxed).collect(),
-        Box::new(Queue(Mutex::new(sender))),
+        Box::new(Arc::clone(&queue)),
     );
-    Ok(())
+    Ok(Some(queue))
 }
 
 /// Tells the kernel which names to drop. They are looked up again anyway; but as long as a directory keeps one
@@ -83,11 +94,25 @@ struct Teller {
 }
 
 impl Teller {
-    fn run(&self, names: &Receiver<Gone>) {
-        while let Ok(names) = names.recv() {
-            for (dir, name) in names {
-                self.drop_name(dir, &name);
+    fn run(&self, news: &Receiver<News>) {
+        while let Ok(news) = news.recv() {
+            match news {
+                News::Gone(names) => names
+                    .iter()
+                    .for_each(|(dir, name)| self.drop_name(*dir, name)),
+                News::Forgotten(id) => self.end(id),
             }
+        }
+    }
+
+    /// Ends a session, unless somebody has looked it up again.
+    fn end(&self, id: SessionId) {
+        let Some(fs) = self.fs.upgrade() else {
+            return;
+        };
+        let (ino, face) = (fs.root(), Face::Export(id));
+        if self.nodes.known(Dir { ino, face }).is_none() {
+            fs.end_session(id);
         }
     }
 
@@ -133,9 +158,12 @@ impl Opener {
         nodes: &Nodes,
         options: &Options,
     ) -> crate::error::Result<()> {
-        let tells = nodes.keys().is_empty() || increment_epoch(&self.device).is_ok();
+        let alone = nodes.keys().is_empty() && !nodes.has_exports();
+        let tells = alone || increment_epoch(&self.device).is_ok();
         if !tells {
-            tracing::info!("this kernel keeps names for ever: all views are open from the start");
+            tracing::info!(
+                "this kernel keeps names for ever: all views and exports are open from the start"
+            );
         }
         let bound = options.views.iter().filter(|view| view.directory.is_some());
         let bound: Vec<&str> = bound.map(|view| view.naming.key()).collect();
@@ -145,7 +173,26 @@ impl Opener {
                     .map_err(|errno| Error::system("cannot open a view", errno))?;
             }
         }
+        for (id, _) in fs.exports().into_iter().filter(|_| !tells) {
+            fs.open_session(id, DEFAULT_SESSION)
+                .map_err(|errno| Error::system("cannot open an export", errno))?;
+        }
         Ok(())
+    }
+
+    /// The directory of a session of an export, which is made where there is none.
+    pub(super) fn open_session(
+        &self,
+        fs: &Fs,
+        nodes: &Nodes,
+        notifier: Option<&Notifier>,
+        (id, token): (ExportId, &str),
+    ) -> Result<Dir> {
+        let (dir, first) = fs.open_session(id, token)?;
+        if first {
+            self.forget_everything(fs, nodes, notifier);
+        }
+        Ok(dir)
     }
 
     /// The directory of the view called `key`.
@@ -167,6 +214,13 @@ impl Opener {
         Ok(dir)
     }
 
+    /// After a recovery: whoever opened the first view may have got no further.
+    pub(super) fn reopen(&self, fs: &Fs, nodes: &Nodes, notifier: Option<&Notifier>) {
+        if fs.has_other_faces() {
+            self.forget_everything(fs, nodes, notifier);
+        }
+    }
+
     /// From here on names and attributes can change behind the kernel's back: what it has for ever is not true.
     fn forget_everything(&self, fs: &Fs, nodes: &Nodes, notifier: Option<&Notifier>) {
         if let Err(error) = increment_epoch(&self.device) {
@@ -179,49 +233,4 @@ impl Opener {
             }
         }
     }
-}
-
-/// An entry of a directory on the way to the views.
-#[derive(Debug)]
-pub(super) struct Signpost {
-    /// Where the stream goes on after it.
-    pub(super) next: u64,
-    /// Its name.
-    pub(super) name: Vec<u8>,
-    /// What it is.
-    pub(super) to: Target,
-}
-
-/// What a signpost leads to.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Target {
-    /// `.` or `..`: nothing that the kernel is to keep.
-    Dot(Node),
-    Special(Node),
-    View(ViewId),
-}
-
-/// The entries of `.shmfs` and `.shmfs/views`, after the position `from`.
-pub(super) fn entries(nodes: &Nodes, node: Node, from: u64) -> Vec<Signpost> {
-    let mut all = vec![
-        (b".".to_vec(), Target::Dot(node)),
-        (b"..".to_vec(), Target::Dot(Node::Way)),
-    ];
-    match node {
-        Node::Way => all.push((VIEWS.to_vec(), Target::Special(Node::Views))),
-        Node::Views => {
-            let keys = nodes.keys().iter().enumerate();
-            all.extend(keys.map(|(at, key)| (key.as_bytes().to_vec(), Target::View(ViewId(at)))));
-        }
-        Node::Anteroom | Node::Inode(_) => all.clear(),
-    }
-    let numbered = all.into_iter().zip(1..);
-    let left = numbered.filter(|(_, next)| *next > from);
-    left.map(|((name, to), next)| Signpost { next, name, to })
-        .collect()
-}
-
-/// Whether `name` in `.shmfs` is the directory of views.
-pub(super) fn is_views(name: &[u8]) -> bool {
-    name == VIEWS
 }

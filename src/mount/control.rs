@@ -5,14 +5,15 @@
 //! | `status` | `ok` and what the daemon knows, as JSON |
 //! | `remount size=BYTES,nr_inodes=N,uid_size=BYTES,uid_nr_inodes=N` | `ok`; any part may be missing |
 //! | `umount`, `umount force` | `ok` at once: as SIGTERM, as SIGQUIT |
+//! | `upgrade PATH` | `ok` and the version that serves now |
 //! | `wait` | `ok`; the connection closes when the daemon has ended |
 //!
-//! What concerns the store is passed to the worker (`requests`). A failure is answered by `error` and a text. The socket bears the device number of the file
-//! system as its name, and answers root and the user who mounted.
+//! What concerns the store is passed to the worker (`requests`). A failure is answered by `error` and a text. The
+//! socket bears the device number of the file system as its name, and answers root and the user who mounted.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -33,6 +34,7 @@ const LONGEST: u64 = 4096;
 #[derive(Debug)]
 pub(crate) struct Control {
     path: PathBuf,
+    listener: Arc<UnixListener>,
 }
 
 impl Control {
@@ -42,11 +44,27 @@ impl Control {
         make_private(&directory)?;
         remove_stale(&directory);
         let path = directory.join(device);
-        let listener = UnixListener::bind(&path)?;
+        Control::answer(path.clone(), UnixListener::bind(&path)?, door)
+    }
+
+    /// Goes on with a socket that another program listened on.
+    pub(super) fn resume(device: &str, listener: OwnedFd, door: Arc<Door>) -> io::Result<Control> {
+        Control::answer(directory().join(device), listener.into(), door)
+    }
+
+    fn answer(path: PathBuf, listener: UnixListener, door: Arc<Door>) -> io::Result<Control> {
+        let listener = Arc::new(listener);
+        let answering = Arc::clone(&listener);
         thread::Builder::new()
             .name("control".to_owned())
-            .spawn(move || accept(&listener, &door))?;
-        Ok(Control { path })
+            .spawn(move || accept(&answering, &door))?;
+        Ok(Control { path, listener })
+    }
+}
+
+impl AsFd for Control {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.listener.as_fd()
     }
 }
 
@@ -135,6 +153,10 @@ fn converse(mut connection: &UnixStream, door: &Door) -> io::Result<()> {
         .trim_end()
         .split_once(' ')
         .unwrap_or((line.trim_end(), ""));
+    if verb == "upgrade" {
+        // The supervisor answers, perhaps as another program: this thread may end before.
+        return door.order(verb, rest, connection.as_fd());
+    }
     let answer = match verb {
         "umount" => {
             serve::ask(rest == "force");

@@ -10,6 +10,7 @@ use super::control::Control;
 use super::live::Live;
 use super::place::Place;
 use super::serve::{self, Requests};
+use super::{manager, resume};
 use crate::error::{Error, ExitCode, Result};
 use crate::log;
 use crate::options::Options;
@@ -37,7 +38,11 @@ const READY: &[u8] = &[ExitCode::Success as u8];
 /// Only for a process with one thread: the daemon is a child without exec(2).
 pub fn mount(arguments: &MountArgs) -> Result<()> {
     if arguments.foreground {
-        return serve(arguments, None);
+        // A service manager starts this command also to go on with the mount.
+        return match resume::stored()? {
+            true => Ok(()),
+            false => serve(arguments, None),
+        };
     }
     let failed = |error| Error::system("cannot start the daemon", error);
     let (ours, theirs) = channel::pair().map_err(failed)?;
@@ -75,6 +80,10 @@ fn check(target: &Path) -> Result<()> {
 
 /// The daemon's life; returns its exit status.
 fn background(arguments: &MountArgs, starter: &OwnedFd) -> i32 {
+    // What who mounts has open, such as a lock, is not for a process that stays.
+    if let Err(error) = descriptors::close_all_but(&[starter.as_fd()]) {
+        tracing::debug!(%error, "cannot close descriptors");
+    }
     let served = rustix::process::setsid()
         .map_err(|error| Error::system("cannot start a session", error))
         .and_then(|_| serve(arguments, Some(starter)));
@@ -105,8 +114,11 @@ fn serve(arguments: &MountArgs, starter: Option<&OwnedFd>) -> Result<()> {
         live.server.leave_terminal();
         leave(starter)?;
     }
-    serve::notify_ready();
-    serve::serve(&mut live, &requests)
+    if manager::store(&live.server) {
+        live.server.set_stored();
+    }
+    manager::tell_ready();
+    serve::serve(&mut live, &requests, control.as_ref().ok())
 }
 
 /// Limits and signals that a program may have been started with and a server must not have.

@@ -15,6 +15,7 @@ use super::views::{self, Bindings};
 use super::{attach, detached, fusermount, table};
 use crate::data::DataFiles;
 use crate::error::{Error, ExitCode, Result};
+use crate::export::Source;
 use crate::fuse::{Handshake, Layout, Resources, Service};
 use crate::options::Options;
 use crate::supervisor::{Kept, Supervisor};
@@ -45,10 +46,14 @@ impl Server for Service {
         layout: Layout,
         options: &Options,
     ) -> Result<Service> {
+        let exports = options.exports.as_deref().map(Source::read).transpose();
+        let exports = exports.map_err(|problems| Error::usage(problems.to_string()))?;
         let resources = Resources {
             device,
             data: data.map_or_else(DataFiles::memfds, DataFiles::on_tmpfs),
+            journal: None,
             layout,
+            exports,
             handshake: Handshake::Device,
         };
         Service::start(resources, options)

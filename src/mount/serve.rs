@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use super::control::Control;
 use super::live::{Identity, Live, Unmounted};
+use super::resume;
 use crate::error::{Error, Result};
 use crate::supervisor::{Supervisor, Turn};
 use crate::sys::process;
@@ -51,19 +53,32 @@ pub(crate) fn ask(at_once: bool) {
 }
 
 /// Serves until nobody uses the file system any more.
-pub(crate) fn serve(live: &mut Live<Supervisor>, requests: &Requests) -> Result<()> {
-    let served = serve_on(live, requests);
+pub(crate) fn serve(
+    live: &mut Live<Supervisor>,
+    requests: &Requests,
+    control: Option<&Control>,
+) -> Result<()> {
+    let served = serve_on(live, requests, control);
     clear(live);
     served
 }
 
-fn serve_on(live: &mut Live<Supervisor>, requests: &Requests) -> Result<()> {
+fn serve_on(
+    live: &mut Live<Supervisor>,
+    requests: &Requests,
+    control: Option<&Control>,
+) -> Result<()> {
     let (mut asked, mut aborted) = (false, None);
     loop {
         wait(&live.server, requests, aborted)?;
         let over = aborted.is_some_and(|until| until <= Instant::now());
-        if over || live.server.turn()? == Turn::Ended {
+        if over {
             break;
+        }
+        match live.server.turn()? {
+            Turn::Goes => {}
+            Turn::Ended => break,
+            Turn::Upgraded(order) => resume::become_program(live, control, order),
         }
         while let Some(signal) = requests.signals.next() {
             tracing::info!(signal = signal.number, "asked to end");
@@ -133,24 +148,5 @@ fn clear(live: &Live<Supervisor>) {
         if matches!(identity.entry(), Ok(Some(_))) {
             detach(identity);
         }
-    }
-}
-
-/// Reports to systemd, or whoever set `NOTIFY_SOCKET`, that the mount answers (sd_notify(3)).
-pub(crate) fn notify_ready() {
-    use std::os::linux::net::SocketAddrExt;
-    use std::os::unix::ffi::OsStrExt;
-    use std::os::unix::net::{SocketAddr, UnixDatagram};
-
-    let Some(name) = std::env::var_os("NOTIFY_SOCKET") else {
-        return;
-    };
-    let address = match name.as_bytes().strip_prefix(b"@") {
-        Some(abstract_name) => SocketAddr::from_abstract_name(abstract_name),
-        None => SocketAddr::from_pathname(&name),
-    };
-    let send = || UnixDatagram::unbound()?.send_to_addr(b"READY=1", &address?);
-    if let Err(error) = send() {
-        tracing::warn!(%error, "cannot tell the service manager that the mount is ready");
     }
 }

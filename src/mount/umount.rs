@@ -34,17 +34,19 @@ pub struct UmountArgs {
 
 /// Unmounts, and waits until the daemon has ended.
 pub fn umount(arguments: &UmountArgs) -> Result<()> {
-    let entry = shmfs_at(&arguments.dir)?;
+    let entry = shmfs_at(&arguments.dir, "unmount")?;
     let daemon = Daemon::connect(&entry.device);
     if let Err(error) = &daemon {
         tracing::debug!(%error, "no daemon to wait for");
     }
+    // A view first: it may be bound inside the tree, and where it is busy the same command works later.
     if arguments.force {
         force(&entry, daemon.as_ref().ok())?;
+        take_views_away(&entry, true)?;
     } else {
+        take_views_away(&entry, arguments.lazy)?;
         take_away(&entry, arguments.lazy)?;
     }
-    take_views_away(&entry, arguments.lazy || arguments.force)?;
     match daemon {
         Ok(daemon) if !arguments.lazy => wait(&daemon, &entry),
         Ok(_) | Err(_) => Ok(()),
@@ -52,9 +54,9 @@ pub fn umount(arguments: &UmountArgs) -> Result<()> {
 }
 
 /// The shmfs whose root directory `dir` is.
-fn shmfs_at(dir: &Path) -> Result<Entry> {
+pub(super) fn shmfs_at(dir: &Path, verb: &str) -> Result<Entry> {
     let found =
-        table::at(dir).map_err(|error| Error::path("unmount", dir, error).code(ExitCode::Mount))?;
+        table::at(dir).map_err(|error| Error::path(verb, dir, error).code(ExitCode::Mount))?;
     let entry = found.ok_or_else(|| refused(format!("{} is not a mount point", dir.display())))?;
     if entry.is_shmfs() {
         return Ok(entry);
@@ -151,11 +153,9 @@ fn users(path: &Path) -> Vec<String> {
     let processes = processes.filter(|process| uses(process, path).unwrap_or(false));
     let described = processes.filter_map(|process| {
         let name = fs::read_to_string(process.join("comm")).ok()?;
-        Some(format!(
-            "process {} ({})",
-            process.file_name()?.to_str()?,
-            name.trim_end()
-        ))
+        // Not `self`, nor us: who asks holds it by standing in it, and is listed too.
+        let id: u32 = process.file_name()?.to_str()?.parse().ok()?;
+        (id != std::process::id()).then(|| format!("process {id} ({})", name.trim_end()))
     });
     described.take(5).collect()
 }
@@ -210,7 +210,7 @@ pub struct RemountArgs {
 
 /// Changes the options of a live mount.
 pub fn remount(arguments: &RemountArgs) -> Result<()> {
-    let entry = shmfs_at(&arguments.dir)?;
+    let entry = shmfs_at(&arguments.dir, "remount")?;
     let path = entry.mount_point.as_path();
     let failed = |error: io::Error| Error::path("remount", path, error).code(ExitCode::Mount);
     // One request each.
@@ -231,7 +231,7 @@ pub fn remount(arguments: &RemountArgs) -> Result<()> {
     mount_remount(path, flags(options), c"").map_err(|error| failed(error.into()))
 }
 
-fn unreachable_hint(path: &Path) -> String {
+pub(super) fn unreachable_hint(path: &Path) -> String {
     match rustix::fs::stat(path) {
         Err(Errno::NOTCONN | Errno::CONNABORTED) => dead_mount_hint(path),
         Ok(_) | Err(_) => "Its daemon answers only root and the user who mounted it.".to_owned(),

@@ -2,17 +2,17 @@
 
 use super::access::{self, Caller};
 use super::growth::{Change, Outcome};
-use super::{Dir, Entry, Face, Fs};
+use super::{Dir, Entry, Face, Fs, Object};
 use crate::data::{self, DataFile};
 use crate::errno::{Errno, Result};
 use crate::store::acl::{Acl, Acls};
 use crate::store::change::{Attributes, InodeChange};
 use crate::store::record::Answer;
 use crate::store::{Inode, State, Tree};
-use crate::types::{Attr, Ino, Kind, Timestamp};
+use crate::types::{Attr, Kind, Timestamp};
 
 /// `BOGO_DIRENT_SIZE` (mm/shmem.c): what a name adds to its directory's size.
-const DIRENT_SIZE: u64 = 20;
+pub(super) const DIRENT_SIZE: u64 = 20;
 /// `.` and `..`.
 pub(super) const EMPTY_DIRECTORY: u64 = 2 * DIRENT_SIZE;
 
@@ -43,6 +43,8 @@ pub struct SetAttr {
     pub mtime: Option<SetTime>,
     /// By descriptor: ftruncate(2) moves the times also when the size stays.
     pub by_handle: bool,
+    /// By one that is not open for writing.
+    pub read_only_handle: bool,
 }
 
 /// Limits and use, as statfs(2) shows them.
@@ -67,10 +69,11 @@ struct Resize {
 
 impl Fs {
     /// The attributes of an inode.
-    pub fn getattr(&self, of: impl Into<Dir>) -> Result<Entry> {
+    pub fn getattr(&self, of: impl Into<Object>) -> Result<Entry> {
         let of = of.into();
         let tree = self.superblock.tree();
-        self.entry_in(&tree, tree.inode(of.ino)?, of)
+        let entry = self.entry_in(&tree, tree.inode(of.ino)?, of.dir())?;
+        Ok(self.mask_object(&of, entry))
     }
 
     /// The attributes of an inode as one sees it in the face that `dir` has.
@@ -80,7 +83,10 @@ impl Fs {
             Face::View(view) if inode.ino == self.root() => {
                 self.add_own(tree, view, &mut entry)?;
             }
-            Face::View(_) | Face::Tree => {}
+            Face::Export(id) if inode.kind.is_dir() => {
+                self.show_directory(tree, id, inode.ino, &mut entry)?;
+            }
+            Face::View(_) | Face::Export(_) | Face::Tree => {}
         }
         Ok(entry)
     }
@@ -143,15 +149,19 @@ impl Fs {
         Ok(Entry {
             attr,
             lasting: !state.data.exposed,
+            way: None,
         })
     }
 
     /// Changes attributes, the size first, as `shmem_setattr`.
-    pub fn setattr(&self, caller: &Caller, ino: Ino, set: SetAttr) -> Result<Entry> {
-        let inode = self.superblock.inode(ino)?;
+    pub fn setattr(&self, caller: &Caller, of: impl Into<Object>, set: SetAttr) -> Result<Entry> {
+        let of = of.into();
+        self.check_setattr(&of, &set)?;
+        let inode = self.superblock.inode(of.ino)?;
         let others = SetAttr {
             size: None,
             by_handle: false,
+            read_only_handle: false,
             ..set
         };
         let more = others != SetAttr::default() || set.size.is_none();
@@ -166,7 +176,7 @@ impl Fs {
         if more {
             self.set_attributes(caller, &inode, set)?;
         }
-        self.getattr(ino)
+        self.getattr(of)
     }
 
     fn set_size(&self, caller: &Caller, inode: &Inode, set: SetAttr, answer: Answer) -> Result<()> {
@@ -263,9 +273,14 @@ impl Fs {
             let touched = self.files.touch_ctime(inode.ino);
             touched.inspect_err(|_| self.transfer_back(&state, owner))?;
         }
+        let (times, ctime) = ((change.atime, change.mtime), change.ctime);
         let change = InodeChange::Attributes(change);
         self.superblock
             .commit_inode(inode, &mut state, change, Answer::Done);
+        drop(state);
+        if let (true, Some(ctime)) = (inode.kind.is_dir(), ctime) {
+            self.follow_attributes(inode.ino, times, ctime);
+        }
         Ok(())
     }
 
@@ -289,6 +304,7 @@ impl Fs {
         state.data.mtime_set |= mtime.is_some() && !self.is_passthrough();
         let nothing = SetAttr {
             by_handle: false,
+            read_only_handle: false,
             ..set
         } == SetAttr::default();
         if nothing {

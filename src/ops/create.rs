@@ -1,9 +1,12 @@
 //! New names: mknod, mkdir, symlink, create, link.
 
 use super::access::{Caller, may_open, may_write};
+use super::exports::gate::Zone;
+use super::exports::objects::Source;
 use super::faces::Located;
-use super::{Dir, Entry, Fs, Opened, SetAttr, check_name};
+use super::{Dir, Entry, Fs, Object, Opened, SetAttr, check_name};
 use crate::errno::{Errno, Result};
+use crate::export::{Operation, Rights};
 use crate::store::acl::{self, Acls};
 use crate::store::budget::INODE_SPACE;
 use crate::store::change::{Place, TreeChange};
@@ -31,6 +34,7 @@ pub struct CreateFlags {
     /// For writing.
     pub writable: bool,
 }
+
 impl CreateFlags {
     /// As open(2) says.
     pub fn of(flags: i32) -> CreateFlags {
@@ -56,15 +60,10 @@ impl Fs {
         name: &[u8],
         node: NewNode,
     ) -> Result<Entry> {
-        let (ino, generation) = self.superblock.fresh_ids();
-        self.create_in(
-            caller,
-            (dir.into(), name),
-            ino,
-            generation,
-            node,
-            DataState::default(),
-        )
+        let data = DataState::default();
+        let ids = self.superblock.fresh_ids();
+        let operation = operation_of(&node.kind);
+        self.create_in(caller, (dir.into(), name), ids, node, data, operation)
     }
 
     /// Makes a symbolic link.
@@ -76,9 +75,9 @@ impl Fs {
         target: &[u8],
     ) -> Result<Entry> {
         check_name(name)?;
-        let (ino, generation) = self.superblock.fresh_ids();
+        let ids = self.superblock.fresh_ids();
         let data = if target.len() + 1 > SHORT_SYMLINK {
-            self.new_page(ino, target)?
+            self.new_page(ids.0, target)?
         } else {
             DataState::default()
         };
@@ -87,7 +86,8 @@ impl Fs {
             mode: 0o777,
             umask: 0,
         };
-        self.create_in(caller, (dir.into(), name), ino, generation, node, data)
+        let operation = Operation::Special;
+        self.create_in(caller, (dir.into(), name), ids, node, data, operation)
     }
 
     /// Makes a regular file and opens it (`open` with `O_CREAT`).
@@ -102,12 +102,32 @@ impl Fs {
         node: NewNode,
         flags: CreateFlags,
     ) -> Result<(Entry, Opened)> {
+        let operation = Operation::Create {
+            exclusive: flags.exclusive,
+            read: !flags.writable,
+            write: flags.writable,
+            truncate: false,
+        };
+        self.create_as(caller, (dir.into(), name), node, flags, operation)
+    }
+
+    fn create_as(
+        &self,
+        caller: &Caller,
+        (dir, name): (Dir, &[u8]),
+        node: NewNode,
+        flags: CreateFlags,
+        operation: Operation,
+    ) -> Result<(Entry, Opened)> {
         check_name(name)?;
-        let (ino, generation) = self.superblock.fresh_ids();
-        let data = self.new_open_file(ino, flags.writable)?;
+        let ids = self.superblock.fresh_ids();
+        let data = self.new_open_file(ids.0, flags.writable)?;
         let opened = self.opened(&data, flags.writable);
-        match self.create_in(caller, (dir.into(), name), ino, generation, node, data) {
-            Ok(entry) => Ok((entry, opened)),
+        match self.create_in(caller, (dir, name), ids, node, data, operation) {
+            Ok(entry) => {
+                let opened = self.direct(opened, &entry);
+                Ok((entry, opened))
+            }
             Err(Errno::EEXIST) if !flags.exclusive => Err(Errno::ESTALE),
             Err(errno) => Err(errno),
         }
@@ -125,9 +145,15 @@ impl Fs {
         flags: i32,
     ) -> Result<(Entry, Opened)> {
         let create = CreateFlags::of(flags);
+        let operation = Operation::Create {
+            exclusive: create.exclusive,
+            read: flags & libc::O_ACCMODE != libc::O_WRONLY,
+            write: create.writable,
+            truncate: flags & libc::O_TRUNC != 0,
+        };
         // Made and unlinked, made and unlinked: as often as somebody does that just between.
         for _ in 0..RACES {
-            match self.create(caller, dir, name, node.clone(), create) {
+            match self.create_as(caller, (dir, name), node.clone(), create, operation) {
                 Err(Errno::ESTALE) => {}
                 other => return other,
             }
@@ -150,19 +176,29 @@ impl Fs {
         let read = flags & libc::O_ACCMODE != libc::O_WRONLY;
         let write = flags & libc::O_ACCMODE != libc::O_RDONLY;
         let want = u32::from(read) << 2 | u32::from(write || truncate) << 1;
-        let inode = {
+        let operation = Operation::Open {
+            read,
+            write,
+            truncate,
+        };
+        let (inode, way) = {
             let tree = self.superblock.tree();
             let at = self.locate(&tree, dir, name)?;
-            let found = tree.find(at.place().dir, at.place().name)?;
-            let inode = found.ok_or(Errno::ENOENT)?.clone();
+            let there = self.seen(&tree, &at)?;
+            at.check(operation, there, false)?;
+            let inode = there.ok_or(Errno::ENOENT)?.clone();
             if inode.kind != Kind::Regular {
                 return Err(Errno::ESTALE);
             }
             may_open(caller, &inode.state(), want)?;
-            inode.raise_lookups();
-            inode
+            let way = self.found_at(&tree, &inode, dir, &at)?.way;
+            (inode, way)
         };
-        let opened = self.open(inode.ino, write).and_then(|opened| {
+        let object = Object {
+            way,
+            ..Object::from(inode.ino)
+        };
+        let opened = self.open(object.clone(), write).and_then(|opened| {
             if truncate {
                 let empty = SetAttr {
                     size: Some(0),
@@ -171,7 +207,7 @@ impl Fs {
                 let truncated = self.setattr(caller, inode.ino, empty);
                 truncated.inspect_err(|_| self.release(inode.ino))?;
             }
-            Ok((self.getattr(inode.ino)?, opened))
+            Ok((self.getattr(object)?, opened))
         });
         opened.inspect_err(|_| self.forget(inode.ino, 1))
     }
@@ -181,16 +217,16 @@ impl Fs {
         &self,
         caller: &Caller,
         (dir, name): (Dir, &[u8]),
-        ino: Ino,
-        generation: u32,
+        (ino, generation): (Ino, u32),
         node: NewNode,
         mut data: DataState,
+        operation: Operation,
     ) -> Result<Entry> {
         let born = self.birth_time(ino, &data);
         let now = self.clock.now();
         let mut tree = self.superblock.tree_mut();
         let checked = self.locate_mut(&mut tree, dir, name).and_then(|at| {
-            check_new_name(&tree, at.place())?;
+            self.check_new(&tree, &at, operation, node.kind.is_dir())?;
             self.check_lent(Some(caller), &tree, &at)?;
             self.superblock.inodes.take(INODE_SPACE)?;
             self.charge_new(caller, &mut data)
@@ -215,7 +251,22 @@ impl Fs {
         };
         let made = self.commit(&mut tree, change, now, Answer::Made(ino));
         let inode = made.ok_or(Errno::EIO)?;
-        self.found(&tree, &inode, dir)
+        self.found_at(&tree, &inode, dir, &located)
+    }
+
+    /// Whether something can come to be at a place: the rules on its name first, so that who may not make it learns
+    /// nothing of what is there.
+    fn check_new(
+        &self,
+        tree: &Tree,
+        at: &Located<'_>,
+        operation: Operation,
+        makes_dir: bool,
+    ) -> Result<()> {
+        let place = at.place();
+        check_name(place.name)?;
+        at.check(operation, tree.find(place.dir, place.name)?, makes_dir)?;
+        check_new_name(tree, place)
     }
 
     /// The kernel has checked the directory of the request: an entry that the root lends to it is the root's
@@ -284,16 +335,18 @@ impl Fs {
     }
 
     /// Gives the inode `ino` another name.
-    pub fn link(&self, ino: Ino, dir: impl Into<Dir>, name: &[u8]) -> Result<Entry> {
+    pub fn link(&self, of: impl Into<Object>, dir: impl Into<Dir>, name: &[u8]) -> Result<Entry> {
         check_name(name)?;
+        let (of, dir) = (of.into(), dir.into());
+        let ino = of.ino;
         let mut tree = self.superblock.tree_mut();
         let inode = tree.inode(ino)?.clone();
         if inode.kind.is_dir() {
             return Err(Errno::EPERM);
         }
-        let dir = dir.into();
         let located = self.locate_mut(&mut tree, dir, name)?;
         let at = located.place();
+        self.check_link(&tree, &of, dir, &located)?;
         check_new_name(&tree, at)?;
         self.check_lent(None, &tree, &located)?;
         if inode.state().is_orphan() {
@@ -301,13 +354,41 @@ impl Fs {
         }
         self.superblock.inodes.take(INODE_SPACE)?;
         let now = self.clock.now();
-        self.commit(
-            &mut tree,
-            TreeChange::Link { at, ino },
-            now,
-            Answer::Made(ino),
-        );
-        self.found(&tree, &inode, dir)
+        let change = TreeChange::Link { at, ino };
+        self.commit(&mut tree, change, now, Answer::Made(ino));
+        self.found_at(&tree, &inode, dir, &located)
+    }
+
+    /// What the rules say of a link: none may give more than the name that there is.
+    fn check_link(&self, tree: &Tree, of: &Object, dir: Dir, at: &Located<'_>) -> Result<()> {
+        let source = self.source_of_link(tree, of, dir)?;
+        let from = match (source, &at.zone) {
+            (_, Zone::Free) | (Source::Own, Zone::Layer(_)) => return Ok(()),
+            (Source::Ruled(_), Zone::Layer(_)) => return Err(Errno::EXDEV),
+            (Source::Ruled(rights), Zone::Ruled(_)) => rights,
+            (Source::Own, Zone::Ruled(_)) => Rights::ALL,
+        };
+        let place = at.place();
+        let there = tree.find(place.dir, place.name)?;
+        at.check(Operation::LinkTo { from }, there, false)
+    }
+}
+
+/// What the rules are asked for where a node of this type is made.
+fn operation_of(kind: &Kind) -> Operation {
+    match kind {
+        Kind::Regular => Operation::Create {
+            exclusive: true,
+            read: false,
+            write: false,
+            truncate: false,
+        },
+        Kind::Directory => Operation::Mkdir,
+        Kind::Symlink(_)
+        | Kind::Fifo
+        | Kind::Socket
+        | Kind::CharDevice(_)
+        | Kind::BlockDevice(_) => Operation::Special,
     }
 }
 

@@ -5,7 +5,7 @@ use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::Fs;
+use super::{Entry, Fs, Object};
 use crate::data::{self, DataFile, DataStat};
 use crate::errno::{Errno, Result};
 use crate::store::change::InodeChange;
@@ -31,6 +31,22 @@ pub enum DataMode {
     Passthrough(Box<dyn Backing>),
 }
 
+/// What a file is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Access {
+    /// To read.
+    pub read: bool,
+    /// To write.
+    pub write: bool,
+}
+
+/// To read, and whether also to write.
+impl From<bool> for Access {
+    fn from(write: bool) -> Access {
+        Access { read: true, write }
+    }
+}
+
 /// How an open file is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Opened {
@@ -38,6 +54,8 @@ pub struct Opened {
     pub backing: Option<u32>,
     /// `read` and `write` come to us also with passthrough, so that growth is counted.
     pub counted: bool,
+    /// Past the page cache: that is the tree's.
+    pub direct: bool,
     /// From now on attributes change without a request: what the kernel keeps of them is stale.
     pub newly_exposed: bool,
 }
@@ -68,7 +86,7 @@ impl Fs {
         ino: Ino,
         use_file: impl FnOnce(&DataFile) -> T,
     ) -> Result<T> {
-        let result = use_file(&self.files.create(ino)?);
+        let result = use_file(&self.files.create_anew(ino)?);
         self.files.remove(ino);
         Ok(result)
     }
@@ -81,7 +99,10 @@ impl Fs {
     }
 
     /// Opens a regular file.
-    pub fn open(&self, ino: Ino, writable: bool) -> Result<Opened> {
+    pub fn open(&self, of: impl Into<Object>, access: impl Into<Access>) -> Result<Opened> {
+        let (object, access) = (of.into(), access.into());
+        self.check_open(&object, access.read, access.write)?;
+        let (ino, writable) = (object.ino, access.write);
         let inode = self.superblock.inode(ino)?;
         match inode.kind {
             Kind::Regular => {}
@@ -107,6 +128,7 @@ impl Fs {
         let newly_exposed = state.data.exposed && !exposed_before;
         Ok(Opened {
             newly_exposed,
+            direct: object.way.is_some() && !self.is_passthrough(),
             ..self.opened(&state.data, writable)
         })
     }
@@ -116,7 +138,14 @@ impl Fs {
             backing: (data.backing != 0).then_some(data.backing),
             counted: self.counts_handle(writable),
             newly_exposed: false,
+            direct: false,
         }
+    }
+
+    /// As it is to be used under the name that it was made by.
+    pub(super) fn direct(&self, opened: Opened, entry: &Entry) -> Opened {
+        let direct = entry.way.is_some() && !self.is_passthrough();
+        Opened { direct, ..opened }
     }
 
     /// Closes a handle.

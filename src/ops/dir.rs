@@ -1,6 +1,6 @@
 //! readdir.
 
-use super::{Dir, Entry, Fs};
+use super::{Dir, Entry, Face, FileKey, Fs};
 use crate::errno::Result;
 use crate::store::{Cookie, Inode, Tree};
 use crate::types::Ino;
@@ -33,12 +33,14 @@ pub struct DirEntry<'a> {
     pub type_bits: u32,
     /// Where the stream goes on after it.
     pub next: DirPosition,
+    /// What a file of an export is to the kernel.
+    pub key: Option<FileKey>,
     /// Its attributes, where they were asked for; never for `.` and `..`.
     pub entry: Option<Entry>,
 }
 
 /// Marks the position of an entry of a view's own: those come first, the root's after them.
-const OWN: u64 = 1 << 62;
+pub(super) const OWN: u64 = 1 << 62;
 
 impl Fs {
     /// Hands the entries after `from` to `add` until that answers `false`.
@@ -53,12 +55,17 @@ impl Fs {
     ) -> Result<()> {
         let of = of.into();
         let tree = self.superblock.tree();
-        let directory = tree.directory(of.ino)?;
-        if !listing.noatime {
+        tree.directory(of.ino)?;
+        let exported = match of.face {
+            Face::Export(id) => Some(id),
+            Face::Tree | Face::View(_) => None,
+        };
+        if !listing.noatime && exported.is_none() {
             let inode = tree.inode(of.ino)?;
             self.touch_atime(inode, &mut inode.state());
         }
-        let above = tree.authority(directory.parent);
+        // What is above a place without a way up is itself.
+        let above = self.above(&tree, of)?.unwrap_or(of.ino);
         let dots = [
             (b".".as_slice(), of.ino, START, AFTER_DOT),
             (b"..", above, AFTER_DOT, AFTER_DOTDOT),
@@ -71,11 +78,15 @@ impl Fs {
                     ino,
                     type_bits: libc::S_IFDIR,
                     next,
+                    key: None,
                     entry: None,
                 })
             {
                 return Ok(());
             }
+        }
+        if let Some(id) = exported {
+            return self.list_export(&tree, id, of.ino, from, listing, &mut add);
         }
         let started = from.0 >= Cookie::FIRST.0;
         let Some(window) = self.window(&tree, of)? else {
@@ -100,7 +111,7 @@ impl Fs {
     ///
     /// `shows` may give another name for an entry, or say that there is none.
     #[allow(clippy::too_many_arguments)]
-    fn stream(
+    pub(super) fn stream(
         &self,
         tree: &Tree,
         ino: Ino,
@@ -127,6 +138,7 @@ impl Fs {
                 ino: dentry.ino,
                 type_bits: child.kind.type_bits(),
                 next: DirPosition(cookie.0 | mark),
+                key: None,
                 entry,
             });
             if !taken {

@@ -6,6 +6,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::Fs;
+use super::exports::SessionId;
+use super::exports::gate::{Gate, Zone};
 use super::views::ViewId;
 use crate::errno::{Errno, Result};
 use crate::store::change::{Place, TreeChange};
@@ -31,6 +33,8 @@ pub enum Face {
     Tree,
     /// Under the names of a view.
     View(ViewId),
+    /// As a session of an export shows it.
+    Export(SessionId),
 }
 
 impl From<Ino> for Dir {
@@ -49,6 +53,8 @@ pub(super) struct Located<'n> {
     name: Cow<'n, [u8]>,
     /// It is in the root, though the directory of the request is another one.
     pub(super) lent: bool,
+    /// Whose it is.
+    pub(super) zone: Zone<'n>,
 }
 
 impl<'n> Located<'n> {
@@ -57,6 +63,23 @@ impl<'n> Located<'n> {
             dir,
             name: name.into(),
             lent: false,
+            zone: Zone::Free,
+        }
+    }
+
+    /// What is a session's own.
+    pub(super) fn own(dir: Ino, name: &'n [u8], id: SessionId) -> Located<'n> {
+        Located {
+            zone: Zone::Layer(id),
+            ..Located::new(dir, name)
+        }
+    }
+
+    /// What the rules of an export are on.
+    pub(super) fn ruled(dir: Ino, name: &'n [u8], gate: Gate<'n>) -> Located<'n> {
+        Located {
+            zone: Zone::Ruled(Box::new(gate)),
+            ..Located::new(dir, name)
         }
     }
 
@@ -77,16 +100,17 @@ impl<'n> Located<'n> {
 }
 
 impl Fs {
-    /// Where `name` of `dir` is. `EBUSY` for the name that leads to the views.
+    /// Where `name` of `dir` is. `EBUSY` for the name that leads to the views and exports.
     pub(super) fn locate<'n>(&self, tree: &Tree, dir: Dir, name: &'n [u8]) -> Result<Located<'n>> {
-        let Some(_) = self.views.chosen() else {
+        if self.views.chosen().is_none() && !self.exports.is_configured() {
             return Ok(Located::new(dir.ino, name));
-        };
+        }
         let root = self.root();
         match dir.face {
             Face::Tree if dir.ino == root && name == RESERVED => Err(Errno::EBUSY),
             Face::Tree => Ok(Located::new(dir.ino, name)),
             Face::View(id) => self.locate_in_view(self.views.get(id)?, tree, dir.ino, name),
+            Face::Export(id) => self.locate_in_export(tree, id, dir.ino, name),
         }
     }
 
@@ -122,15 +146,18 @@ impl Fs {
         now: Timestamp,
         answer: Answer,
     ) -> Option<Arc<Inode>> {
-        if !self.views.is_active() {
+        if !self.has_other_faces() {
             return self.superblock.commit(tree, change, now, answer);
         }
-        let places = change.places();
-        let places = places.map(|place| place.map(|place| (place.dir, place.name.to_vec())));
+        let places = change.places().into_iter().flatten();
+        let noted = self.note(tree, places);
         let loses = change.takes_names();
         let result = self.superblock.commit(tree, change, now, answer);
+        if self.exports.is_active() {
+            self.follow(tree, &noted, now);
+        }
         let mut gone = Vec::new();
-        for (dir, name) in places.into_iter().flatten() {
+        for (dir, name, _) in noted {
             if dir == self.root() {
                 let views = self.views.opened();
                 views.for_each(|(_, view, _)| view.follow(tree, dir, &name));
@@ -148,7 +175,7 @@ impl Fs {
         let tree = self.superblock.tree();
         let found = self
             .locate(&tree, dir, name)
-            .and_then(|at| tree.find(at.place().dir, at.place().name));
+            .and_then(|at| self.seen(&tree, &at));
         matches!(found, Ok(Some(inode)) if inode.kind.is_dir())
     }
 
@@ -157,6 +184,7 @@ impl Fs {
         if !tree.directory(dir.ino)?.is_empty() {
             return Ok(false);
         }
+        // What is hidden counts: a directory that is not empty cannot go.
         let Some(window) = self.window(tree, dir)? else {
             return Ok(true);
         };

@@ -24,7 +24,7 @@ pub struct WriteFlags {
 }
 
 /// `XATTR_NAME_CAPS`.
-const CAPABILITY: &[u8] = b"security.capability";
+pub(super) const CAPABILITY: &[u8] = b"security.capability";
 
 /// copy_file_range(2) may copy less than asked; a request of this size is done soon.
 const COPY_STEP: u64 = 64 << 20;
@@ -247,10 +247,18 @@ impl Fs {
         Ok(target.to_vec())
     }
 
+    /// When reading moves the access time of a directory.
+    pub(super) fn directory_atime(&self) -> Atime {
+        match self.config.nodiratime {
+            true => Atime::Never,
+            false => self.config.atime,
+        }
+    }
+
     /// A directory or symlink was read (`touch_atime`, `relatime_need_update`).
     pub(super) fn touch_atime(&self, inode: &Inode, state: &mut State) {
-        let policy = if inode.kind.is_dir() && self.config.nodiratime {
-            Atime::Never
+        let policy = if inode.kind.is_dir() {
+            self.directory_atime()
         } else {
             self.config.atime
         };
@@ -258,7 +266,8 @@ impl Fs {
             return;
         }
         let now = self.clock.now();
-        if policy == Atime::Relative && !is_stale(state, now) {
+        let times = (state.atime, state.mtime, state.ctime);
+        if policy == Atime::Relative && !is_stale(times, now) {
             return;
         }
         let change = Attributes {
@@ -284,14 +293,6 @@ impl Fs {
     }
 }
 
-/// What came of writing `wanted` bytes.
-fn outcome_of<E>(written: &std::result::Result<usize, E>, wanted: usize) -> Outcome {
-    match written {
-        Ok(count) if *count == wanted => Outcome::Grown,
-        Ok(_) | Err(_) => Outcome::Failed,
-    }
-}
-
 /// What a request has come to that may have failed.
 fn answer_of(done: &Result<()>) -> Answer {
     match done {
@@ -300,9 +301,20 @@ fn answer_of(done: &Result<()>) -> Answer {
     }
 }
 
+/// What came of writing `wanted` bytes.
+fn outcome_of<E>(written: &std::result::Result<usize, E>, wanted: usize) -> Outcome {
+    match written {
+        Ok(count) if *count == wanted => Outcome::Grown,
+        Ok(_) | Err(_) => Outcome::Failed,
+    }
+}
+
 const DAY: i64 = 24 * 60 * 60;
 
 /// Whether an access time is worth moving: not later than the last change, or a day old.
-fn is_stale(state: &State, now: Timestamp) -> bool {
-    state.atime <= state.mtime || state.atime <= state.ctime || now.sec - state.atime.sec >= DAY
+pub(super) fn is_stale(
+    (atime, mtime, ctime): (Timestamp, Timestamp, Timestamp),
+    now: Timestamp,
+) -> bool {
+    atime <= mtime || atime <= ctime || now.sec - atime.sec >= DAY
 }

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Dir, Entry, Fs, check_name};
+use super::faces::Located;
+use super::{Dir, Entry, Fs, Object, check_name};
 use crate::errno::{Errno, Result};
 use crate::store::change::TreeChange;
 use crate::store::record::Answer;
@@ -18,33 +19,54 @@ impl Fs {
         let dir = dir.into();
         check_name(name)?;
         let tree = self.superblock.tree();
-        let inode = match name {
-            b"." => tree.inode(dir.ino)?,
-            b".." => tree.inode(tree.authority(tree.directory(dir.ino)?.parent))?,
+        match name {
+            b"." => self.found(&tree, tree.inode(dir.ino)?, dir),
+            b".." => {
+                let above = self.above(&tree, dir)?.ok_or(Errno::ENOENT)?;
+                self.found(&tree, tree.inode(above)?, dir)
+            }
             _ => {
                 let at = self.locate(&tree, dir, name)?;
                 if self.unclaimed(&tree, at.place()).is_some() {
                     drop(tree);
                     return self.lookup_and_claim(dir, name);
                 }
-                tree.find(at.place().dir, at.place().name)?
-                    .ok_or(Errno::ENOENT)?
+                let inode = self.seen(&tree, &at)?.ok_or(Errno::ENOENT)?;
+                self.found_at(&tree, inode, dir, &at)
             }
-        };
-        self.found(&tree, inode, dir)
+        }
+    }
+
+    /// The object itself, by its node.
+    pub fn lookup_self(&self, object: &Object) -> Result<Entry> {
+        let tree = self.superblock.tree();
+        let entry = self.found(&tree, tree.inode(object.ino)?, object.dir())?;
+        Ok(self.mask_object(object, entry))
     }
 
     fn lookup_and_claim(&self, dir: Dir, name: &[u8]) -> Result<Entry> {
         let mut tree = self.superblock.tree_mut();
         let at = self.locate_mut(&mut tree, dir, name)?;
-        let found = tree.find(at.place().dir, at.place().name)?;
-        let inode = found.ok_or(Errno::ENOENT)?;
-        self.found(&tree, inode, dir)
+        let inode = self.seen(&tree, &at)?.ok_or(Errno::ENOENT)?;
+        self.found_at(&tree, inode, dir, &at)
     }
 
     /// What the kernel learns of an inode, and the reference that it has from then on: none without an answer.
     pub(super) fn found(&self, tree: &Tree, inode: &Inode, dir: Dir) -> Result<Entry> {
         let entry = self.entry_in(tree, inode, dir)?;
+        inode.raise_lookups();
+        Ok(entry)
+    }
+
+    /// As [`Fs::found`], under a name.
+    pub(super) fn found_at(
+        &self,
+        tree: &Tree,
+        inode: &Inode,
+        dir: Dir,
+        at: &Located<'_>,
+    ) -> Result<Entry> {
+        let entry = self.entry_at(tree, inode, dir, at)?;
         inode.raise_lookups();
         Ok(entry)
     }
@@ -91,6 +113,7 @@ impl Fs {
                 return None;
             }
         }
+        self.exports.forget_directory(inode.ino);
         let change = TreeChange::Evict { ino: inode.ino };
         self.superblock
             .commit(tree, change, Default::default(), Answer::Unfinished)

@@ -12,6 +12,7 @@ mod create;
 mod data;
 mod digests;
 mod dir;
+mod exports;
 mod faces;
 mod growth;
 mod io;
@@ -30,8 +31,13 @@ use std::sync::{Arc, OnceLock};
 pub use self::access::Caller;
 pub use self::attr::{SetAttr, SetTime, Statfs};
 pub use self::create::{CreateFlags, NewNode};
-pub use self::data::{Backing, DataMode, Opened};
+pub use self::data::{Access, Backing, DataMode, Opened};
 pub use self::dir::{DirEntry, DirPosition, Listing};
+use self::exports::Exports;
+pub use self::exports::gate::{FileKey, Way};
+pub use self::exports::objects::Object;
+pub use self::exports::sessions::{DEFAULT_SESSION, SessionInfo};
+pub use self::exports::{ExportId, SessionId};
 pub use self::faces::{Dir, Face};
 use self::growth::Changes;
 pub use self::io::WriteFlags;
@@ -89,6 +95,7 @@ pub struct Fs {
     leaving: Leaving,
     changes: Changes,
     views: Views,
+    exports: Exports,
     journal: Option<Arc<Journal>>,
     answers: Answers,
 }
@@ -100,6 +107,8 @@ pub struct Entry {
     pub attr: Attr,
     /// They change by requests only.
     pub lasting: bool,
+    /// By which name of an export it was found; `None`: the kernel is to take it for what it is in the tree.
+    pub way: Option<Arc<Way>>,
 }
 
 impl Fs {
@@ -118,18 +127,17 @@ impl Fs {
         let limits = Limits {
             size: config.size,
             nr_inodes: config.nr_inodes,
+            uid_size: config.users.size,
+            uid_nr_inodes: config.users.nr_inodes,
         };
         let root = (config.mode, config.uid, config.gid);
         let recorder = journal.clone().map(|journal| journal as Arc<dyn Recorder>);
         let superblock = Superblock::new(limits, root, clock.now(), recorder);
-        Fs::with(
-            superblock,
-            config,
-            files,
-            clock,
-            journal,
-            Answers::default(),
-        )
+        let answers = Answers::default();
+        let users = config.users;
+        let fs = Fs::with(superblock, config, files, clock, journal, answers);
+        fs.limit_users_at_first(users);
+        fs
     }
 
     fn with(
@@ -140,8 +148,7 @@ impl Fs {
         journal: Option<Arc<Journal>>,
         answers: Answers,
     ) -> Fs {
-        let users = config.users;
-        let fs = Fs {
+        Fs {
             superblock,
             room: Reservation::new(config.size / PAGE_SIZE),
             files,
@@ -154,11 +161,10 @@ impl Fs {
             leaving: Leaving::default(),
             changes: Changes::default(),
             views: Views::default(),
+            exports: Exports::default(),
             journal,
             answers,
-        };
-        fs.limit_users_at_first(users);
-        fs
+        }
     }
 
     /// The root directory.
@@ -183,7 +189,10 @@ impl Fs {
             self.files.set_size(size)?;
             self.room.set_limit(size / PAGE_SIZE);
         }
-        self.superblock.record_limits(size, nr_inodes);
+        self.superblock.record_limits(|limits| {
+            limits.size = size.unwrap_or(limits.size);
+            limits.nr_inodes = nr_inodes.unwrap_or(limits.nr_inodes);
+        });
         Ok(())
     }
 

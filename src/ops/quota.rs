@@ -50,6 +50,16 @@ impl Fs {
         }
     }
 
+    /// The limit of a file system that was before, with all that there is in it.
+    pub(super) fn limit_users_again(&self) -> Result<()> {
+        let users = &self.superblock.users;
+        users.set_limit(self.config.users.into());
+        if !users.are_limited() {
+            return Ok(());
+        }
+        self.count_all(&self.superblock.tree_mut())
+    }
+
     /// Changes the limit of each user; `None` leaves a part alone. Who has more keeps it, and gets no more.
     pub fn set_user_limit(&self, size: Option<u64>, nr_inodes: Option<u64>) -> Result<()> {
         let tree = self.superblock.tree_mut();
@@ -61,6 +71,10 @@ impl Fs {
         };
         let counted = users.are_limited();
         users.set_limit(limit);
+        self.superblock.record_limits(|limits| {
+            limits.uid_size = size.unwrap_or(limits.uid_size);
+            limits.uid_nr_inodes = nr_inodes.unwrap_or(limits.uid_nr_inodes);
+        });
         match (counted, users.are_limited()) {
             (false, true) => self.count_all(&tree),
             (true, false) => {

@@ -4,11 +4,11 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::{Config, Fs};
-use crate::data::{DataFiles, pages};
+use crate::data::{DataFiles, SCRATCH, pages};
 use crate::recovery::{Damage, Image, InHand, Journal, Step};
 use crate::store::record::{Answer, Limits, Recorder};
 use crate::store::{Inode, Superblock};
-use crate::types::{Clock, Ino, Kind};
+use crate::types::Clock;
 
 /// Old records that are looked at in one step.
 const STEP: usize = 64;
@@ -17,7 +17,7 @@ impl Fs {
     /// The file system that `journal` is the history of, with the data files that it left.
     ///
     /// The kernel's references, open handles and registrations are not in the journal: whoever keeps them sets them
-    /// before the first request, and then calls [`Fs::sweep`].
+    /// before the first request, and so is the data mode set; then comes [`Fs::resume`].
     pub fn restore(
         mut config: Config,
         files: DataFiles,
@@ -31,32 +31,62 @@ impl Fs {
         let limits = contents.limits().unwrap_or(Limits {
             size: config.size,
             nr_inodes: config.nr_inodes,
+            uid_size: config.users.size,
+            uid_nr_inodes: config.users.nr_inodes,
         });
         (config.size, config.nr_inodes) = (limits.size, limits.nr_inodes);
+        config.users.size = limits.uid_size;
+        config.users.nr_inodes = limits.uid_nr_inodes;
         let recorder: Arc<dyn Recorder> = Arc::clone(&journal) as _;
-        let superblock =
-            Superblock::restore(contents, limits, Some(recorder)).map_err(Damage::Contradiction)?;
-        let fs = Fs::with(superblock, config, files, clock, Some(journal), answers);
-        fs.restore_data()?;
-        Ok(fs)
+        let superblock = Superblock::restore(contents, limits, Some(recorder));
+        let superblock = superblock.map_err(Damage::Contradiction)?;
+        Ok(Fs::with(
+            superblock,
+            config,
+            files,
+            clock,
+            Some(journal),
+            answers,
+        ))
     }
 
-    /// Lets inodes and data files agree.
-    fn restore_data(&self) -> Result<(), Damage> {
+    /// Takes up what was left: lets inodes and data files agree, counts what is in use, and evicts what nothing leads
+    /// to, since the request that would have done so was lost.
+    ///
+    /// A data file that no inode speaks of was made by a request that has come to nothing yet.
+    pub fn resume(&self) -> Result<(), Damage> {
         let mut known = HashSet::new();
         for inode in self.superblock.tree().all() {
-            let mut state = inode.state();
-            if state.data.present {
+            if self.resume_data(inode)? {
                 known.insert(inode.ino);
-                let stat = self.files.stat(inode.ino);
-                let stat = stat.map_err(|errno| lost_data(inode, errno))?;
-                let holds = pages(stat.size).max(pages(stat.blocks * 512));
-                state.data.reserved = state.data.reserved.max(holds);
-                // A write has set another one since.
-                state.data.mtime_set &= stat.mtime == state.mtime;
             }
         }
+        let swept = self
+            .files
+            .sweep(|ino| known.contains(&ino) || ino == SCRATCH);
+        let counted = swept.and_then(|_| self.limit_users_again());
+        counted.map_err(|errno| Damage::Contradiction(format!("the data files: {errno}")))?;
+        self.sweep();
         Ok(())
+    }
+
+    /// Says whether the inode has a data file.
+    fn resume_data(&self, inode: &Inode) -> Result<bool, Damage> {
+        let mut state = inode.state();
+        if !state.data.present {
+            return Ok(false);
+        }
+        let stat = self.files.stat(inode.ino);
+        let stat = stat.map_err(|errno| {
+            Damage::Contradiction(format!("the data of {:?} are lost: {errno}", inode.ino))
+        })?;
+        let holds = pages(stat.size).max(pages(stat.blocks * 512));
+        let reserved = state.data.reserved.max(holds);
+        state.data.reserved = if self.reserves() { reserved } else { 0 };
+        self.room.retake(state.data.reserved);
+        // A write has moved it since.
+        state.data.mtime_set &= stat.mtime == state.mtime;
+        Ok(true)
     }
 
     /// The journal, where there is one.
@@ -64,7 +94,7 @@ impl Fs {
         self.journal.as_ref()
     }
 
-    /// This thread carries out the request `unique` until the answer is dropped.
+    /// This thread carries out the request `unique` until what this returns is dropped, after the reply.
     pub fn in_hand(&self, unique: u64) -> InHand<'_> {
         InHand::enter(self.journal.as_deref(), unique)
     }
@@ -74,7 +104,7 @@ impl Fs {
         self.answers.of(unique)
     }
 
-    /// No request that was sent again is left: from now on the journal may forget their answers.
+    /// No request that was sent again is left: from now on the journal may forget what they came to.
     pub fn resends_are_over(&self) {
         self.answers.clear();
         if let Some(journal) = &self.journal {
@@ -90,8 +120,7 @@ impl Fs {
         }
     }
 
-    /// Evicts all inodes that nothing leads to: requests that would have done so were lost.
-    pub fn sweep(&self) {
+    fn sweep(&self) {
         let all: Vec<Arc<Inode>> = self.superblock.tree().all().cloned().collect();
         for inode in all {
             let orphan = inode.state().is_orphan();
@@ -100,9 +129,4 @@ impl Fs {
             }
         }
     }
-}
-
-fn lost_data(inode: &Inode, errno: crate::errno::Errno) -> Damage {
-    let _ = (Ino(0), Kind::Regular);
-    Damage::Contradiction(format!("the data of {:?} are lost: {errno}", inode.ino))
 }

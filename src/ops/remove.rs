@@ -1,8 +1,10 @@
 //! unlink and rmdir.
 
 use super::access::{Caller, may_delete};
+use super::faces::Located;
 use super::{Dir, Fs, check_name};
 use crate::errno::{Errno, Result};
+use crate::export::Operation;
 use crate::store::Tree;
 use crate::store::change::TreeChange;
 use crate::store::record::Answer;
@@ -11,7 +13,8 @@ use crate::types::Ino;
 impl Fs {
     /// Takes a name of a file away.
     pub fn unlink(&self, caller: &Caller, dir: impl Into<Dir>, name: &[u8]) -> Result<()> {
-        self.remove(caller, dir.into(), name, |_, kind_is_dir, _| {
+        let dir = dir.into();
+        self.remove(caller, dir, name, Operation::Unlink, |_, kind_is_dir, _| {
             if kind_is_dir {
                 Err(Errno::EISDIR)
             } else {
@@ -23,17 +26,23 @@ impl Fs {
     /// Removes an empty directory.
     pub fn rmdir(&self, caller: &Caller, dir: impl Into<Dir>, name: &[u8]) -> Result<()> {
         let dir = dir.into();
-        self.remove(caller, dir, name, |tree, kind_is_dir, ino| {
-            if !kind_is_dir {
-                return Err(Errno::ENOTDIR);
-            }
-            let face = dir.face;
-            if self.is_empty(tree, Dir { ino, face })? {
-                Ok(())
-            } else {
-                Err(Errno::ENOTEMPTY)
-            }
-        })
+        self.remove(
+            caller,
+            dir,
+            name,
+            Operation::Rmdir,
+            |tree, kind_is_dir, ino| {
+                if !kind_is_dir {
+                    return Err(Errno::ENOTDIR);
+                }
+                let face = dir.face;
+                if self.is_empty(tree, Dir { ino, face })? {
+                    Ok(())
+                } else {
+                    Err(Errno::ENOTEMPTY)
+                }
+            },
+        )
     }
 
     fn remove(
@@ -41,6 +50,7 @@ impl Fs {
         caller: &Caller,
         dir: Dir,
         name: &[u8],
+        operation: Operation,
         check: impl FnOnce(&Tree, bool, Ino) -> Result<()>,
     ) -> Result<()> {
         check_name(name)?;
@@ -48,8 +58,10 @@ impl Fs {
         let located = self.locate_mut(&mut tree, dir, name)?;
         self.check_lent(Some(caller), &tree, &located)?;
         let at = located.place();
-        let inode = tree.find(at.dir, at.name)?.ok_or(Errno::ENOENT)?.clone();
-        may_remove(caller, &tree, at.dir, inode.ino)?;
+        let there = self.seen(&tree, &located)?;
+        located.check(operation, there, false)?;
+        let inode = there.ok_or(Errno::ENOENT)?.clone();
+        may_remove(caller, &tree, &located, inode.ino)?;
         check(&tree, inode.kind.is_dir(), inode.ino)?;
         let now = self.clock.now();
         self.commit(&mut tree, TreeChange::Remove { at }, now, Answer::Done);
@@ -63,10 +75,13 @@ impl Fs {
 }
 
 /// The sticky bit, checked again under the tree's lock: the kernel's check held a lock on one directory only.
-pub(super) fn may_remove(caller: &Caller, tree: &Tree, dir: Ino, ino: Ino) -> Result<()> {
+pub(super) fn may_remove(caller: &Caller, tree: &Tree, at: &Located<'_>, ino: Ino) -> Result<()> {
+    if at.is_without_sticky() {
+        return Ok(());
+    }
     // Two states are never locked at once: what the rule needs of the directory is taken first.
     let (mode, uid) = {
-        let dir = tree.inode(tree.authority(dir))?.state();
+        let dir = tree.inode(tree.authority(at.place().dir))?.state();
         (dir.mode, dir.uid)
     };
     may_delete(caller, mode, uid, &tree.inode(ino)?.state())

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use super::access::Caller;
+use super::faces::Located;
 use super::remove::may_remove;
 use super::{Dir, Fs, NewNode, check_name};
 use crate::errno::{Errno, Result};
 use crate::store::budget::INODE_SPACE;
-use crate::store::change::{Place, TreeChange};
+use crate::store::change::TreeChange;
 use crate::store::inode::NewInode;
 use crate::store::record::Answer;
 use crate::store::{DataState, Inode, Tree};
@@ -42,23 +43,24 @@ impl Fs {
         let target = self.locate_mut(&mut tree, to.0.into(), to.1)?;
         self.check_lent(Some(caller), &tree, &source)?;
         self.check_lent(Some(caller), &tree, &target)?;
-        let (from, to) = (source.place(), target.place());
-        let source = tree
-            .find(from.dir, from.name)?
-            .ok_or(Errno::ENOENT)?
-            .clone();
+        let (from_at, to_at) = (&source, &target);
+        let (from, to) = (from_at.place(), to_at.place());
+        let source = self.seen(&tree, from_at)?.cloned();
         let target = tree.find(to.dir, to.name)?.cloned();
-        if self.check_rename(caller, &tree, (from, &source), (to, target.as_ref()), mode)?
-            == Same::Inode
-        {
+        let there = (source.as_ref(), target.as_ref());
+        self.check_rules(&tree, (from_at, to_at), there, mode)?;
+        let source = source.ok_or(Errno::ENOENT)?;
+        let pair = ((from_at, &source), (to_at, target.as_ref()));
+        if self.check_rename(caller, &tree, pair.0, pair.1, mode)? == Same::Inode {
             return Ok(());
         }
+        let exchange = mode == RenameMode::Exchange;
         let whiteout = match mode {
             RenameMode::Exchange | RenameMode::Replace | RenameMode::NoReplace => None,
             RenameMode::Whiteout(_) => Some(self.whiteout(caller, &tree, from.dir)?),
         };
         let left_behind = whiteout.as_ref().map(|new| new.ino);
-        let change = if mode == RenameMode::Exchange {
+        let change = if exchange {
             TreeChange::Exchange { a: from, b: to }
         } else {
             TreeChange::Rename { from, to, whiteout }
@@ -68,6 +70,7 @@ impl Fs {
         if let Some(ino) = left_behind {
             self.mark_charged(&tree, ino);
         }
+        self.follow_renamed(&tree, &source, target.as_ref().filter(|_| exchange), now);
         let evicted = replaced.and_then(|inode| self.evict(&mut tree, &inode));
         drop(tree);
         if let Some(inode) = evicted {
@@ -81,10 +84,11 @@ impl Fs {
         &self,
         caller: &Caller,
         tree: &Tree,
-        (from, source): (Place<'_>, &Arc<Inode>),
-        (to, target): (Place<'_>, Option<&Arc<Inode>>),
+        (from_at, source): (&Located<'_>, &Arc<Inode>),
+        (to_at, target): (&Located<'_>, Option<&Arc<Inode>>),
         mode: RenameMode,
     ) -> Result<Same> {
+        let (from, to) = (from_at.place(), to_at.place());
         if tree.inode(to.dir)?.state().is_orphan() {
             return Err(Errno::ENOENT);
         }
@@ -100,7 +104,7 @@ impl Fs {
             }
             Some(target) if target.ino == source.ino => return Ok(Same::Inode),
             Some(target) => {
-                may_remove(caller, tree, to.dir, target.ino)?;
+                may_remove(caller, tree, to_at, target.ino)?;
                 if exchange {
                     check_not_below(tree, from.dir, target)?;
                 } else {
@@ -108,7 +112,7 @@ impl Fs {
                 }
             }
         }
-        may_remove(caller, tree, from.dir, source.ino)?;
+        may_remove(caller, tree, from_at, source.ino)?;
         Ok(Same::Neither)
     }
 

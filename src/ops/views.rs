@@ -97,6 +97,20 @@ impl View {
         }
     }
 
+    /// What its own directory is labelled with.
+    fn label(&self) -> String {
+        format!("view:{}", self.names.key())
+    }
+
+    /// Opens it with a directory of its own.
+    fn take(&self, tree: &Tree, root: Ino, own: Ino) {
+        if let (true, Ok(directory)) = (self.has_digests, tree.directory(root)) {
+            let entries = directory.stream(None);
+            entries.for_each(|(_, entry)| self.follow(tree, root, &entry.name));
+        }
+        let _ = self.own.set(own);
+    }
+
     fn digest_paths(&self, entry: &[u8]) -> Vec<Vec<u8>> {
         if !self.has_digests {
             return Vec::new();
@@ -153,11 +167,14 @@ impl Fs {
         if self.views.all.set(views).is_err() || self.views.listener.set(listener).is_err() {
             tracing::error!("the views are chosen already");
         }
-    }
-
-    /// Whether names can change without the kernel's knowledge: a view has been opened.
-    pub fn has_open_views(&self) -> bool {
-        self.views.is_active()
+        // In a file system that was before, some may have been opened already.
+        let tree = self.superblock.tree();
+        for view in self.views.all() {
+            if let Some(own) = tree.hidden(&view.label()) {
+                view.take(&tree, self.root(), own);
+                self.views.active.store(true, Ordering::Release);
+            }
+        }
     }
 
     /// The directory of a view, which lives from here on; says whether it is the first of all.
@@ -175,25 +192,29 @@ impl Fs {
         if view.own.get().is_some() {
             return Ok((dir, false));
         }
-        let label = format!("view:{}", view.names.key());
-        let own = self.hide(&mut tree, root, &label)?;
-        if view.has_digests {
-            let entries = tree.directory(root)?.stream(None);
-            entries.for_each(|(_, entry)| view.follow(&tree, root, &entry.name));
-        }
-        let _ = view.own.set(own);
-        Ok((dir, !self.views.active.swap(true, Ordering::AcqRel)))
+        let own = self.hide(&mut tree, root, &view.label(), (0, 0, 0))?;
+        view.take(&tree, root, own);
+        let first = !self.has_other_faces();
+        self.views.active.store(true, Ordering::Release);
+        Ok((dir, first))
     }
 
-    fn hide(&self, tree: &mut Tree, above: Ino, label: &str) -> Result<Ino> {
+    /// Makes a directory without a name, with these permissions, owner and group.
+    pub(super) fn hide(
+        &self,
+        tree: &mut Tree,
+        above: Ino,
+        label: &str,
+        (mode, uid, gid): (u32, u32, u32),
+    ) -> Result<Ino> {
         let (ino, generation) = self.superblock.fresh_ids();
         let inode = NewInode {
             ino,
             generation,
             kind: Kind::Directory,
-            mode: 0,
-            uid: 0,
-            gid: 0,
+            mode,
+            uid,
+            gid,
             acls: Acls::default(),
         };
         let now = self.clock.now();
@@ -271,7 +292,10 @@ impl Fs {
         into: &mut Vec<(Dir, Vec<u8>)>,
     ) {
         let root = self.root();
-        let hidden = tree.authority(dir) != dir;
+        let hidden = tree.is_hidden(dir);
+        if self.exports.is_active() {
+            self.spell_for_sessions(tree, dir, &name, into);
+        }
         for (id, view, own) in self.views.opened() {
             let seen = |ino: Ino| Dir {
                 ino,
@@ -288,7 +312,8 @@ impl Fs {
                 into.push((seen(dir), name.clone()));
             }
         }
-        if !hidden {
+        // A view's own directory is nobody's but the view's; a session's is its owner's to see.
+        if !hidden || tree.authority(dir) == dir {
             into.push((dir.into(), name));
         }
     }
@@ -365,13 +390,9 @@ fn below(view: &View, tree: &Tree, own: Ino, dir: Ino) -> Option<Vec<u8>> {
     if above == own || tree.directory(above).ok()?.parent != own {
         return None;
     }
-    let name_of = |dir: Ino, above: Ino| {
-        let mut entries = tree.directory(above).ok()?.stream(None);
-        entries.find_map(|(_, entry)| (entry.ino == dir).then_some(&entry.name))
-    };
-    let mut path = name_of(above, own)?.to_vec();
+    let mut path = tree.name_of(above)?.to_vec();
     path.push(b'/');
-    path.extend_from_slice(name_of(dir, above)?);
+    path.extend_from_slice(tree.name_of(dir)?);
     path.push(b'/');
     Some(path)
 }

@@ -3,14 +3,14 @@
 //! What depends on the caller alone (`trusted.*` needs a capability, `user.*` goes with regular files and
 //! directories) the kernel has checked (`xattr_permission`).
 
-use super::Fs;
 use super::access::{Caller, keeps_setgid};
+use super::{Fs, Object};
 use crate::errno::{Errno, Result};
 use crate::store::acl::{Acl, Acls, XATTR_ACCESS, XATTR_DEFAULT};
 use crate::store::change::{Attributes, InodeChange};
 use crate::store::record::Answer;
 use crate::store::{Inode, State, xattr};
-use crate::types::{Ino, Kind};
+use crate::types::Kind;
 
 /// Whom an attribute belongs to.
 enum Namespace {
@@ -45,12 +45,14 @@ impl Fs {
     pub fn setxattr(
         &self,
         caller: &Caller,
-        ino: Ino,
+        of: impl Into<Object>,
         name: &[u8],
         value: &[u8],
         flags: i32,
     ) -> Result<()> {
-        let inode = self.superblock.inode(ino)?;
+        let of = of.into();
+        self.check_setxattr(&of, name)?;
+        let inode = self.superblock.inode(of.ino)?;
         match namespace(name)? {
             Namespace::Plain => self.set_plain(&inode, name, value, flags),
             Namespace::AccessAcl => self.set_access(caller, &inode, Acl::from_xattr(value)?),
@@ -137,8 +139,10 @@ impl Fs {
     }
 
     /// The value of an attribute.
-    pub fn getxattr(&self, ino: Ino, name: &[u8]) -> Result<Vec<u8>> {
-        let inode = self.superblock.inode(ino)?;
+    pub fn getxattr(&self, of: impl Into<Object>, name: &[u8]) -> Result<Vec<u8>> {
+        let of = of.into();
+        self.check_getxattr(&of, name)?;
+        let inode = self.superblock.inode(of.ino)?;
         let state = inode.state();
         let value = match namespace(name)? {
             Namespace::Plain => state
@@ -150,7 +154,7 @@ impl Fs {
                 .acls
                 .as_ref()
                 .and_then(|acls| acls.access.as_ref())
-                .map(Acl::to_xattr),
+                .map(|acl| acl.masked(self.shown_permissions(&of)).to_xattr()),
             Namespace::DefaultAcl => state
                 .acls
                 .as_ref()
@@ -163,8 +167,10 @@ impl Fs {
     /// The names of all attributes, each with a NUL behind it: ACLs first, then in their order.
     ///
     /// `trusted.*` is for those who could read it (`simple_xattr_list`).
-    pub fn listxattr(&self, caller: &Caller, ino: Ino) -> Result<Vec<u8>> {
-        let inode = self.superblock.inode(ino)?;
+    pub fn listxattr(&self, caller: &Caller, of: impl Into<Object>) -> Result<Vec<u8>> {
+        let of = of.into();
+        self.check_listxattr(&of)?;
+        let inode = self.superblock.inode(of.ino)?;
         let state = inode.state();
         let mut list = Vec::new();
         let mut add = |name: &[u8]| {
@@ -183,8 +189,10 @@ impl Fs {
     }
 
     /// Takes an attribute away; an ACL may be absent already.
-    pub fn removexattr(&self, caller: &Caller, ino: Ino, name: &[u8]) -> Result<()> {
-        let inode = self.superblock.inode(ino)?;
+    pub fn removexattr(&self, caller: &Caller, of: impl Into<Object>, name: &[u8]) -> Result<()> {
+        let of = of.into();
+        self.check_setxattr(&of, name)?;
+        let inode = self.superblock.inode(of.ino)?;
         match namespace(name)? {
             Namespace::AccessAcl => return self.set_access(caller, &inode, None),
             Namespace::DefaultAcl => return self.set_default(caller, &inode, None),

@@ -1,6 +1,7 @@
 //! Options back to the list that means them.
 
 use std::fmt;
+use std::path::Path;
 
 use super::{Atime, Huge, Options, Passthrough};
 use crate::types::Names;
@@ -56,16 +57,23 @@ impl Options {
         if self.passthrough != Passthrough::Auto {
             write!(f, ",passthrough={}", self.passthrough.word())?;
         }
+        if let Some(file) = &self.exports {
+            write!(f, ",exports={}", escaped(file))?;
+        }
         for view in &self.views {
             write!(f, ",view={}", view.naming.key())?;
             if let Some(directory) = &view.directory {
-                let directory = directory.to_string_lossy();
-                let escaped = directory.replace('\\', "\\\\").replace(',', "\\,");
-                write!(f, ":{}", escaped.replace('"', "\\\""))?;
+                write!(f, ":{}", escaped(directory))?;
             }
         }
         Ok(())
     }
+}
+
+/// A path as a value.
+fn escaped(path: &Path) -> String {
+    let path = path.to_string_lossy().replace('\\', "\\\\");
+    path.replace(',', "\\,").replace('"', "\\\"")
 }
 
 #[cfg(test)]
@@ -149,6 +157,7 @@ mod tests {
                 exec: b[5],
                 symfollow: b[6],
                 allow_other: b[7],
+                exports: b[2].then(|| "/e \\x\"y,z".into()),
                 views: views(b[0], b[1]),
             },
         )

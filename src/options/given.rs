@@ -1,6 +1,8 @@
 //! What an option list says, before it meets defaults or a live mount.
 
 use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 
 use super::split::{Item, split};
 use super::view::ViewOption;
@@ -107,6 +109,8 @@ pub struct Given {
     pub reserve: Option<bool>,
     /// `allow_other`.
     pub allow_other: bool,
+    /// `exports`.
+    pub exports: Option<PathBuf>,
     /// `view`, each time that it stands there.
     pub views: Vec<ViewOption>,
     /// `remount`.
@@ -167,6 +171,7 @@ impl Given {
             exec: flags.exec.unwrap_or(base.exec),
             symfollow: flags.symfollow.unwrap_or(base.symfollow),
             allow_other: self.allow_other || base.allow_other,
+            exports: self.exports.clone().or(base.exports),
             views: [base.views, self.views.clone()].concat(),
         }
     }
@@ -232,6 +237,7 @@ impl Given {
             }
             Meaning::Reserve(reserve) => self.reserve = Some(reserve),
             Meaning::AllowOther => self.allow_other = true,
+            Meaning::Exports => self.exports = Some(OsStr::from_bytes(value).into()),
             Meaning::View => self.views.push(ViewOption::parse(value)?),
             Meaning::Set(flag, set) => self.flags.set(flag, set),
             // `user=NAME` only records who mounted; see mnt_optstr_get_flags() in libmount.

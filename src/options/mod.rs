@@ -14,6 +14,7 @@ mod view;
 mod words;
 
 use std::ffi::OsStr;
+use std::path::PathBuf;
 
 use crate::error::{Error, Result};
 use crate::sys::{accounts, memory};
@@ -99,6 +100,8 @@ pub struct Options {
     pub symfollow: bool,
     /// Other users than the mounting one may use a mount made by fusermount3.
     pub allow_other: bool,
+    /// The file of exports.
+    pub exports: Option<PathBuf>,
     /// Views under `.shmfs/views`, in the order in which they were asked for.
     pub views: Vec<ViewOption>,
 }
@@ -174,6 +177,7 @@ impl Options {
             exec: true,
             symfollow: true,
             allow_other: false,
+            exports: None,
             views: Vec::new(),
         }
     }

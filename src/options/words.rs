@@ -73,6 +73,7 @@ pub(super) enum Meaning {
     UidNrInodes,
     AllowOther,
     View,
+    Exports,
     Set(Flag, bool),
     /// `user` and its like: noexec, nosuid, nodev, until a later word says otherwise.
     Secure,
@@ -239,6 +240,12 @@ pub static WORDS: &[Word] = &[
         ),
         Meaning::View,
         "KEY or KEY:DIR: show the tree under another platform's names",
+    ),
+    ours(
+        "exports",
+        Takes::Value("the path of a file of exports"),
+        Meaning::Exports,
+        "a file that says what which consumer may have of the tree",
     ),
     flag("ro", Flag::ReadOnly, true),
     flag("rw", Flag::ReadOnly, false),

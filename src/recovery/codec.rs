@@ -141,10 +141,16 @@ fn put_super(to: &mut Vec<u8>, image: &SuperImage) {
 }
 
 fn put_limits(to: &mut Vec<u8>, limits: &Limits) {
-    let Limits { size, nr_inodes } = *limits;
+    let Limits {
+        size,
+        nr_inodes,
+        uid_size,
+        uid_nr_inodes,
+    } = *limits;
     to.push(LIMITS);
-    put_number(to, size);
-    put_number(to, nr_inodes);
+    for limit in [size, nr_inodes, uid_size, uid_nr_inodes] {
+        put_number(to, limit);
+    }
 }
 
 /// How a time is written: most are the one that stands before.
@@ -248,6 +254,8 @@ pub(super) fn entity<'a>(from: &mut Reader<'a>) -> Result<Entity<'a>> {
         LIMITS => Entity::Limits(Limits {
             size: from.number()?,
             nr_inodes: from.number()?,
+            uid_size: from.number()?,
+            uid_nr_inodes: from.number()?,
         }),
         INODE => Entity::Inode(inode(from)?),
         INODE_GONE => Entity::InodeGone(ino(from)?),

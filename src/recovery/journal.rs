@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::Ordering;
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use rustix::fs::{FallocateFlags, MemfdFlags};
 
 use super::codec::{self, Origin};
@@ -25,6 +25,17 @@ pub struct Journal {
     file: OwnedFd,
     pub(super) writer: Mutex<Writer>,
     pub(super) pass: Mutex<Pass>,
+    work: Mutex<Work>,
+    grown: Condvar,
+}
+
+/// What who keeps the journal short waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Work {
+    Nothing,
+    /// There is another segment.
+    Grown,
+    Over,
 }
 
 /// The end of the journal. Its lock is the last one that anybody takes.
@@ -109,6 +120,18 @@ impl Journal {
         Ok(Journal::with(file, header, active, end, Notes::new()))
     }
 
+    /// A journal in `file`: the one that is there, or a new one where nothing was recorded yet.
+    pub fn resume(file: OwnedFd) -> Result<(Journal, Option<Image>), Damage> {
+        let mut magic = [0; 8];
+        scan::read_at(&file, &mut magic, 0)?;
+        if magic == [0; 8] {
+            return Ok((Journal::create_in(file)?, None));
+        }
+        let (journal, image) = Journal::open(file)?;
+        let begun = !image.contents.is_empty();
+        Ok((journal, begun.then_some(image)))
+    }
+
     /// Reads a journal that was left behind, and goes on with it.
     pub fn open(file: OwnedFd) -> Result<(Journal, Image), Damage> {
         let (end, image) = read(&file)?;
@@ -142,6 +165,8 @@ impl Journal {
             file,
             writer: Mutex::new(writer),
             pass: Mutex::default(),
+            work: Mutex::new(Work::Grown),
+            grown: Condvar::new(),
         }
     }
 
@@ -186,6 +211,40 @@ impl Journal {
             .map(|value| value.to_vec())
     }
 
+    /// All that is kept in a space, by key.
+    pub fn notes(&self, space: Space) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let writer = self.writer.lock();
+        let all = writer.notes.iter().filter(|((of, _), _)| *of == space.0);
+        all.map(|((_, key), value)| (key.to_vec(), value.to_vec()))
+            .collect()
+    }
+
+    /// Waits until the journal has grown; `false` at the end.
+    pub fn wait_for_work(&self) -> bool {
+        let mut work = self.work.lock();
+        while *work == Work::Nothing {
+            self.grown.wait(&mut work);
+        }
+        if *work == Work::Over {
+            return false;
+        }
+        *work = Work::Nothing;
+        true
+    }
+
+    /// Ends [`Journal::wait_for_work`] for ever.
+    pub fn close(&self) {
+        self.tell(Work::Over);
+    }
+
+    fn tell(&self, work: Work) {
+        let mut now = self.work.lock();
+        if *now != Work::Over {
+            *now = work;
+        }
+        self.grown.notify_all();
+    }
+
     /// Keeps a note again if it is still what `entity` says.
     pub(super) fn keep_note(&self, space: u8, key: &[u8], value: &[u8]) {
         let mut writer = self.writer.lock();
@@ -206,9 +265,13 @@ impl Journal {
     /// Adds one record. Where the system has no memory for it the process ends: what was not recorded must not
     /// be answered, and whoever comes next carries the request out again.
     fn append(&self, writer: &mut Writer, batch: &[Entity<'_>], origin: Origin) {
+        let before = writer.end.segment;
         if let Err(error) = writer.append(&self.file, batch, origin) {
             tracing::error!(%error, "no memory for the journal: ending, to be started again");
             std::process::abort();
+        }
+        if writer.end.segment != before {
+            self.tell(Work::Grown);
         }
     }
 }

@@ -22,7 +22,7 @@ mod tree;
 mod way;
 
 pub use self::front::run;
-pub use self::personality::{Personality, Wish};
+pub use self::personality::{Personality, Wish, preload_library};
 
 use std::ffi::OsString;
 

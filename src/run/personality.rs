@@ -54,8 +54,7 @@ impl Personality {
         let sem_view = platform::semaphores(memory)
             .and_then(platform::view_of)
             .filter(|semaphores| semaphores.key() != view.key());
-        let program = std::env::current_exe()
-            .map_err(|error| Error::system("cannot tell where shmfs itself is", error))?;
+        let program = program()?;
         Ok(Personality {
             key: memory.key,
             library: library(&start::candidates(&program))?,
@@ -99,6 +98,17 @@ fn add_view(naming: Naming, options: &mut Options) -> PathBuf {
     }
     let special = String::from_utf8_lossy(RESERVED);
     [SHM, &special, "views", key].iter().collect()
+}
+
+/// Where the library is, if it is found.
+pub fn preload_library() -> Option<PathBuf> {
+    let program = program().ok()?;
+    library(&start::candidates(&program)).ok()
+}
+
+fn program() -> Result<PathBuf> {
+    std::env::current_exe()
+        .map_err(|error| Error::system("cannot tell where shmfs itself is", error))
 }
 
 /// The first of `candidates` that is there.

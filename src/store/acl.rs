@@ -194,6 +194,15 @@ impl Acl {
         Acl { entries }
     }
 
+    /// The list without what is not in `shown`, as bits of `rwx`.
+    pub fn masked(&self, shown: u32) -> Acl {
+        let mut entries = self.entries.clone();
+        for entry in &mut entries {
+            entry.perm &= shown;
+        }
+        Acl { entries }
+    }
+
     /// What a new inode gets from this default list when it is created with `mode`: its
     /// permission bits, and its access list where the bits do not say all of it
     /// (`posix_acl_create_masq`).

@@ -41,14 +41,20 @@ pub enum TreeChange<'a> {
         /// What is known of its data file.
         data: DataState,
     },
-    /// A new directory without a name, for what a view of the directory `above` shows besides.
+    /// A new directory without a name, for what a view of the directory `above` shows besides, or for what is one
+    /// consumer's own.
     Hide {
-        /// The directory that the view shows.
+        /// The directory that it belongs to.
         above: Ino,
         /// The new inode.
         inode: NewInode,
         /// Whose it is; no two have the same.
         label: &'a str,
+    },
+    /// A directory without a name, which is empty, goes.
+    Unhide {
+        /// The directory.
+        ino: Ino,
     },
     /// A new name of an inode.
     Link {
@@ -94,7 +100,9 @@ impl<'a> TreeChange<'a> {
             | TreeChange::Remove { at } => [Some(at), None],
             TreeChange::Rename { from, to, .. } => [Some(from), Some(to)],
             TreeChange::Exchange { a, b } => [Some(a), Some(b)],
-            TreeChange::Hide { .. } | TreeChange::Evict { .. } => [None, None],
+            TreeChange::Hide { .. } | TreeChange::Unhide { .. } | TreeChange::Evict { .. } => {
+                [None, None]
+            }
         }
     }
 
@@ -107,6 +115,7 @@ impl<'a> TreeChange<'a> {
             TreeChange::Insert { .. }
             | TreeChange::Link { .. }
             | TreeChange::Hide { .. }
+            | TreeChange::Unhide { .. }
             | TreeChange::Evict { .. } => false,
         }
     }
@@ -188,6 +197,7 @@ impl Superblock {
                 inode,
                 label,
             } => Some(tree.hide(above, inode, label, now, trace)),
+            TreeChange::Unhide { ino } => tree.unhide(ino, now, trace),
             TreeChange::Link { at, ino } => {
                 tree.add_name(at, ino, now, trace);
                 tree.adjust(ino, 1, now, trace)
@@ -312,12 +322,15 @@ impl Superblock {
 
     fn evict(&self, tree: &mut Tree, ino: Ino, trace: &mut Trace) -> Option<Arc<Inode>> {
         let inode = tree.inodes.remove(&ino)?;
-        tree.directories.remove(&ino);
+        let directory = tree.directories.remove(&ino);
+        let hidden = directory.is_some_and(|directory| directory.hidden.is_some());
         tree.shrink();
         let space = {
             let mut state = inode.state();
             state.gone = true;
-            INODE_SPACE + state.xattr_space()
+            // A hidden one is nobody's object.
+            let own = if hidden { 0 } else { INODE_SPACE };
+            own + state.xattr_space()
         };
         self.inodes.give(space);
         trace.add(Touched::Gone(ino));
@@ -385,6 +398,16 @@ impl Tree {
         inode
     }
 
+    fn unhide(&mut self, ino: Ino, now: Timestamp, trace: &mut Trace) -> Option<Arc<Inode>> {
+        let inode = self.inodes.get(&ino)?;
+        let mut state = inode.state();
+        state.nlink = 0;
+        state.ctime = now;
+        drop(state);
+        trace.add(Touched::State(ino));
+        Some(Arc::clone(inode))
+    }
+
     fn exchange(&mut self, a: Place<'_>, b: Place<'_>, now: Timestamp, trace: &mut Trace) {
         let (Ok(Some(at_a)), Ok(Some(at_b))) = (self.find(a.dir, a.name), self.find(b.dir, b.name))
         else {
@@ -415,6 +438,9 @@ impl Tree {
         if let Some(directory) = self.directories.get_mut(&at.dir) {
             let cookie = directory.insert(&self.hasher, at.name, ino);
             trace.add(Touched::Named(at.dir, cookie));
+            if let Some(named) = self.directories.get_mut(&ino) {
+                named.place = cookie;
+            }
         }
         self.touch_directory(at.dir, now, trace);
     }

@@ -12,7 +12,7 @@ use crate::types::Ino;
 /// Each entry has one as long as it has its place; they are never used twice. Streams run from the
 /// highest to the lowest, as tmpfs's do: what is created while one reads is not met, so that a stream
 /// always ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Cookie(pub u64);
 
 impl Cookie {
@@ -43,9 +43,11 @@ struct Slot {
 pub struct Directory {
     /// The directory above; the root's is the root.
     pub parent: Ino,
-    /// It has no name: it holds what a view of the directory above shows besides, and this label says whose it
-    /// is.
+    /// It has no name: it holds what a view of the directory above shows besides, or what is one consumer's own,
+    /// and this label says whose it is.
     pub hidden: Option<Box<str>>,
+    /// Where it stands in the directory above, if it has a name.
+    pub(super) place: Cookie,
     entries: BTreeMap<Cookie, Dentry>,
     index: HashTable<Slot>,
     next: Cookie,
@@ -56,6 +58,7 @@ impl Directory {
         Directory {
             parent,
             hidden: None,
+            place: Cookie(0),
             entries: BTreeMap::new(),
             index: HashTable::new(),
             next: Cookie::FIRST,
@@ -150,6 +153,12 @@ impl Directory {
             .range(..end)
             .rev()
             .map(|(&cookie, dentry)| (cookie, dentry))
+    }
+
+    /// The entries in the order in which they got their places.
+    pub fn oldest_first(&self) -> impl Iterator<Item = (Cookie, &Dentry)> {
+        let entries = self.entries.iter();
+        entries.map(|(&cookie, dentry)| (cookie, dentry))
     }
 
     fn is_at(&self, cookie: Cookie, name: &[u8]) -> bool {

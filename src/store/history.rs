@@ -81,12 +81,16 @@ impl Superblock {
         if self.recorder.is_none() {
             return;
         }
-        self.record_top();
-        self.record_limits(None, None);
-        let mut trace = Trace::new(true);
-        trace.add(Touched::New(self.root()));
-        trace.add(Touched::Directory(self.root()));
-        self.record_changes(&self.tree(), &trace, Answer::Unfinished);
+        let (tree, root) = (self.tree(), self.root());
+        let Ok(inode) = tree.inode(root) else {
+            return;
+        };
+        let state = inode.state();
+        // All in one record: there is no file system without one of them.
+        let mut batch = vec![self.top(), self.limits()];
+        batch.extend(whole((inode, &state)));
+        batch.extend(directory(&tree, root));
+        self.record(&batch, Answer::Unfinished);
     }
 
     /// Records what a change of names has touched.
@@ -161,7 +165,7 @@ impl Superblock {
             self.record_top();
         }
         if limits {
-            self.record_limits(None, None);
+            self.record_limits(|_| {});
         }
         top || limits || !batch.is_empty()
     }

@@ -76,9 +76,9 @@ impl Ids {
     }
 
     /// Hands what a recorder knows to `tell`, while it stays so.
-    pub(super) fn tell(&self, tell: impl Fn((u64, u64), u64)) {
+    pub(super) fn tell<T>(&self, tell: impl FnOnce((u64, u64), u64) -> T) -> T {
         let _extending = self.extending.lock();
-        tell(self.key, self.known.load(Ordering::Acquire));
+        tell(self.key, self.known.load(Ordering::Acquire))
     }
 
     fn hash(&self, of: &(u8, u64)) -> u64 {

@@ -140,6 +140,10 @@ pub struct Limits {
     pub size: u64,
     /// Inodes; 0 is no limit.
     pub nr_inodes: u64,
+    /// Bytes of each user; 0 is no limit.
+    pub uid_size: u64,
+    /// Inodes of each user; 0 is no limit.
+    pub uid_nr_inodes: u64,
 }
 
 /// A file's type without a symbolic link's target.

@@ -285,6 +285,7 @@ impl Superblock {
                 directory.restore(hasher, next, entries);
             }
         }
+        tree.find_places();
         Ok(Superblock::with(tree, top, limits, space, recorder))
     }
 }

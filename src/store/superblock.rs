@@ -155,23 +155,32 @@ impl Superblock {
 
     fn record_numbers(&self, key: (u64, u64), numbers: u64) {
         let root = self.root;
-        self.record(
-            &[Entity::Super(SuperImage { root, key, numbers })],
-            Answer::Unfinished,
-        );
+        let image = SuperImage { root, key, numbers };
+        self.record(&[Entity::Super(image)], Answer::Unfinished);
     }
 
     /// Tells the recorder again what there is one of.
     pub(super) fn record_top(&self) {
-        self.ids
-            .tell(|key, numbers| self.record_numbers(key, numbers));
+        let tell = |key, numbers| self.record_numbers(key, numbers);
+        self.ids.tell(tell);
     }
 
-    /// Tells the recorder the limits, as they are now or will be.
-    pub fn record_limits(&self, size: Option<u64>, nr_inodes: Option<u64>) {
+    /// What there is one of, as long as nobody asks for a number.
+    pub(super) fn top(&self) -> Entity<'static> {
+        let root = self.root;
+        let image = |key, numbers| SuperImage { root, key, numbers };
+        Entity::Super(self.ids.tell(image))
+    }
+
+    /// The limits, as long as nobody changes them.
+    pub(super) fn limits(&self) -> Entity<'static> {
+        Entity::Limits(*self.limits.lock())
+    }
+
+    /// Changes the limits that the recorder knows; they hold already.
+    pub fn record_limits(&self, change: impl FnOnce(&mut Limits)) {
         let mut limits = self.limits.lock();
-        limits.size = size.unwrap_or(limits.size);
-        limits.nr_inodes = nr_inodes.unwrap_or(limits.nr_inodes);
+        change(&mut limits);
         self.record(&[Entity::Limits(*limits)], Answer::Unfinished);
     }
 }
@@ -220,10 +229,14 @@ impl Tree {
         self.directories.get(&dir)?.find(&self.hasher, name)
     }
 
-    /// The directory whose owner, mode and ACLs count for names in `dir`: a hidden one has none of its own.
+    /// The directory whose owner, mode and ACLs count for names in `dir`: a hidden one without a mode has none of
+    /// its own.
     pub fn authority(&self, dir: Ino) -> Ino {
         match self.directories.get(&dir) {
-            Some(directory) if directory.hidden.is_some() => directory.parent,
+            Some(directory) if directory.hidden.is_some() => match self.inodes.get(&dir) {
+                Some(inode) if inode.state().mode != 0 => dir,
+                Some(_) | None => directory.parent,
+            },
             Some(_) | None => dir,
         }
     }
@@ -232,6 +245,35 @@ impl Tree {
     pub fn is_hidden(&self, ino: Ino) -> bool {
         let directory = self.directories.get(&ino);
         directory.is_some_and(|directory| directory.hidden.is_some())
+    }
+
+    /// The name of a directory in the one above; `None` for the root, and where it has none.
+    pub fn name_of(&self, dir: Ino) -> Option<&[u8]> {
+        let directory = self.directories.get(&dir)?;
+        let above = self.directories.get(&directory.parent)?;
+        let dentry = above.at(directory.place)?;
+        (dentry.ino == dir).then_some(&dentry.name)
+    }
+
+    /// Lets each directory know where it stands in the one above.
+    pub(super) fn find_places(&mut self) {
+        let mut places = Vec::new();
+        for directory in self.directories.values() {
+            let named = directory.oldest_first();
+            let below = named.filter(|(_, entry)| self.directories.contains_key(&entry.ino));
+            places.extend(below.map(|(cookie, entry)| (entry.ino, cookie)));
+        }
+        for (ino, cookie) in places {
+            if let Some(directory) = self.directories.get_mut(&ino) {
+                directory.place = cookie;
+            }
+        }
+    }
+
+    /// The directories without a name, and their labels.
+    pub fn all_hidden(&self) -> impl Iterator<Item = (Ino, &str)> {
+        let all = self.directories.iter();
+        all.filter_map(|(ino, directory)| Some((*ino, directory.hidden.as_deref()?)))
     }
 
     /// The inodes of which the kernel has a reference.

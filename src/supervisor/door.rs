@@ -1,7 +1,7 @@
 //! Questions to whatever worker serves, from any thread.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,14 +14,31 @@ use crate::sys::channel;
 /// How long a question waits for a worker, and for its answer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The way to the worker, as long as one serves.
-#[derive(Debug, Default)]
+/// The way to the worker, as long as one serves, and to the supervisor.
+#[derive(Debug)]
 pub struct Door {
     channel: Mutex<Option<Arc<OwnedFd>>>,
     opened: Condvar,
+    orders: OwnedFd,
 }
 
 impl Door {
+    /// A door, and where the supervisor gets its orders.
+    pub(super) fn new() -> io::Result<(Door, OwnedFd)> {
+        let (orders, inbox) = channel::pair()?;
+        let door = Door {
+            channel: Mutex::default(),
+            opened: Condvar::new(),
+            orders,
+        };
+        Ok((door, inbox))
+    }
+
+    /// Gives the supervisor an order, which answers `client` itself.
+    pub fn order(&self, word: &str, argument: &str, client: BorrowedFd<'_>) -> io::Result<()> {
+        message::send(&self.orders, word, argument.as_bytes(), Some(client))
+    }
+
     pub(super) fn open(&self, channel: &OwnedFd) -> io::Result<()> {
         *self.channel.lock() = Some(Arc::new(channel.try_clone()?));
         self.opened.notify_all();

@@ -7,6 +7,7 @@
 //! | `journal`, `slots` | a descriptor | what it saves its state in; empty for the first worker |
 //! | `init`, `answer` | bytes | the kernel's INIT; the answer, once the kernel has one |
 //! | `start` | [`Start`] | it has got everything |
+//! | `check` | | it shall say whether it could go on with `journal`, and end |
 //! | `answered` | | the kernel has the answer to its INIT |
 //! | `mounts` | text | what to take away should the supervisor die, in the words of `mount` |
 //! | `background` | | there is no terminal any more |
@@ -17,6 +18,7 @@
 //! | `answer` | bytes | the answer to INIT, for the kernel |
 //! | `file`, `gone` | a number, a descriptor | an object's memory to hold; one to give up |
 //! | `ready` | [`Ready`] | it serves |
+//! | `fine` | | it could go on |
 //! | `failed` | an encoded [`Error`](crate::error::Error) | it cannot serve now |
 //! | `refused` | the same | nobody can go on with the saved state |
 //!
@@ -100,6 +102,9 @@ pub(super) struct Ready {
     /// Its state is saved: another worker can go on with it.
     #[serde(default)]
     pub(super) saved: bool,
+    /// The program's version.
+    #[serde(default)]
+    pub(super) version: String,
 }
 
 /// A value as the bytes of a message.

@@ -7,18 +7,25 @@
 //! socket, whose end tells each of the other's death.
 //!
 //! - `message`: what they say to each other;
-//! - `supervising`: the one side; `restarts`: when a worker is started; `cause`: why one died;
+//! - `supervising`: the one side; `restarts`: when a worker is started; `cause`: why one died; `kept`: what it owns; `upgrade`: another
+//!   program for it; `state`: another process in the supervisor's place;
 //! - `door`: questions of other threads to whatever worker serves;
 //! - `worker`: the other side.
 
 mod cause;
 mod door;
+mod kept;
 mod message;
 mod program;
 mod restarts;
+mod state;
 mod supervising;
+mod upgrade;
 mod worker;
 
 pub use self::door::Door;
-pub use self::supervising::{Kept, Supervisor, Turn};
+pub use self::kept::Kept;
+pub use self::state::{Descriptors, Saved};
+pub use self::supervising::{Supervisor, Turn};
+pub use self::upgrade::Order;
 pub use self::worker::{Orphaned, is_worker, work};

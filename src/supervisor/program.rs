@@ -3,10 +3,11 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use rustix::fs::{Mode, OFlags};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::process::Pid;
 
@@ -25,6 +26,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(super) struct Program {
     path: PathBuf,
+    /// What the path leads to, which stays the same when the file is replaced.
+    _file: Option<OwnedFd>,
 }
 
 /// A process, and the channel to it.
@@ -40,7 +43,24 @@ impl Program {
     pub(super) fn of_this_process() -> Program {
         Program {
             path: PathBuf::from("/proc/self/exe"),
+            _file: None,
         }
+    }
+
+    /// The one in the file `path`.
+    pub(super) fn open(path: &Path) -> io::Result<Program> {
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        let file = rustix::fs::open(path, flags, Mode::empty())?;
+        let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
+        Ok(Program {
+            path,
+            _file: Some(file),
+        })
+    }
+
+    /// Where it is, for this process and its children.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Starts a worker. It gets the channel, the standard error, and nothing else.

@@ -19,6 +19,11 @@ pub(super) struct Restarts {
 }
 
 impl Restarts {
+    /// Goes on counting.
+    pub(super) fn after(total: u64) -> Restarts {
+        Restarts { in_a_row: 0, total }
+    }
+
     /// A worker died after it had served for `served`; how long the next one has to wait.
     pub(super) fn death(&mut self, served: Duration) -> Duration {
         if served >= PROVEN {

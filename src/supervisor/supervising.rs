@@ -1,25 +1,25 @@
 //! The side that owns: when a worker is started, and when there is nothing left to serve.
 
-use std::collections::HashMap;
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, OsString};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::MemfdFlags;
 use rustix::process::{Pid, WaitStatus};
 
 use super::cause::Memory;
 use super::door::Door;
+use super::kept::Kept;
 use super::message::{self, Message, Ready, Start};
 use super::program::{Child, Program};
 use super::restarts::Restarts;
+use super::upgrade::Order;
 use crate::error::{Error, ExitCode, Result};
 use crate::fuse::{Layout, connection};
 use crate::log;
-use crate::options::Options;
 use crate::sys::{memory, process};
 
 /// How long the first worker may take until it serves.
@@ -28,63 +28,20 @@ const START: Duration = Duration::from_secs(30);
 /// How long a later one may take: then it is taken for one that hangs.
 const RESTART: Duration = Duration::from_secs(60);
 
-/// What outlives a worker.
-#[derive(Debug)]
-pub struct Kept {
-    device: OwnedFd,
-    data: Option<OwnedFd>,
-    /// Without a tmpfs, each object's memory, by the object's number.
-    files: HashMap<u64, OwnedFd>,
-    layout: Layout,
-    options: String,
-    init: Vec<u8>,
-    answer: Option<Vec<u8>>,
-    journal: OwnedFd,
-    slots: OwnedFd,
-}
-
-impl Kept {
-    /// What a new mount begins with: `device` is its connection, whose INIT nobody has read yet.
-    pub fn new(
-        device: OwnedFd,
-        data: Option<OwnedFd>,
-        layout: Layout,
-        options: &Options,
-    ) -> Result<Kept> {
-        let init = connection::read_init(&device)
-            .map_err(|error| Error::system("cannot hear from the kernel's FUSE", error))?;
-        let mut options = options.clone();
-        // Where views are bound concerns who binds them.
-        options
-            .views
-            .iter_mut()
-            .for_each(|view| view.directory = None);
-        Ok(Kept {
-            device,
-            data,
-            files: HashMap::new(),
-            layout,
-            options: options.to_string(),
-            init,
-            answer: None,
-            journal: anonymous(c"shmfs-journal")?,
-            slots: anonymous(c"shmfs-slots")?,
-        })
-    }
-}
-
 /// What a look at the worker came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Turn {
     /// There is a mount to serve.
     Goes,
     /// The connection has ended: unmounted everywhere, or aborted.
     Ended,
+    /// Another program serves: this process shall become it too, and answer.
+    Upgraded(Order),
 }
 
 /// Whether somebody serves.
 #[derive(Debug)]
-enum State {
+pub(super) enum State {
     /// A worker was started, and has not said yet that it serves.
     Starting { worker: Child, since: Instant },
     /// It serves.
@@ -98,29 +55,36 @@ enum State {
 /// The owner of a mount, and of the process that serves it.
 #[derive(Debug)]
 pub struct Supervisor {
-    kept: Kept,
-    program: Program,
-    state: State,
-    first: Option<Ready>,
-    entrance: Option<CString>,
-    door: Arc<Door>,
-    restarts: Restarts,
-    memory: Memory,
-    oom_score: Option<i32>,
-    mounts: String,
-    background: bool,
+    pub(super) kept: Kept,
+    pub(super) program: Program,
+    pub(super) state: State,
+    pub(super) first: Option<Ready>,
+    pub(super) entrance: Option<CString>,
+    pub(super) door: Arc<Door>,
+    pub(super) restarts: Restarts,
+    pub(super) memory: Memory,
+    pub(super) oom_score: Option<i32>,
+    pub(super) mounts: String,
+    pub(super) background: bool,
+    /// A service manager holds the descriptors too.
+    pub(super) stored: bool,
+    /// Orders of other threads.
+    pub(super) inbox: OwnedFd,
 }
 
 impl Supervisor {
     /// Starts the first worker; returns when it serves.
     pub fn start(kept: Kept) -> Result<Supervisor> {
+        let (door, inbox) = Door::new().map_err(unstarted)?;
         let mut supervisor = Supervisor {
             kept,
             program: Program::of_this_process(),
             state: State::Over,
             first: None,
             entrance: None,
-            door: Arc::default(),
+            door: Arc::new(door),
+            inbox,
+            stored: false,
             restarts: Restarts::default(),
             memory: Memory::look(),
             oom_score: memory::spare_this_process(),
@@ -130,7 +94,7 @@ impl Supervisor {
         supervisor.launch().map_err(unstarted)?;
         while supervisor.first.is_none() {
             supervisor.wait()?;
-            if supervisor.turn()? == Turn::Ended {
+            if let Turn::Ended = supervisor.turn()? {
                 let what = "the connection ended before it was served";
                 return Err(Error::new(ExitCode::Mount, what));
             }
@@ -163,7 +127,18 @@ impl Supervisor {
     /// What the worker takes away should this process die, in the words of who gives it.
     pub fn set_mounts(&mut self, mounts: String) {
         self.mounts = mounts;
-        self.say("mounts", self.mounts.as_bytes());
+        self.say_mounts();
+    }
+
+    /// A service manager holds what must not be lost: it starts this program again.
+    pub fn set_stored(&mut self) {
+        self.stored = true;
+        self.say_mounts();
+    }
+
+    fn say_mounts(&self) {
+        let orphaned = if self.stored { "" } else { &self.mounts };
+        self.say("mounts", orphaned.as_bytes());
     }
 
     /// From now on there is no terminal.
@@ -175,7 +150,8 @@ impl Supervisor {
     /// What becomes readable when there is something to do for [`Supervisor::turn`].
     pub fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         let worker = self.child().into_iter();
-        worker.flat_map(|worker| [worker.pidfd.as_fd(), worker.channel.as_fd()])
+        let worker = worker.flat_map(|worker| [worker.pidfd.as_fd(), worker.channel.as_fd()]);
+        worker.chain([self.inbox.as_fd()])
     }
 
     /// When there is something to do in any case.
@@ -203,7 +179,22 @@ impl Supervisor {
         if self.deadline().is_some_and(|at| at <= Instant::now()) {
             self.late()?;
         }
-        Ok(Turn::Goes)
+        Ok(match take(&self.inbox) {
+            Some(order) => self.obey(order),
+            None => Turn::Goes,
+        })
+    }
+
+    fn obey(&mut self, order: Message) -> Turn {
+        let Some(client) = order.descriptor.map(Order::new) else {
+            return Turn::Goes;
+        };
+        if order.word == "upgrade" {
+            let path = OsString::from_vec(order.bytes);
+            return self.upgrade(path.into(), client);
+        }
+        client.answer(Err("unknown request".to_owned()));
+        Turn::Goes
     }
 
     /// The child `pid` has ended, and was waited for elsewhere; `None` where it is not the worker.
@@ -231,11 +222,15 @@ impl Supervisor {
         self.state = State::Over;
     }
 
-    fn child(&self) -> Option<&Child> {
+    pub(super) fn child(&self) -> Option<&Child> {
         match &self.state {
             State::Starting { worker, .. } | State::Serving { worker, .. } => Some(worker),
             State::Waiting { .. } | State::Over => None,
         }
+    }
+
+    pub(super) fn door_closes(&self) {
+        self.door.close();
     }
 
     fn kill(&self) {
@@ -260,7 +255,7 @@ impl Supervisor {
         }
     }
 
-    fn launch(&mut self) -> io::Result<()> {
+    pub(super) fn launch(&mut self) -> io::Result<()> {
         let worker = self.program.start()?;
         let given = self.give(&worker.channel);
         let since = Instant::now();
@@ -278,24 +273,7 @@ impl Supervisor {
     /// Hands a new worker what it needs.
     fn give(&self, channel: &OwnedFd) -> io::Result<()> {
         let kept = &self.kept;
-        let descriptors = [
-            ("device", Some(&kept.device)),
-            ("data", kept.data.as_ref()),
-            ("journal", Some(&kept.journal)),
-            ("slots", Some(&kept.slots)),
-        ];
-        for (word, descriptor) in descriptors {
-            if let Some(descriptor) = descriptor {
-                message::send(channel, word, b"", Some(descriptor.as_fd()))?;
-            }
-        }
-        for (number, file) in &kept.files {
-            message::send(channel, "file", &number.to_le_bytes(), Some(file.as_fd()))?;
-        }
-        message::send(channel, "init", &kept.init, None)?;
-        if let Some(answer) = &kept.answer {
-            message::send(channel, "answer", answer, None)?;
-        }
+        kept.give(channel)?;
         let start = Start {
             options: kept.options.clone(),
             anteroom: kept.layout == Layout::Anteroom,
@@ -317,20 +295,11 @@ impl Supervisor {
     }
 
     /// What the worker says; its end is told by its process.
-    fn next_message(&self) -> Option<Message> {
-        let worker = self.child()?;
-        let now = Timespec {
-            tv_sec: 0,
-            tv_nsec: 0,
-        };
-        let mut waiting = [PollFd::new(&worker.channel, PollFlags::IN)];
-        match poll(&mut waiting, Some(&now)) {
-            Ok(0) | Err(_) => None,
-            Ok(_) => message::receive(&worker.channel).ok().flatten(),
-        }
+    pub(super) fn next_message(&self) -> Option<Message> {
+        take(&self.child()?.channel)
     }
 
-    fn hear(&mut self, message: Message) -> Result<()> {
+    pub(super) fn hear(&mut self, message: Message) -> Result<()> {
         match message.word.as_str() {
             "answer" => {
                 connection::answer_init(&self.kept.device, &message.bytes)
@@ -338,12 +307,7 @@ impl Supervisor {
                 self.kept.answer = Some(message.bytes);
                 self.say("answered", b"");
             }
-            "file" => {
-                if let (Some(number), Some(file)) = (number(&message), message.descriptor) {
-                    self.kept.files.insert(number, file);
-                }
-            }
-            "gone" => drop(number(&message).map(|number| self.kept.files.remove(&number))),
+            "file" | "gone" => self.kept.hold(message),
             "ready" => self.opens(&message),
             "failed" if self.first.is_some() => {
                 tracing::error!(error = %failure(&message), "the worker cannot serve now");
@@ -365,14 +329,16 @@ impl Supervisor {
             tracing::warn!(%error, "no requests of the control socket reach the worker");
         }
         let took = since.elapsed();
+        let ready: Option<Ready> = serde_json::from_slice(&message.bytes).ok();
         let since = Instant::now();
         self.state = State::Serving { worker, since };
-        if self.first.is_some() {
+        if let Some(first) = &mut self.first {
+            first.version = ready.map(|ready| ready.version).unwrap_or_default();
             tracing::warn!(?took, "another worker serves the mount");
-            self.say("mounts", self.mounts.as_bytes());
+            self.say_mounts();
             return;
         }
-        self.first = serde_json::from_slice(&message.bytes).ok();
+        self.first = ready;
     }
 
     /// The worker has ended.
@@ -428,26 +394,24 @@ impl Supervisor {
     }
 }
 
-fn number(message: &Message) -> Option<u64> {
-    message
-        .bytes
-        .as_slice()
-        .try_into()
-        .ok()
-        .map(u64::from_le_bytes)
+/// The next message, if there is one.
+fn take(channel: &OwnedFd) -> Option<Message> {
+    let now = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    let mut waiting = [PollFd::new(channel, PollFlags::IN)];
+    match poll(&mut waiting, Some(&now)) {
+        Ok(0) | Err(_) => None,
+        Ok(_) => message::receive(channel).ok().flatten(),
+    }
 }
 
 fn unstarted(error: io::Error) -> Error {
     Error::system("cannot start the process that serves the mount", error)
 }
 
-fn failure(message: &Message) -> Error {
+pub(super) fn failure(message: &Message) -> Error {
     let unclear = || Error::new(ExitCode::Internal, "the worker is not understood");
     Error::decode(&message.bytes).unwrap_or_else(unclear)
-}
-
-/// Memory that is only as long as what is written to it, and outlives who writes.
-fn anonymous(name: &CStr) -> Result<OwnedFd> {
-    rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC)
-        .map_err(|error| Error::system("cannot make memory for the saved state", error))
 }

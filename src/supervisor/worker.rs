@@ -134,6 +134,7 @@ fn serve(channel: &OwnedFd, above: Orphaned) -> Result<()> {
             "slots" => given.slots = message.descriptor,
             "init" => given.init = message.bytes,
             "answer" => given.answer = Some(message.bytes),
+            "check" => return check(channel, given.journal.as_ref()),
             "start" => break read_start(&message)?,
             word => tracing::debug!(word, "an unknown word of the supervisor"),
         }
@@ -154,6 +155,14 @@ fn serve(channel: &OwnedFd, above: Orphaned) -> Result<()> {
     ended.recv().unwrap_or(Ok(()))
 }
 
+/// Says whether this program could go on with what another one saved.
+fn check(channel: &OwnedFd, journal: Option<&OwnedFd>) -> Result<()> {
+    if journal.is_none() {
+        return Err(Error::new(ExitCode::Internal, "no journal to look at"));
+    }
+    message::send(channel, "fine", b"", None).map_err(unheard)
+}
+
 fn hear(channel: &OwnedFd) -> Result<Message> {
     let message = message::receive(channel).map_err(unheard)?;
     message.ok_or_else(|| unheard(io::Error::from_raw_os_error(libc::EPIPE)))
@@ -172,8 +181,10 @@ fn start_service(channel: &OwnedFd, given: Given, start: &Start) -> Result<Servi
     let nothing = || Error::new(ExitCode::Internal, "the supervisor gave no device");
     let options = Options::parse(OsStr::new(&start.options), &Environment::of_host())?;
     let mut answer = |answer: &[u8]| {
-        if given.answer.is_some() {
-            return Ok(());
+        match &given.answer {
+            Some(first) if first == answer => return Ok(()),
+            Some(_) => return Err(io::Error::other("another INIT was agreed on")),
+            None => {}
         }
         message::send(channel, "answer", answer, None)?;
         loop {
@@ -191,9 +202,17 @@ fn start_service(channel: &OwnedFd, given: Given, start: &Start) -> Result<Servi
             DataFiles::kept_memfds(Box::new(Handed(channel)), given.files)
         }
     };
+    let exports = options
+        .exports
+        .as_deref()
+        .map(crate::export::Source::read)
+        .transpose();
     let resources = Resources {
         device: given.device.ok_or_else(nothing)?,
         data,
+        exports: exports.map_err(|problems| Error::usage(problems.to_string()))?,
+        // Without the kernel's references nobody can go on from a journal.
+        journal: None,
         layout: start.layout(),
         handshake: Handshake::Kept(Kept {
             request: &given.init,
@@ -211,6 +230,7 @@ fn tell_ready(channel: &OwnedFd, service: &Service) -> io::Result<()> {
         entrance,
         passthrough: service.passthrough(),
         saved: false,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
     };
     message::send(channel, "ready", &message::encode(&ready)?, None)
 }

@@ -10,6 +10,7 @@ pub mod libc_version;
 pub mod mapping;
 pub mod memory;
 pub mod mount;
+pub mod mount_tables;
 pub mod namespace;
 pub mod process;
 pub mod signal;

@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::Command;
 
 use rustix::process::{Pid, PidfdFlags, WaitOptions, WaitStatus};
@@ -73,6 +74,26 @@ pub fn exec(command: &[OsString]) -> io::Error {
     // SAFETY: `arguments` ends with a null pointer, and its strings live until the call returns.
     unsafe { libc::execvp(program.as_ptr(), arguments.as_ptr()) };
     io::Error::last_os_error()
+}
+
+/// Becomes the program at `path`, which is called `name` and gets `words` and the descriptors `kept`; returns
+/// only why that failed.
+pub fn become_program(
+    path: &Path,
+    name: &str,
+    words: &[&str],
+    kept: &[BorrowedFd<'_>],
+) -> io::Error {
+    use rustix::io::{FdFlags, fcntl_setfd};
+    let mark = |flags: FdFlags| kept.iter().try_for_each(|it| fcntl_setfd(it, flags));
+    if let Err(error) = mark(FdFlags::empty()) {
+        return error.into();
+    }
+    let error = Command::new(path).arg0(name).args(words).exec();
+    match mark(FdFlags::CLOEXEC) {
+        Ok(()) => error,
+        Err(error) => error.into(),
+    }
 }
 
 /// A child that ended or, where `stops` were asked for, stopped.

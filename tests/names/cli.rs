@@ -458,3 +458,17 @@ fn directories_are_needed_for_slashes_in_names_alone() {
     // illumos makes the directories of a long name itself, on SPARC too.
     assert_eq!(needing(1), [""; 0]);
 }
+
+/// 1 is an answer: what cannot be asked is 2.
+#[test]
+fn a_wrong_command_line_is_no_answer() {
+    for wrong in [
+        &["check"][..],
+        &["check", "--require", "nope", "/x"],
+        &["translate", "--scheme", "nope", "/x"],
+        &["reverse", "/x"],
+        &["check", "--from", "/nowhere.c"],
+    ] {
+        assert_eq!(run(wrong).status.code(), Some(2), "{wrong:?}");
+    }
+}

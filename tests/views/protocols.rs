@@ -133,6 +133,15 @@ pub(crate) fn a_remount_binds_views_that_are_there(mode: &str) {
         remount "$1" view=netbsd:second
         test "$(ls -A second)" = .shmobj_foo
         test "$(grep -c "$PWD" /proc/self/mountinfo)" = 3
+        mkdir tree/inside
+        remount "$1" view=netbsd:tree/inside
+        ls -A tree/inside | grep -qx .shmobj_inside
+        # A view that is in use: nothing else is lost.
+        exec 9<second/.shmobj_foo
+        if "$1" umount tree 2>said; then exit 4; fi
+        grep -q 'cannot unmount .*/second: .* process [0-9]* (bash)' <(tr -d '\n' <said)
+        test -e tree/foo
+        exec 9<&-
         "$1" umount tree
         if grep "$PWD" /proc/self/mountinfo; then exit 3; fi
     "#;

@@ -24,6 +24,7 @@ pub(super) fn calls(language: Language, source: &[u8]) -> Vec<Call> {
     let file = File {
         language,
         constants: constants(language, &tokens),
+        aliases: aliases(language, &tokens),
         tokens: &tokens,
     };
     (0..tokens.len()).flat_map(|at| file.calls_at(at)).collect()
@@ -33,6 +34,26 @@ struct File<'a> {
     language: Language,
     tokens: &'a [Token],
     constants: HashMap<&'a str, Vec<Vec<u8>>>,
+    /// Names given by `use … as` and `import … as`, and what they stand for.
+    aliases: HashMap<&'a str, &'a str>,
+}
+
+fn aliases(language: Language, tokens: &[Token]) -> HashMap<&str, &str> {
+    let renamed = tokens.windows(3).filter_map(|three| {
+        let [of, by, to] = three else {
+            return None;
+        };
+        match (&of.kind, &by.kind, &to.kind) {
+            (TokenKind::Word(of), TokenKind::Word(by), TokenKind::Word(to)) if by == "as" => {
+                Some((to.as_str(), of.as_str()))
+            }
+            _ => None,
+        }
+    });
+    match language {
+        Language::Python | Language::Rust => renamed.collect(),
+        Language::C | Language::Go => HashMap::new(),
+    }
 }
 
 /// Where a function takes its name.
@@ -72,6 +93,11 @@ impl File<'_> {
             .is_some_and(|token| token.kind == TokenKind::Mark(mark))
     }
 
+    /// What the word stands for, if it was imported under another name.
+    fn meant<'w>(&'w self, word: &'w str) -> &'w str {
+        self.aliases.get(word).copied().unwrap_or(word)
+    }
+
     fn has_word(&self, word: &str) -> bool {
         (0..self.tokens.len()).any(|at| self.word(at) == Some(word))
     }
@@ -80,18 +106,19 @@ impl File<'_> {
     fn qualifier(&self, at: usize) -> Option<&str> {
         let before = at.checked_sub(2)?;
         if self.is_mark(at - 1, b'.') {
-            return self.word(before);
+            return self.word(before).map(|word| self.meant(word));
         }
         let is_path = self.is_mark(at - 1, b':') && self.is_mark(before, b':');
         if is_path {
             self.word(before.checked_sub(1)?)
+                .map(|word| self.meant(word))
         } else {
             None
         }
     }
 
     fn signature(&self, at: usize) -> Option<Signature> {
-        let word = self.word(at)?;
+        let word = self.meant(self.word(at)?);
         match word {
             "shm_open" | "shm_unlink" | "shm_open2" | "shm_mkstemp" | "shm_create_largepage" => {
                 Some(signature(Kind::SharedMemory, &[0]))
@@ -205,14 +232,27 @@ impl File<'_> {
             .is_some_and(|word| matches!(word, "fn" | "def" | "func" | "class"))
     }
 
-    /// Whether the argument is C's declaration of a parameter: two words in a row are no expression.
+    /// Whether the argument is C's declaration of a parameter: two words in a row are no expression, but for
+    /// casts, which are in brackets.
     fn is_declaration(&self, argument: &Range<usize>) -> bool {
-        let is_word = |at: usize| self.word(at).is_some();
-        argument.clone().any(|at| {
-            at + 1 < argument.end && is_word(at) && is_word(at + 1) && self.language == Language::C
-        }) || argument
-            .clone()
-            .any(|at| self.language == Language::C && self.word(at) == Some("const"))
+        if self.language != Language::C {
+            return false;
+        }
+        let mut depth = 0;
+        let mut follows_word = false;
+        for token in &self.tokens[argument.clone()] {
+            match &token.kind {
+                TokenKind::Text(_) => return false,
+                TokenKind::Word(word) if depth == 0 && (follows_word || word == "const") => {
+                    return true;
+                }
+                TokenKind::Mark(b'(' | b'<') => depth += 1,
+                TokenKind::Mark(b')' | b'>') => depth -= 1,
+                TokenKind::Word(_) | TokenKind::Mark(_) => {}
+            }
+            follows_word = matches!(token.kind, TokenKind::Word(_));
+        }
+        false
     }
 
     /// A keyword argument other than the name, or `None`.
@@ -349,129 +389,5 @@ fn finish(name: &mut Vec<u8>, slash: bool) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Each call as `line function name|name`, `?` where the name is not in the text.
-    fn found(language: Language, source: &str) -> Vec<String> {
-        let text = |name: &Vec<u8>| String::from_utf8_lossy(name).into_owned();
-        let line = |call: Call| {
-            let names: Vec<String> = call.names.iter().map(text).collect();
-            format!(
-                "{} {} {}",
-                call.line,
-                call.function,
-                if names.is_empty() {
-                    "?".into()
-                } else {
-                    names.join("|")
-                }
-            )
-        };
-        calls(language, source.as_bytes())
-            .into_iter()
-            .map(line)
-            .collect()
-    }
-
-    #[test]
-    fn c() {
-        let source = r##"#define NAME "/defined"
-            static const char array[] = "/array";
-            int shm_open(const char *name, int flags, mode_t mode);
-            /* shm_open("/comment", 0, 0); */
-            shm_open("/my" "shm", O_RDWR | O_CREAT, 0600);
-            shm_open(NAME, 0, 0); shm_unlink(array);
-            shm_open(argv[1], 0, 0);
-            shm_open(PREFIX "/x", 0, 0);
-            shm_open(getenv("NAME"), 0, 0);
-            shm_open(many ? "/one" : "/two", 0, 0);
-            shm_open("/foo\0bar", 0, 0);
-            sem_open(std::string("/str").c_str(), 0);
-            shm_rename("/from", "/to", 0);"##;
-        let expected = [
-            "5 shm_open /myshm",
-            "6 shm_open /defined",
-            "6 shm_unlink /array",
-            "7 shm_open ?",
-            "8 shm_open ?",
-            "9 shm_open ?",
-            "10 shm_open /one|/two",
-            "11 shm_open /foo",
-            "12 sem_open /str",
-            "13 shm_rename /from",
-            "13 shm_rename /to",
-        ];
-        assert_eq!(found(Language::C, source), expected);
-    }
-
-    #[test]
-    fn rust() {
-        let source = r#"const NAME: &CStr = c"/const";
-            fn shm_open(name: *const c_char) {}
-            libc::shm_open(c"/c".as_ptr(), 0, 0); libc::shm_unlink(b"/b\0".as_ptr().cast());
-            rustix::shm::open("/rustix", flags, mode); File::open("/no");
-            shm_open(&*format!("/x-{}", 1), 0, 0);
-            shm_unlink(NAME.as_ptr());
-            sem_open(CString::new("/cstring").unwrap().as_ptr(), 0);"#;
-        let expected = [
-            "3 shm_open /c",
-            "3 shm_unlink /b",
-            "4 open /rustix",
-            "5 shm_open ?",
-            "6 shm_unlink /const",
-            "7 sem_open /cstring",
-        ];
-        assert_eq!(found(Language::Rust, source), expected);
-    }
-
-    /// multiprocessing puts a slash before every name.
-    #[test]
-    fn python() {
-        let source = r#"from multiprocessing.shared_memory import SharedMemory, ShareableList
-            N = "const"
-            SharedMemory(name="one", create=True, size=10)
-            SharedMemory(create=True, size=10); SharedMemory(None, True, 4)
-            SharedMemory("two"); SharedMemory(name=N)
-            SharedMemory(name=f"psm_{os.getpid()}"); SharedMemory("a" * 3)
-            ShareableList([1, 2], name="list")
-            _posixshmem.shm_open("/raw", os.O_RDWR, mode=0o600)
-            threading.Semaphore("no")"#;
-        let expected = [
-            "3 SharedMemory /one",
-            "5 SharedMemory /two",
-            "5 SharedMemory /const",
-            "6 SharedMemory ?",
-            "6 SharedMemory ?",
-            "7 ShareableList /list",
-            "8 shm_open /raw",
-        ];
-        assert_eq!(found(Language::Python, source), expected);
-    }
-
-    #[test]
-    fn python_posix_ipc() {
-        let source = "import posix_ipc\nposix_ipc.SharedMemory('/m', 0)\nposix_ipc.Semaphore('/s')";
-        assert_eq!(
-            found(Language::Python, source),
-            ["2 SharedMemory /m", "3 Semaphore /s"]
-        );
-    }
-
-    #[test]
-    fn go() {
-        let source = r#"const n = "/const"
-            C.shm_open(C.CString("/c"), 0, 0); C.sem_open(C.CString(n), 0)
-            shm.Open(`raw`, 10)
-            C.shm_open(C.CString(fmt.Sprintf("/x%d", 1)), 0, 0)"#;
-        assert_eq!(
-            found(Language::Go, source),
-            [
-                "2 shm_open /c",
-                "2 sem_open /const",
-                "3 Open raw",
-                "4 shm_open ?"
-            ]
-        );
-    }
-}
+#[path = "scan_tests.rs"]
+mod tests;

@@ -1,0 +1,99 @@
+//! The service manager that started us, if one did: it is told when the mount answers, and may hold what must
+//! outlive this process (sd_notify(3), systemd's FILE_DESCRIPTOR_STORE).
+
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+
+use crate::supervisor::{Descriptors, Supervisor};
+use crate::sys::{channel, descriptors};
+
+/// The name under which the supervisor's state is stored.
+pub(super) const STATE: &str = "state";
+
+/// Each of our names begins so, there.
+const PREFIX: &str = "shmfs-";
+
+/// Where the manager listens.
+fn manager() -> Option<io::Result<UnixDatagram>> {
+    let name = std::env::var_os("NOTIFY_SOCKET")?;
+    Some(connect(&name))
+}
+
+fn connect(name: &OsString) -> io::Result<UnixDatagram> {
+    let address = match name.as_bytes().strip_prefix(b"@") {
+        Some(abstract_name) => SocketAddr::from_abstract_name(abstract_name),
+        None => SocketAddr::from_pathname(name),
+    };
+    let socket = UnixDatagram::unbound()?;
+    socket.connect_addr(&address?)?;
+    Ok(socket)
+}
+
+/// Tells the manager that the mount answers.
+pub(super) fn tell_ready() {
+    let told = manager().map(|socket| channel::send(socket?, b"READY=1", None));
+    if let Some(Err(error)) = told {
+        tracing::warn!(%error, "cannot tell the service manager that the mount is ready");
+    }
+}
+
+/// Has the manager hold what `supervisor` owns, where it offers that. Says whether it does.
+pub(super) fn store(supervisor: &Supervisor) -> bool {
+    // systemd.exec(5): how many it takes, where it takes any.
+    let offered: usize = match std::env::var("FDSTORE").map(|count| count.parse()) {
+        Ok(Ok(count)) => count,
+        Ok(Err(_)) | Err(_) => return false,
+    };
+    if !supervisor.is_saved() || !supervisor.is_small() || offered < 8 {
+        tracing::info!("the service manager is not asked to hold the mount");
+        return false;
+    }
+    let stored = write(supervisor);
+    if let Err(error) = &stored {
+        tracing::warn!(%error, "the service manager does not hold the mount");
+    }
+    stored.is_ok()
+}
+
+fn write(supervisor: &Supervisor) -> io::Result<()> {
+    let socket = manager().ok_or(io::ErrorKind::NotFound)??;
+    let (saved, mut kept) = supervisor.save(false);
+    let text = saved.write().map_err(io::Error::other)?;
+    let state = super::resume::memory(&text)?;
+    kept.push((STATE.to_owned(), state.as_fd()));
+    for (name, descriptor) in &kept {
+        send(&socket, name, *descriptor)?;
+    }
+    Ok(())
+}
+
+fn send(socket: &UnixDatagram, name: &str, descriptor: BorrowedFd<'_>) -> io::Result<()> {
+    // It must not poll the device: each request of the file system would wake it.
+    let text = format!("FDSTORE=1\nFDPOLL=0\nFDNAME={PREFIX}{name}");
+    channel::send(socket, text.as_bytes(), Some(descriptor))
+}
+
+/// Takes what the manager held for the process that was here before.
+///
+/// To be called once, and early.
+pub(super) fn take_stored() -> io::Result<Option<Descriptors>> {
+    let number = |name| std::env::var(name).ok()?.parse::<i32>().ok();
+    if number("LISTEN_PID") != Some(std::process::id() as i32) {
+        return Ok(None);
+    }
+    let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
+    let mut taken = Descriptors::new();
+    // sd_listen_fds(3): they begin after the standard ones.
+    let numbers = 3..3 + number("LISTEN_FDS").unwrap_or(0);
+    for (at, name) in numbers.zip(names.split(':')) {
+        let descriptor = descriptors::inherited(at)?;
+        if let Some(name) = name.strip_prefix(PREFIX) {
+            taken.insert(name.to_owned(), descriptor);
+        }
+    }
+    Ok((!taken.is_empty()).then_some(taken))
+}

@@ -1,0 +1,26 @@
+//! `shmfs upgrade`.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::control::Daemon;
+use super::umount::{shmfs_at, unreachable_hint};
+use crate::error::{Error, ExitCode, Result};
+
+/// Lets the program `binary`, or this one, serve the mount on `dir` from now on; returns its name and version.
+pub fn upgrade(dir: &Path, binary: Option<&Path>) -> Result<String> {
+    let entry = shmfs_at(dir, "upgrade")?;
+    let binary = match binary {
+        Some(binary) => std::fs::canonicalize(binary),
+        None => std::env::current_exe(),
+    };
+    let binary: PathBuf =
+        binary.map_err(|error| Error::system("cannot find the new program", error))?;
+    let text = binary.to_str().filter(|text| !text.contains('\n'));
+    let text =
+        text.ok_or_else(|| Error::usage("the new program has a name that cannot be told"))?;
+    let failed = |error: io::Error| Error::path("upgrade", dir, error).code(ExitCode::Mount);
+    let daemon = Daemon::connect(&entry.device)
+        .map_err(|error| failed(error).hint(unreachable_hint(dir)))?;
+    daemon.ask(&format!("upgrade {text}")).map_err(failed)
+}

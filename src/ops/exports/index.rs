@@ -1,0 +1,393 @@
+//! What a directory shows through an export: positions, size, link count and times that nothing hidden moves.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use super::gate::{Inside, shown};
+use super::{Served, SessionId};
+use crate::errno::Result;
+use crate::export::{Export, Rights};
+use crate::ops::attr::{DIRENT_SIZE, EMPTY_DIRECTORY};
+use crate::ops::{Dir, Entry, Face, Fs};
+use crate::store::change::Place;
+use crate::store::{Cookie, Directory, Tree};
+use crate::types::{Attr, Ino, Timestamp};
+
+/// The entries of one directory that an export shows.
+///
+/// Streams run from the newest to the oldest, as the store's do.
+#[derive(Debug)]
+pub(super) struct Index {
+    entries: BTreeMap<u64, Shown>,
+    positions: HashMap<Cookie, u64>,
+    next: u64,
+    directories: u32,
+    atime: Timestamp,
+    mtime: Timestamp,
+    ctime: Timestamp,
+}
+
+/// One of them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shown {
+    pub(super) cookie: Cookie,
+    pub(super) rights: Rights,
+    is_dir: bool,
+}
+
+/// A path of which the last name changes.
+struct Path {
+    bytes: Vec<u8>,
+    above: usize,
+}
+
+impl Path {
+    fn below(dir: &[u8]) -> Path {
+        let mut bytes = dir.to_vec();
+        if !bytes.is_empty() {
+            bytes.push(b'/');
+        }
+        let above = bytes.len();
+        Path { bytes, above }
+    }
+
+    fn of(&mut self, name: &[u8]) -> &[u8] {
+        self.bytes.truncate(self.above);
+        self.bytes.extend_from_slice(name);
+        &self.bytes
+    }
+}
+
+impl Index {
+    /// Of a directory that nobody has looked at: its times are those of what it shows.
+    fn new(born: Timestamp) -> Index {
+        Index {
+            entries: BTreeMap::new(),
+            positions: HashMap::new(),
+            next: Cookie::FIRST.0,
+            directories: 0,
+            atime: born,
+            mtime: born,
+            ctime: born,
+        }
+    }
+
+    /// Lets it show what the rules say; says whether that is something else than before.
+    fn refresh(
+        &mut self,
+        tree: &Tree,
+        directory: &Directory,
+        config: Option<&Export>,
+        path: &[u8],
+    ) -> bool {
+        let mut stale: HashSet<Cookie> = self.positions.keys().copied().collect();
+        let mut path = Path::below(path);
+        let mut changed = false;
+        // From the oldest: positions tell nothing but the order.
+        for (cookie, entry) in directory.oldest_first() {
+            let Ok(inode) = tree.inode(entry.ino) else {
+                continue;
+            };
+            let rights =
+                config.and_then(|config| shown(&config.rules, path.of(&entry.name), &inode.kind));
+            let Some(rights) = rights else {
+                continue;
+            };
+            stale.remove(&cookie);
+            match self.positions.get(&cookie).copied() {
+                Some(at) => {
+                    if let Some(there) = self.entries.get_mut(&at) {
+                        there.rights = rights;
+                    }
+                }
+                None => {
+                    changed = true;
+                    self.add(cookie, rights, inode.kind.is_dir());
+                    let born = inode.state().btime;
+                    self.moved(born);
+                }
+            }
+        }
+        changed |= !stale.is_empty();
+        for cookie in stale {
+            self.remove(cookie);
+        }
+        changed
+    }
+
+    fn add(&mut self, cookie: Cookie, rights: Rights, is_dir: bool) {
+        let at = self.next;
+        self.next += 1;
+        self.positions.insert(cookie, at);
+        let shown = Shown {
+            cookie,
+            rights,
+            is_dir,
+        };
+        self.entries.insert(at, shown);
+        self.directories += u32::from(is_dir);
+    }
+
+    fn remove(&mut self, cookie: Cookie) -> bool {
+        let at = self.positions.remove(&cookie);
+        let entry = at.and_then(|at| self.entries.remove(&at));
+        let Some(entry) = entry else {
+            return false;
+        };
+        self.directories -= u32::from(entry.is_dir);
+        true
+    }
+
+    /// Its contents changed, not earlier than before.
+    fn moved(&mut self, now: Timestamp) {
+        self.mtime = self.mtime.max(now);
+        self.ctime = self.ctime.max(now);
+    }
+
+    pub(super) fn read_at(&mut self, now: Timestamp) {
+        self.atime = now;
+    }
+
+    pub(super) fn atime_is_stale(&self, now: Timestamp) -> bool {
+        crate::ops::io::is_stale((self.atime, self.mtime, self.ctime), now)
+    }
+
+    /// The entries after a position of a stream.
+    pub(super) fn stream(&self, after: Option<u64>) -> impl Iterator<Item = (u64, Shown)> {
+        let end = after.unwrap_or(u64::MAX);
+        let entries = self.entries.range(..end).rev();
+        entries.map(|(&at, &shown)| (at, shown))
+    }
+
+    fn show(&self, attr: &mut Attr) {
+        attr.size = EMPTY_DIRECTORY + self.entries.len() as u64 * DIRENT_SIZE;
+        attr.nlink = 2 + self.directories;
+        attr.atime = self.atime;
+        attr.mtime = self.mtime;
+        attr.ctime = self.ctime;
+    }
+}
+
+/// A name before a change: its directory, itself, where it stood.
+pub(in crate::ops) type Noted = (Ino, Vec<u8>, Option<Cookie>);
+
+impl Fs {
+    /// Hands what an export shows of a directory to `use_index`.
+    pub(super) fn with_index<T>(
+        &self,
+        tree: &Tree,
+        served: &Served,
+        (dir, path): (Ino, &[u8]),
+        use_index: impl FnOnce(&mut Index) -> T,
+    ) -> Result<T> {
+        let mut indexes = served.indexes.lock();
+        if let Some(index) = indexes.get_mut(&dir) {
+            return Ok(use_index(index));
+        }
+        let born = tree.inode(dir)?.state().btime;
+        let mut index = Index::new(born);
+        index.refresh(tree, tree.directory(dir)?, served.config().as_deref(), path);
+        Ok(use_index(indexes.entry(dir).or_insert(index)))
+    }
+
+    /// What a session's directory is besides the tree's.
+    pub(in crate::ops) fn show_directory(
+        &self,
+        tree: &Tree,
+        id: SessionId,
+        dir: Ino,
+        entry: &mut Entry,
+    ) -> Result<()> {
+        let session = self.exports.session(id)?;
+        let config = session.served.config();
+        let attr = &mut entry.attr;
+        let path = match self.inside(tree, &session, dir)? {
+            Inside::Layer | Inside::Gone => return Ok(()),
+            Inside::Below(path) => path,
+            Inside::Root => Vec::new(),
+        };
+        let at = (dir, path.as_slice());
+        self.with_index(tree, &session.served, at, |index| index.show(attr))?;
+        if dir != self.root() {
+            return Ok(());
+        }
+        let own = self.entry(tree, tree.inode(session.layer)?)?.attr;
+        if config.as_ref().is_some_and(|config| config.private) {
+            *attr = Attr {
+                ino: attr.ino,
+                generation: attr.generation,
+                ..own
+            };
+            return Ok(());
+        }
+        attr.size += own.size - EMPTY_DIRECTORY;
+        attr.nlink += own.nlink - 2;
+        attr.atime = attr.atime.max(own.atime);
+        attr.mtime = attr.mtime.max(own.mtime);
+        attr.ctime = attr.ctime.max(own.ctime);
+        if config.is_some_and(|config| !config.sticky) {
+            attr.mode &= !libc::S_ISVTX;
+        }
+        Ok(())
+    }
+
+    /// Where names stand that are about to change.
+    pub(in crate::ops) fn note<'a>(
+        &self,
+        tree: &Tree,
+        places: impl Iterator<Item = Place<'a>>,
+    ) -> Vec<Noted> {
+        let note = |at: Place<'_>| {
+            let position = tree.position(at.dir, at.name);
+            let cookie = position.map(|(cookie, _)| cookie);
+            (at.dir, at.name.to_vec(), cookie)
+        };
+        places.map(note).collect()
+    }
+
+    /// Lets what the exports show follow a change of these names.
+    pub(in crate::ops) fn follow(&self, tree: &Tree, noted: &[Noted], now: Timestamp) {
+        let table = self.exports.table.read();
+        for served in &table.served {
+            let mut indexes = served.indexes.lock();
+            if indexes.is_empty() {
+                continue;
+            }
+            let config = served.config();
+            for (dir, name, before) in noted {
+                if let Some(index) = indexes.get_mut(dir) {
+                    self.follow_one(tree, index, config.as_deref(), (*dir, name, *before), now);
+                }
+            }
+        }
+    }
+
+    fn follow_one(
+        &self,
+        tree: &Tree,
+        index: &mut Index,
+        config: Option<&Export>,
+        (dir, name, before): (Ino, &[u8], Option<Cookie>),
+        now: Timestamp,
+    ) {
+        let position = tree.position(dir, name);
+        let after = position.map(|(cookie, _)| cookie);
+        if before == after {
+            return;
+        }
+        let mut changed = before.is_some_and(|cookie| index.remove(cookie));
+        if let (Some((cookie, ino)), Some(config), Some(above)) =
+            (position, config, self.path(tree, dir))
+        {
+            let mut path = Path::below(&above);
+            let inode = tree.inode(ino).ok();
+            let rights = inode.and_then(|inode| shown(&config.rules, path.of(name), &inode.kind));
+            if let (Some(inode), Some(rights)) = (inode, rights) {
+                index.add(cookie, rights, inode.kind.is_dir());
+                changed = true;
+            }
+        }
+        if changed {
+            index.moved(now);
+        }
+    }
+
+    /// The path of a directory of the tree; `None` where it is not below the root.
+    pub(super) fn path(&self, tree: &Tree, dir: Ino) -> Option<Vec<u8>> {
+        let mut names = Vec::new();
+        let mut at = dir;
+        while at != self.root() {
+            names.push(tree.name_of(at)?);
+            at = tree.directory(at).ok()?.parent;
+        }
+        names.reverse();
+        Some(names.join(&b'/'))
+    }
+
+    /// Lets all of them follow new rules.
+    pub(super) fn refresh_indexes(&self, tree: &Tree) {
+        let now = self.clock.now();
+        for served in &self.exports.table.read().served {
+            let config = served.config();
+            for (&dir, index) in served.indexes.lock().iter_mut() {
+                let (Ok(directory), Some(path)) = (tree.directory(dir), self.path(tree, dir))
+                else {
+                    continue;
+                };
+                if index.refresh(tree, directory, config.as_deref(), &path) {
+                    index.moved(now);
+                }
+            }
+        }
+    }
+
+    /// A directory that was moved has another path: what it shows, and what is below, is looked at again.
+    pub(in crate::ops) fn follow_moved(&self, tree: &Tree, ino: Ino, now: Timestamp) {
+        for served in &self.exports.table.read().served {
+            let config = served.config();
+            for (&dir, index) in served.indexes.lock().iter_mut() {
+                let below = tree.is_below(dir, ino).unwrap_or(false);
+                let (true, Ok(directory)) = (below, tree.directory(dir)) else {
+                    continue;
+                };
+                let path = self.path(tree, dir);
+                let config = config.as_deref().filter(|_| path.is_some());
+                if index.refresh(tree, directory, config, &path.unwrap_or_default()) {
+                    index.moved(now);
+                }
+            }
+        }
+    }
+
+    /// The attributes of a directory were changed.
+    pub(in crate::ops) fn follow_attributes(
+        &self,
+        ino: Ino,
+        (atime, mtime): (Option<Timestamp>, Option<Timestamp>),
+        now: Timestamp,
+    ) {
+        if !self.exports.is_active() {
+            return;
+        }
+        for served in &self.exports.table.read().served {
+            if let Some(index) = served.indexes.lock().get_mut(&ino) {
+                index.atime = atime.unwrap_or(index.atime);
+                index.mtime = mtime.unwrap_or(index.mtime);
+                index.ctime = now;
+            }
+        }
+    }
+
+    /// Names that went, as each session's directories have them.
+    pub(in crate::ops) fn spell_for_sessions(
+        &self,
+        tree: &Tree,
+        dir: Ino,
+        name: &[u8],
+        into: &mut Vec<(Dir, Vec<u8>)>,
+    ) {
+        for session in self.exports.sessions() {
+            let face = Face::Export(session.id);
+            if dir == session.layer {
+                let ino = self.root();
+                into.push((Dir { ino, face }, name.to_vec()));
+                continue;
+            }
+            let is_shown = match self.inside(tree, &session, dir) {
+                Ok(Inside::Layer) => true,
+                Ok(Inside::Root) => may_show(session.served.config(), name),
+                Ok(Inside::Below(above)) => {
+                    may_show(session.served.config(), Path::below(&above).of(name))
+                }
+                Ok(Inside::Gone) | Err(_) => false,
+            };
+            if is_shown {
+                into.push((Dir { ino: dir, face }, name.to_vec()));
+            }
+        }
+    }
+}
+
+fn may_show(config: Option<Arc<Export>>, path: &[u8]) -> bool {
+    config.is_some_and(|config| !config.rules.is_unmatched(path))
+}

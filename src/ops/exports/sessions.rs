@@ -1,0 +1,285 @@
+//! Sessions: opened, ended, and the exports that they are of.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use parking_lot::{Mutex, RwLock};
+
+use super::{ExportId, Served, Session, SessionId, Table};
+use crate::errno::{Errno, Result};
+use crate::export::Export;
+use crate::ops::{Dir, Face, Fs};
+use crate::store::change::{Place, TreeChange};
+use crate::store::record::Answer;
+use crate::types::Ino;
+
+/// What labels a session's hidden directory: this, the export's name, a colon, its own name.
+const SESSION: &str = "export:";
+/// What labels the layer that all sessions of an export share: this and the export's name.
+const KEPT: &str = "kept:";
+/// The session that everybody has who looks an export up by its name.
+pub const DEFAULT_SESSION: &str = "default";
+/// Permissions of a layer, as of any /dev/shm.
+const LAYER_MODE: u32 = 0o1777;
+/// Names that go in one step when a session ends: others want the tree meanwhile.
+const STEP: usize = 256;
+
+/// What is known of a session.
+#[derive(Clone, Debug)]
+pub struct SessionInfo {
+    /// Which.
+    pub id: SessionId,
+    /// Of which export.
+    pub export: ExportId,
+    /// Its own name.
+    pub token: String,
+    /// The directory of what is its own.
+    pub layer: Ino,
+}
+
+impl Table {
+    /// Lets the exports be these; one that is no more among them keeps its number, and shows nothing.
+    fn take(&mut self, exports: Vec<Arc<Export>>) {
+        for served in &self.served {
+            let now = exports.iter().find(|export| *export.name == *served.name);
+            *served.config.write() = now.cloned();
+        }
+        for export in exports {
+            if self.served.iter().any(|it| *it.name == *export.name) {
+                continue;
+            }
+            self.served.push(Arc::new(Served {
+                id: ExportId(self.served.len() as u32),
+                name: export.name.as_str().into(),
+                config: RwLock::new(Some(export)),
+                indexes: Mutex::default(),
+            }));
+        }
+    }
+
+    fn find(&self, id: ExportId, token: &str) -> Option<&Arc<Session>> {
+        let mut sessions = self.sessions.values();
+        sessions.find(|it| it.served.id == id && *it.token == *token)
+    }
+}
+
+impl Fs {
+    /// Says which exports there are: at the start, or other ones later.
+    ///
+    /// From here on names have the rights of the new rules; what is open keeps what it had.
+    pub fn set_exports(&self, exports: Vec<Arc<Export>>) {
+        let tree = self.superblock.tree_mut();
+        let any = !exports.is_empty();
+        self.exports.table.write().take(exports);
+        if any {
+            self.exports.configured.store(true, Ordering::Release);
+        }
+        self.refresh_indexes(&tree);
+    }
+
+    /// The exports in force, by name, in their order.
+    pub fn exports(&self) -> Vec<(ExportId, Arc<Export>)> {
+        let table = self.exports.table.read();
+        let served = table.served.iter();
+        served
+            .filter_map(|it| Some((it.id, it.config()?)))
+            .collect()
+    }
+
+    /// The export called `name`.
+    pub fn export_id(&self, name: &str) -> Option<ExportId> {
+        let table = self.exports.table.read();
+        let found = table.served.iter().find(|it| *it.name == *name)?;
+        found.config().map(|_| found.id)
+    }
+
+    /// How an export is called, also one that is no more.
+    pub fn export_name(&self, id: ExportId) -> Option<String> {
+        let served = self.exports.served(id).ok()?;
+        Some(served.name.to_string())
+    }
+
+    /// All sessions.
+    pub fn sessions(&self) -> Vec<SessionInfo> {
+        let info = |session: &Arc<Session>| SessionInfo {
+            id: session.id,
+            export: session.served.id,
+            token: session.token.to_string(),
+            layer: session.layer,
+        };
+        self.exports.sessions().iter().map(info).collect()
+    }
+
+    /// The session of an export that is called `token`; `ENOENT` where there is none.
+    pub fn session(&self, id: ExportId, token: &str) -> Result<Dir> {
+        let table = self.exports.table.read();
+        let session = table.find(id, token).ok_or(Errno::ENOENT)?;
+        Ok(self.face_of(session.id))
+    }
+
+    fn face_of(&self, id: SessionId) -> Dir {
+        Dir {
+            ino: self.root(),
+            face: Face::Export(id),
+        }
+    }
+
+    /// The session of an export that is called `token`, made where there is none; says whether it is the first of all.
+    pub fn open_session(&self, id: ExportId, token: &str) -> Result<(Dir, bool)> {
+        if let Ok(dir) = self.session(id, token) {
+            return Ok((dir, false));
+        }
+        let mut tree = self.superblock.tree_mut();
+        if let Ok(dir) = self.session(id, token) {
+            return Ok((dir, false));
+        }
+        let served = self.exports.served(id)?;
+        let config = served.config().ok_or(Errno::ENOENT)?;
+        let label = format!("{SESSION}{}:{token}", served.name);
+        let own = self.hide_layer(&mut tree, &label)?;
+        let layer = if config.keep {
+            self.kept_layer(&mut tree, &served.name)?
+        } else {
+            own
+        };
+        let session = Session {
+            id: SessionId(own),
+            token: token.into(),
+            served,
+            layer,
+        };
+        let id = session.id;
+        let mut table = self.exports.table.write();
+        table.sessions.insert(id, Arc::new(session));
+        let first = !self.has_other_faces();
+        self.exports.active.store(true, Ordering::Release);
+        Ok((self.face_of(id), first))
+    }
+
+    fn hide_layer(&self, tree: &mut crate::store::Tree, label: &str) -> Result<Ino> {
+        let root = self.root();
+        let (uid, gid) = {
+            let state = tree.inode(root)?.state();
+            (state.uid, state.gid)
+        };
+        self.hide(tree, root, label, (LAYER_MODE, uid, gid))
+    }
+
+    /// The layer that lives as long as the file system.
+    fn kept_layer(&self, tree: &mut crate::store::Tree, name: &str) -> Result<Ino> {
+        let label = format!("{KEPT}{name}");
+        match tree.hidden(&label) {
+            Some(ino) => Ok(ino),
+            None => self.hide_layer(tree, &label),
+        }
+    }
+
+    /// Ends a session: from here on its directories are stale, and what was its own goes.
+    pub fn end_session(&self, id: SessionId) {
+        let session = {
+            let _tree = self.superblock.tree_mut();
+            self.exports.table.write().sessions.remove(&id)
+        };
+        let Some(session) = session else {
+            return;
+        };
+        if session.layer != session.id.0 {
+            return self.drop_hidden(session.id.0);
+        }
+        if let Err(errno) = self.empty(session.layer) {
+            tracing::error!(?id, %errno, "cannot clear what a session left behind");
+        }
+    }
+
+    /// Removes all that is in a hidden directory, and then itself.
+    fn empty(&self, layer: Ino) -> Result<()> {
+        let mut below = vec![layer];
+        while let Some(&dir) = below.last() {
+            match self.empty_some(dir, layer, &mut below)? {
+                true => {}
+                false => {
+                    below.pop();
+                }
+            }
+        }
+        self.drop_hidden(layer);
+        Ok(())
+    }
+
+    /// Removes some names of a directory; says whether there may be more, below or beside.
+    fn empty_some(&self, dir: Ino, layer: Ino, below: &mut Vec<Ino>) -> Result<bool> {
+        let mut evicted = Vec::new();
+        let mut tree = self.superblock.tree_mut();
+        let Ok(directory) = tree.directory(dir) else {
+            return Ok(false);
+        };
+        let names = directory.stream(None).take(STEP);
+        let names: Vec<Box<[u8]>> = names.map(|(_, entry)| entry.name.clone()).collect();
+        if names.is_empty() {
+            return Ok(false);
+        }
+        for name in &names {
+            let Some(inode) = tree.find(dir, name)?.cloned() else {
+                continue;
+            };
+            if inode.kind.is_dir() && !tree.directory(inode.ino)?.is_empty() {
+                // It is below `layer`, and nothing is above itself: this ends.
+                debug_assert!(tree.is_below(inode.ino, layer)?);
+                below.push(inode.ino);
+                continue;
+            }
+            let at = Place { dir, name };
+            let (change, now) = (TreeChange::Remove { at }, self.clock.now());
+            self.commit(&mut tree, change, now, Answer::Unfinished);
+            evicted.extend(self.evict(&mut tree, &inode));
+        }
+        drop(tree);
+        evicted.iter().for_each(|inode| self.free_data(inode));
+        Ok(true)
+    }
+
+    fn drop_hidden(&self, ino: Ino) {
+        let mut tree = self.superblock.tree_mut();
+        let change = TreeChange::Unhide { ino };
+        let now = self.clock.now();
+        let gone = self
+            .superblock
+            .commit(&mut tree, change, now, Answer::Unfinished);
+        let evicted = gone.and_then(|inode| self.evict(&mut tree, &inode));
+        drop(tree);
+        if let Some(inode) = evicted {
+            self.free_data(&inode);
+        }
+    }
+
+    /// Finds the sessions again that the store's hidden directories are of, after the exports were set.
+    pub fn restore_sessions(&self) {
+        let tree = self.superblock.tree_mut();
+        let hidden: HashMap<&str, Ino> =
+            tree.all_hidden().map(|(ino, label)| (label, ino)).collect();
+        let mut table = self.exports.table.write();
+        for (label, &own) in &hidden {
+            let named = label
+                .strip_prefix(SESSION)
+                .and_then(|it| it.split_once(':'));
+            let Some((name, token)) = named else {
+                continue;
+            };
+            let Some(served) = table.served.iter().find(|it| *it.name == *name).cloned() else {
+                tracing::warn!(name, "a session of an export that is not there any more");
+                continue;
+            };
+            let keep = served.config().is_some_and(|config| config.keep);
+            let kept = hidden.get(&*format!("{KEPT}{name}")).copied();
+            let session = Session {
+                id: SessionId(own),
+                token: token.into(),
+                served,
+                layer: kept.filter(|_| keep).unwrap_or(own),
+            };
+            table.sessions.insert(session.id, Arc::new(session));
+            self.exports.active.store(true, Ordering::Release);
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! Another program takes over from the worker, or the old one goes on.
+
+use std::io::Write;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{Mode, OFlags};
+
+use super::message::{self, Message};
+use super::program::{Child, Program};
+use super::supervising::{State, Supervisor, Turn, failure};
+use crate::error::{Error, ExitCode, Result};
+use crate::sys::process;
+
+/// How long a program may take to look at the saved state, and to serve it.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A request of the control socket that is for the supervisor.
+#[derive(Debug)]
+pub struct Order {
+    /// Who asked, and waits for a line.
+    client: OwnedFd,
+}
+
+impl Order {
+    pub(super) fn new(client: OwnedFd) -> Order {
+        Order { client }
+    }
+
+    /// The order that another process was carrying out.
+    pub fn resume(client: OwnedFd) -> Order {
+        Order { client }
+    }
+
+    /// Answers it.
+    pub fn answer(self, outcome: std::result::Result<String, String>) {
+        let line = match outcome {
+            Ok(text) => format!("ok {text}\n"),
+            // One line it is.
+            Err(text) => format!("error {}\n", text.replace('\n', " ")),
+        };
+        let sent = UnixStream::from(self.client).write_all(line.as_bytes());
+        if let Err(error) = sent {
+            tracing::debug!(%error, "an answer was not heard");
+        }
+    }
+}
+
+impl AsFd for Order {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.client.as_fd()
+    }
+}
+
+impl Supervisor {
+    /// The program that it starts workers with.
+    pub fn program(&self) -> PathBuf {
+        self.program.path().to_owned()
+    }
+
+    /// The version of the program that serves.
+    pub fn version(&self) -> &str {
+        self.first.as_ref().map_or("", |ready| &ready.version)
+    }
+
+    /// Lets the program at `path` serve; what is left is that this process becomes it too.
+    pub(super) fn upgrade(&mut self, path: PathBuf, order: Order) -> Turn {
+        tracing::info!(path = %path.display(), "asked to upgrade");
+        match self.replace_worker(path) {
+            Ok(()) => Turn::Upgraded(order),
+            Err(error) => {
+                tracing::error!(%error, "the upgrade is refused");
+                order.answer(Err(error.to_string()));
+                Turn::Goes
+            }
+        }
+    }
+
+    fn replace_worker(&mut self, path: PathBuf) -> Result<()> {
+        if !self.is_saved() {
+            let what = "the process that serves has not saved its state: nobody can take over";
+            return Err(Error::new(ExitCode::System, what));
+        }
+        let program = Program::open(&path).map_err(|error| Error::path("open", &path, error))?;
+        self.check(&program)?;
+        self.stop();
+        let old = std::mem::replace(&mut self.program, program);
+        let Err(why) = self.start_and_wait() else {
+            return Ok(());
+        };
+        self.stop();
+        self.program = old;
+        let again = self.start_and_wait();
+        if let Err(error) = again {
+            // Then as after any death.
+            tracing::error!(%error, "the old program does not serve either");
+            self.state = State::Waiting {
+                until: Instant::now(),
+            };
+        }
+        Err(why)
+    }
+
+    /// Has the program look at the saved state while the old worker goes on.
+    fn check(&self, program: &Program) -> Result<()> {
+        let failed = |error| Error::system("cannot run the new program", error);
+        let child = program.start().map_err(failed)?;
+        let journal = readable(&self.kept.journal).map_err(failed)?;
+        let asked = message::send(&child.channel, "journal", b"", Some(journal.as_fd()))
+            .and_then(|()| message::send(&child.channel, "check", b"", None));
+        let answer = next(&child, Instant::now() + PATIENCE);
+        process::pidfd_kill(child.pidfd.as_fd(), libc::SIGKILL);
+        let status = process::wait_for(child.pid).map_err(failed)?;
+        match answer {
+            Some(answer) if answer.word == "fine" => Ok(()),
+            Some(answer) if answer.word == "failed" => Err(failure(&answer)),
+            Some(_) | None => {
+                let asked = asked.err().map(|error| format!(": {error}"));
+                let what = format!(
+                    "the new program does not answer as an shmfs does{}: {status:?}",
+                    asked.unwrap_or_default()
+                );
+                Err(Error::new(ExitCode::Usage, what))
+            }
+        }
+    }
+
+    /// Ends the worker. What it had in hand is sent again to the next one, by the kernel.
+    fn stop(&mut self) {
+        self.door_closes();
+        if let Some(worker) = self.child() {
+            process::pidfd_kill(worker.pidfd.as_fd(), libc::SIGKILL);
+            drop(process::wait_for(worker.pid));
+        }
+        // What it said last, such as an object's memory.
+        while let Some(message) = self.next_message() {
+            if let Err(error) = self.hear(message) {
+                tracing::debug!(%error, "said by a worker that was stopped");
+            }
+        }
+        self.state = State::Over;
+    }
+
+    fn start_and_wait(&mut self) -> Result<()> {
+        let failed = |error| Error::system("cannot start the worker", error);
+        self.launch().map_err(failed)?;
+        let until = Instant::now() + PATIENCE;
+        while let State::Starting { worker, .. } = &self.state {
+            let Some(message) = next(worker, until) else {
+                let what = "the worker did not come to serve";
+                return Err(Error::new(ExitCode::Internal, what));
+            };
+            match message.word.as_str() {
+                "failed" | "refused" => return Err(failure(&message)),
+                _ => self.hear(message)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A copy that can only be read.
+fn readable(memory: &OwnedFd) -> std::io::Result<OwnedFd> {
+    let path = format!("/proc/self/fd/{}", memory.as_raw_fd());
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    Ok(rustix::fs::open(path, flags, Mode::empty())?)
+}
+
+/// What a worker says next; `None` where it says nothing, or has died.
+fn next(child: &Child, until: Instant) -> Option<Message> {
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        let timeout = Timespec::try_from(left).ok()?;
+        let mut waiting = [PollFd::new(&child.channel, PollFlags::IN)];
+        match poll(&mut waiting, Some(&timeout)) {
+            Err(rustix::io::Errno::INTR) => {}
+            Ok(0) | Err(_) => return None,
+            Ok(_) => return message::receive(&child.channel).ok().flatten(),
+        }
+    }
+}
