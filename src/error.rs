@@ -39,6 +39,7 @@ pub struct Error {
     what: String,
     cause: Option<io::Error>,
     hint: Option<String>,
+    for_good: bool,
 }
 
 /// The result of something that a person asked for.
@@ -52,6 +53,7 @@ impl Error {
             what: what.into(),
             cause: None,
             hint: None,
+            for_good: false,
         }
     }
 
@@ -80,6 +82,17 @@ impl Error {
     pub fn hint(mut self, hint: impl Into<String>) -> Error {
         self.hint = Some(hint.into());
         self
+    }
+
+    /// The same, where trying again is of no use.
+    pub fn for_good(mut self) -> Error {
+        self.for_good = true;
+        self
+    }
+
+    /// Whether trying again is of no use.
+    pub fn is_for_good(&self) -> bool {
+        self.for_good
     }
 
     /// The same with another exit code.
@@ -123,6 +136,13 @@ impl Error {
     /// The system's answer, where there is one.
     pub fn raw_os_error(&self) -> Option<i32> {
         self.cause.as_ref().and_then(io::Error::raw_os_error)
+    }
+}
+
+impl From<crate::export::Problems> for Error {
+    fn from(problems: crate::export::Problems) -> Error {
+        Error::usage(problems.to_string())
+            .hint("Nothing is served from a file with an error; docs/EXPORTS.md has the codes.")
     }
 }
 

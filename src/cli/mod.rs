@@ -1,6 +1,7 @@
 //! The command line of `shmfs`: names, headings, help; what is done with it is in `execute`.
 
 mod execute;
+mod export;
 pub mod name;
 mod words;
 
@@ -58,6 +59,9 @@ enum Command {
     Umount(UmountCommand),
     Upgrade(UpgradeCommand),
     Doctor(DoctorCommand),
+    /// Parts of a mounted tree for consumers, with rights
+    #[command(subcommand)]
+    Export(export::ExportCommand),
     /// Names of shared memory on every platform
     #[command(subcommand)]
     Name(name::NameCommand),

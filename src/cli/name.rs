@@ -4,7 +4,7 @@ mod check;
 mod lex;
 mod list;
 mod literals;
-mod output;
+pub(in crate::cli) mod output;
 mod reverse;
 mod scan;
 mod translate;

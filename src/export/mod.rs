@@ -13,6 +13,7 @@ mod report;
 mod rights;
 mod rules;
 mod source;
+mod table;
 mod values;
 mod verdict;
 
@@ -22,4 +23,5 @@ pub use problem::{Code, Problem, Problems, Warning};
 pub use rights::Rights;
 pub use rules::{Finding, Key, Reason, Rule, Rules, Verb};
 pub use source::Source;
+pub use table::{ROWS, Row, Subject};
 pub use verdict::{Operation, Presence, RenameMode, XattrClass, verdict};

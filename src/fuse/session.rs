@@ -146,6 +146,10 @@ impl Service {
             .name("shmfs-session".into())
             .spawn(move || session.run())
             .map_err(|error| Error::system("cannot start a thread", error))?;
+        if resumed {
+            connection::resend(&device)
+                .map_err(|error| Error::system("cannot get requests again", error))?;
+        }
         Ok(Service {
             fs,
             nodes,
@@ -183,6 +187,11 @@ impl Service {
     /// Whether data goes by passthrough.
     pub fn passthrough(&self) -> bool {
         self.fs.is_passthrough()
+    }
+
+    /// Whether another process can go on with it.
+    pub fn is_saved(&self) -> bool {
+        self.fs.journal().is_some()
     }
 
     /// Changes the limits of the live file system.
@@ -311,8 +320,12 @@ fn make_fs(files: DataFiles, journal: Option<OwnedFd>, options: &Options) -> Res
 }
 
 fn damaged(damage: Damage) -> Error {
-    Error::new(ExitCode::System, damage.to_string())
-        .hint("What was saved cannot be trusted, so nothing is made of it. `shmfs journal dump` shows what there is.")
+    if let Damage::Unreadable(error) = damage {
+        return Error::system("cannot read the journal", error);
+    }
+    let error = Error::new(ExitCode::System, damage.to_string())
+        .hint("What was saved cannot be trusted, so nothing is made of it. `shmfs journal dump` shows what there is.");
+    error.for_good()
 }
 
 /// Keeps the journal short, beside the requests.

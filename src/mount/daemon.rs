@@ -15,7 +15,7 @@ use crate::error::{Error, ExitCode, Result};
 use crate::log;
 use crate::options::Options;
 use crate::supervisor::Supervisor;
-use crate::sys::{channel, descriptors, process, signal};
+use crate::sys::{cgroup, channel, descriptors, process, signal};
 
 /// What `shmfs mount` was asked for.
 #[derive(Clone, Debug)]
@@ -103,6 +103,7 @@ fn serve(arguments: &MountArgs, starter: Option<&OwnedFd>) -> Result<()> {
     let requests = Requests::listen(starter.is_none())?;
     prepare(starter.is_some());
     let place = Place::resolve(&arguments.target)?;
+    warn_of_limit(&arguments.options);
     let mut live: Live<Supervisor> = Live::mount(&arguments.options, &arguments.source, &place)?;
     drop(place);
     live.server.set_mounts(live.encode());
@@ -119,6 +120,19 @@ fn serve(arguments: &MountArgs, starter: Option<&OwnedFd>) -> Result<()> {
     }
     manager::tell_ready();
     serve::serve(&mut live, &requests, control.as_ref().ok())
+}
+
+/// Whoever touches a page first pays for it, in his cgroup; of what is written by calls, that may be ourselves.
+fn warn_of_limit(options: &Options) {
+    let limit = cgroup::Memory::of_this_process().and_then(|memory| memory.limit());
+    if let Some(limit) = limit.filter(|&limit| options.size == 0 || options.size > limit) {
+        let size = options.size;
+        tracing::warn!(
+            size,
+            limit,
+            "the file system may hold more than the memory limit of its cgroup: whoever touches more there is killed"
+        );
+    }
 }
 
 /// Limits and signals that a program may have been started with and a server must not have.

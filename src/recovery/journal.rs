@@ -181,6 +181,12 @@ impl Journal {
         (end.segment - end.first) * SEGMENT as u64 + end.at as u64
     }
 
+    /// The offset behind the last record.
+    pub fn end(&self) -> u64 {
+        let end = self.writer.lock().end;
+        layout::offset_of(end.segment) + end.at as u64
+    }
+
     /// Whether nothing was recorded yet.
     pub fn is_empty(&self) -> bool {
         self.writer.lock().end.sequence == 0

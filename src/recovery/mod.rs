@@ -13,6 +13,11 @@ mod journal;
 mod layout;
 mod scan;
 
+#[cfg(test)]
+mod samples;
+#[cfg(test)]
+mod tests;
+
 pub use self::codec::Origin;
 pub use self::compact::Step;
 pub use self::image::{Answers, Image};

@@ -37,12 +37,6 @@ impl Kept {
     ) -> Result<Kept> {
         let init = connection::read_init(&device)
             .map_err(|error| Error::system("cannot hear from the kernel's FUSE", error))?;
-        let mut options = options.clone();
-        // Where views are bound concerns who binds them.
-        options
-            .views
-            .iter_mut()
-            .for_each(|view| view.directory = None);
         Ok(Kept {
             device,
             data,

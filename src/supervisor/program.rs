@@ -1,6 +1,6 @@
 //! The program that a worker runs, and the start of it.
 
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -51,6 +51,13 @@ impl Program {
     pub(super) fn open(path: &Path) -> io::Result<Program> {
         let flags = OFlags::PATH | OFlags::CLOEXEC;
         let file = rustix::fs::open(path, flags, Mode::empty())?;
+        let mut begin = [0; 2];
+        std::fs::File::open(path)?.read_exact(&mut begin)?;
+        if begin == *b"#!" {
+            // Its interpreter must find it.
+            let path = path.to_owned();
+            return Ok(Program { path, _file: None });
+        }
         let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
         Ok(Program {
             path,

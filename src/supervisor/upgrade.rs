@@ -111,17 +111,19 @@ impl Supervisor {
         let journal = readable(&self.kept.journal).map_err(failed)?;
         let asked = message::send(&child.channel, "journal", b"", Some(journal.as_fd()))
             .and_then(|()| message::send(&child.channel, "check", b"", None));
-        let answer = next(&child, Instant::now() + PATIENCE);
+        // What is no shmfs has ended before it was asked, perhaps.
+        let answer = asked
+            .ok()
+            .and_then(|()| next(&child, Instant::now() + PATIENCE));
         process::pidfd_kill(child.pidfd.as_fd(), libc::SIGKILL);
         let status = process::wait_for(child.pid).map_err(failed)?;
         match answer {
             Some(answer) if answer.word == "fine" => Ok(()),
             Some(answer) if answer.word == "failed" => Err(failure(&answer)),
             Some(_) | None => {
-                let asked = asked.err().map(|error| format!(": {error}"));
+                let status = process::shell_status(status);
                 let what = format!(
-                    "the new program does not answer as an shmfs does{}: {status:?}",
-                    asked.unwrap_or_default()
+                    "the new program does not answer as an shmfs does: it ended with status {status}"
                 );
                 Err(Error::new(ExitCode::Usage, what))
             }

@@ -14,6 +14,7 @@ use crate::error::{Error, ExitCode, Result};
 use crate::fuse::{Handshake, Kept, Resources, Service};
 use crate::log;
 use crate::options::{Environment, Options};
+use crate::recovery;
 use crate::sys::{descriptors, memory, process, signal};
 use crate::types::Ino;
 
@@ -52,7 +53,12 @@ pub fn work(number: i32, above: Orphaned) -> i32 {
     match prepare(&channel).and_then(|()| serve(&channel, above)) {
         Ok(()) => 0,
         Err(error) => {
-            let told = message::send(&channel, "failed", &error.encode(), None);
+            let word = if error.is_for_good() {
+                "refused"
+            } else {
+                "failed"
+            };
+            let told = message::send(&channel, word, &error.encode(), None);
             if told.is_err() {
                 tracing::error!(%error, "the worker ends");
             }
@@ -157,9 +163,9 @@ fn serve(channel: &OwnedFd, above: Orphaned) -> Result<()> {
 
 /// Says whether this program could go on with what another one saved.
 fn check(channel: &OwnedFd, journal: Option<&OwnedFd>) -> Result<()> {
-    if journal.is_none() {
-        return Err(Error::new(ExitCode::Internal, "no journal to look at"));
-    }
+    let nothing = || Error::new(ExitCode::Internal, "no journal to look at");
+    recovery::check(journal.ok_or_else(nothing)?)
+        .map_err(|damage| Error::new(ExitCode::Usage, damage.to_string()))?;
     message::send(channel, "fine", b"", None).map_err(unheard)
 }
 
@@ -210,9 +216,8 @@ fn start_service(channel: &OwnedFd, given: Given, start: &Start) -> Result<Servi
     let resources = Resources {
         device: given.device.ok_or_else(nothing)?,
         data,
+        journal: given.journal,
         exports: exports.map_err(|problems| Error::usage(problems.to_string()))?,
-        // Without the kernel's references nobody can go on from a journal.
-        journal: None,
         layout: start.layout(),
         handshake: Handshake::Kept(Kept {
             request: &given.init,
@@ -229,7 +234,7 @@ fn tell_ready(channel: &OwnedFd, service: &Service) -> io::Result<()> {
     let ready = Ready {
         entrance,
         passthrough: service.passthrough(),
-        saved: false,
+        saved: service.is_saved(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
     };
     message::send(channel, "ready", &message::encode(&ready)?, None)

@@ -2,6 +2,7 @@
 
 pub mod accounts;
 pub mod buffers;
+pub mod cgroup;
 pub mod channel;
 pub mod credentials;
 pub mod descriptors;

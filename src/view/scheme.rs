@@ -7,7 +7,7 @@ use super::key_name::{self, FileName};
 use crate::errno::Errno;
 
 /// What a name is a name of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {
     /// `shm_open`.
     SharedMemory,

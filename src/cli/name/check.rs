@@ -1,6 +1,7 @@
 //! `shmfs name check`.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Write};
@@ -141,9 +142,10 @@ pub(super) fn run(args: Args, out: &mut dyn Write) -> Outcome {
     Ok(if ok { ExitCode::Success } else { NO })
 }
 
-/// Adds the names in these files; returns the calls whose names are not in the text.
+/// Adds the names in these files, each once; returns the calls whose names are not in the text.
 fn read_sources(files: &[PathBuf], subjects: &mut Vec<Subject>) -> Result<Vec<String>> {
     let mut unresolved = Vec::new();
+    let mut known = HashMap::new();
     for file in files {
         let extension = file
             .extension()
@@ -162,7 +164,17 @@ fn read_sources(files: &[PathBuf], subjects: &mut Vec<Subject>) -> Result<Vec<St
                 continue;
             }
             for name in call.names {
-                add(subjects, call.kind, name, &place);
+                let at = *known
+                    .entry((call.kind, name.clone()))
+                    .or_insert(subjects.len());
+                if at == subjects.len() {
+                    subjects.push(Subject {
+                        kind: call.kind,
+                        name,
+                        places: Vec::new(),
+                    });
+                }
+                subjects[at].places.push(place.clone());
             }
         }
     }
@@ -176,21 +188,6 @@ fn place(file: &Path, call: &scan::Call) -> String {
         call.line,
         call.function
     )
-}
-
-/// One subject for each name, however often it is used.
-fn add(subjects: &mut Vec<Subject>, kind: Kind, name: Vec<u8>, place: &str) {
-    let known = subjects
-        .iter_mut()
-        .find(|known| known.kind == kind && known.name == name && !known.places.is_empty());
-    match known {
-        Some(known) => known.places.push(place.to_owned()),
-        None => subjects.push(Subject {
-            kind,
-            name,
-            places: vec![place.to_owned()],
-        }),
-    }
 }
 
 fn print(report: &Report, out: &mut dyn Write) -> io::Result<()> {

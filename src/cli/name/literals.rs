@@ -44,7 +44,10 @@ pub(super) fn constants(language: Language, tokens: &[Token]) -> HashMap<&str, V
                     .into_iter()
                     .next()
                 {
-                    constants.entry(name).or_default().push(value);
+                    let values = constants.entry(name).or_default();
+                    if !values.contains(&value) {
+                        values.push(value);
+                    }
                 }
             }
             TokenKind::Text(_) | TokenKind::Mark(_) | TokenKind::Word(_) => {}
@@ -73,6 +76,14 @@ fn literal_end(tokens: &[Token], at: usize) -> usize {
 
 /// The name to which the literal at `at` is given, from its line.
 fn assigned<'a>(language: Language, tokens: &'a [Token], at: usize) -> Option<&'a str> {
+    let is_mark = |back: usize, mark: u8| {
+        let token = at.checked_sub(back).map(|at| &tokens[at].kind);
+        token == Some(&TokenKind::Mark(mark))
+    };
+    // Most literals are none: a long line is not searched for each.
+    if !is_mark(1, b'=') && !is_mark(3, b'#') {
+        return None;
+    }
     let line = tokens[at].line;
     let start = tokens[..at]
         .iter()

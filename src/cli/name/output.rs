@@ -10,7 +10,7 @@ use serde::Serialize;
 
 /// Bytes as a person can read them: what is no printable UTF-8 is `\xNN`, a backslash is doubled
 /// where such an escape is present.
-pub(super) fn show(bytes: &[u8]) -> Cow<'_, str> {
+pub(in crate::cli) fn show(bytes: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(bytes) {
         Ok(text) if !text.chars().any(char::is_control) => Cow::Borrowed(text),
         Ok(_) | Err(_) => Cow::Owned(escape(bytes)),
@@ -47,19 +47,19 @@ fn push_hex(text: &mut String, byte: u8) {
 }
 
 /// Bytes in base64.
-pub(super) fn base64(bytes: &[u8]) -> String {
+pub(in crate::cli) fn base64(bytes: &[u8]) -> String {
     BASE64_STANDARD.encode(bytes)
 }
 
 /// Bytes in JSON: as text where they are UTF-8, and always in base64.
 #[derive(Debug, Serialize)]
-pub(super) struct JsonBytes {
+pub(in crate::cli) struct JsonBytes {
     text: Option<String>,
     base64: String,
 }
 
 impl JsonBytes {
-    pub(super) fn new(bytes: &[u8]) -> JsonBytes {
+    pub(in crate::cli) fn new(bytes: &[u8]) -> JsonBytes {
         JsonBytes {
             text: std::str::from_utf8(bytes).ok().map(str::to_owned),
             base64: base64(bytes),
@@ -68,13 +68,13 @@ impl JsonBytes {
 }
 
 /// One JSON document, for people to read too.
-pub(super) fn json(out: &mut dyn Write, value: &impl Serialize) -> io::Result<()> {
+pub(in crate::cli) fn json(out: &mut dyn Write, value: &impl Serialize) -> io::Result<()> {
     serde_json::to_writer_pretty(&mut *out, value)?;
     out.write_all(b"\n")
 }
 
 /// Rows whose columns are aligned; the last column is not padded.
-pub(super) fn table<const N: usize>(
+pub(in crate::cli) fn table<const N: usize>(
     out: &mut dyn Write,
     indent: usize,
     rows: &[[Cow<'_, str>; N]],

@@ -18,6 +18,9 @@ pub(super) struct Call {
     pub(super) names: Vec<Vec<u8>>,
 }
 
+/// No call has so many tokens; without a bound one that is never closed is read to the end of the file.
+const LONGEST_CALL: usize = 10_000;
+
 /// All calls in a file.
 pub(super) fn calls(language: Language, source: &[u8]) -> Vec<Call> {
     let tokens = tokens(language, source);
@@ -25,6 +28,7 @@ pub(super) fn calls(language: Language, source: &[u8]) -> Vec<Call> {
         language,
         constants: constants(language, &tokens),
         aliases: aliases(language, &tokens),
+        posix_ipc: is_posix_ipc(language, &tokens),
         tokens: &tokens,
     };
     (0..tokens.len()).flat_map(|at| file.calls_at(at)).collect()
@@ -36,6 +40,16 @@ struct File<'a> {
     constants: HashMap<&'a str, Vec<Vec<u8>>>,
     /// Names given by `use … as` and `import … as`, and what they stand for.
     aliases: HashMap<&'a str, &'a str>,
+    /// Unqualified classes of Python are those of posix_ipc.
+    posix_ipc: bool,
+}
+
+fn is_posix_ipc(language: Language, tokens: &[Token]) -> bool {
+    let has = |word: &str| {
+        let mut kinds = tokens.iter().map(|token| &token.kind);
+        kinds.any(|kind| matches!(kind, TokenKind::Word(found) if found == word))
+    };
+    language == Language::Python && has("posix_ipc") && !has("multiprocessing") && !has("threading")
 }
 
 fn aliases(language: Language, tokens: &[Token]) -> HashMap<&str, &str> {
@@ -98,10 +112,6 @@ impl File<'_> {
         self.aliases.get(word).copied().unwrap_or(word)
     }
 
-    fn has_word(&self, word: &str) -> bool {
-        (0..self.tokens.len()).any(|at| self.word(at) == Some(word))
-    }
-
     /// The word before `.` or `::` and this one.
     fn qualifier(&self, at: usize) -> Option<&str> {
         let before = at.checked_sub(2)?;
@@ -148,10 +158,7 @@ impl File<'_> {
     }
 
     fn python_signature(&self, at: usize, word: &str) -> Option<Signature> {
-        let posix_ipc = self.qualifier(at) == Some("posix_ipc")
-            || self.has_word("posix_ipc")
-                && !self.has_word("multiprocessing")
-                && !self.has_word("threading");
+        let posix_ipc = self.qualifier(at) == Some("posix_ipc") || self.posix_ipc;
         let by_name = |kind, position: &'static [usize], slash: bool| {
             Some(Signature {
                 kind,
@@ -267,7 +274,7 @@ impl File<'_> {
         let mut arguments = Vec::new();
         let mut depth = 0;
         let mut start = open + 1;
-        for at in open..self.tokens.len() {
+        for at in (open..self.tokens.len()).take(LONGEST_CALL) {
             let TokenKind::Mark(mark) = self.tokens[at].kind else {
                 continue;
             };

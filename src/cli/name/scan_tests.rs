@@ -79,6 +79,15 @@ fn rust() {
     assert_eq!(found(Language::Rust, source), expected);
 }
 
+/// What is no program comes to an end, and a constant that is given one literal often has one.
+#[test]
+fn texts_that_are_no_programs() {
+    assert_eq!(found(Language::C, &"shm_open(".repeat(6_000)), [""; 0]);
+    assert_eq!(found(Language::C, &"\"".repeat(20_001)), [""; 0]);
+    let defined = "#define N \"/n\"\n".repeat(2000) + "shm_open(N, 0, 0);";
+    assert_eq!(found(Language::C, &defined), ["2001 shm_open /n"]);
+}
+
 #[test]
 fn other_names_of_functions() {
     let python = "from multiprocessing.shared_memory import SharedMemory as SM\nSM('a')\n\

@@ -101,6 +101,15 @@ impl Pattern {
         Some(path)
     }
 
+    /// Whether it matches the regular file at a path. For a question now and then: `Rules` is for many.
+    pub fn matches_file(&self, path: &[u8]) -> bool {
+        let expression = format!("^(?:{})$", self.expression());
+        let regex = regex::bytes::RegexBuilder::new(&expression)
+            .unicode(false)
+            .build();
+        self.matches_files() && regex.is_ok_and(|regex| regex.is_match(path))
+    }
+
     /// The bytes that all it matches begin with.
     pub fn literal_prefix(&self) -> Vec<u8> {
         let mut prefix = Vec::new();
