@@ -148,7 +148,7 @@ impl Fs {
         };
         Ok(Entry {
             attr,
-            lasting: !state.data.exposed,
+            lasting: !state.is_exposed(),
             way: None,
         })
     }
