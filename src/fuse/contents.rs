@@ -146,10 +146,11 @@ impl Server {
                 let write = || server.fs.write(caller, ino, offset, &data, flags);
                 server.around_the_cache(shadowed, range, write)
             };
-            return self.change_beside(request, reply, u64::MAX, write, |_, reply, length| {
-                written(reply, length);
-            });
+            let held = self.hold(request, Opcode::Write, id);
+            let send = |_: &Server, reply, length| written(reply, length);
+            return self.change_beside(held, request, reply, u64::MAX, write, send);
         }
+        let _hand = self.begin(request, Opcode::Write, id);
         let write = |caller: &Caller| {
             let ino = self.nodes.inode(id)?;
             self.fs.write(caller, ino, offset, data, flags)
@@ -182,7 +183,8 @@ impl Server {
             }
         };
         let send = |_: &Server, reply, ()| done(reply, ());
-        self.change_beside(held, request, reply, length, allocate, send);
+        let bytes = if shadowed.is_some() { u64::MAX } else { length };
+        self.change_beside(held, request, reply, bytes, allocate, send);
     }
 
     pub(super) fn lseek(&self, id: INodeNo, offset: i64, whence: i32, reply: ReplyLseek) {

@@ -180,7 +180,11 @@ pub(crate) fn what_a_writer_writes_the_provider_reads() {
             });
             assert_eq!(sys::pread(&file, 1, 9050), Ok(vec![byte]), "{way:?}");
             assert_eq!(sys::pread(&file, 1, 9012), Ok(vec![0]), "{way:?}");
-            assert_eq!((memory.get(9050), memory.get(8192)), (byte, byte), "{way:?}");
+            assert_eq!(
+                (memory.get(9050), memory.get(8192)),
+                (byte, byte),
+                "{way:?}"
+            );
         }
         drop((memory, file));
         world.stop();
@@ -244,7 +248,8 @@ pub(crate) fn the_log_says_that_readers_cannot_map() {
         let world = world(way);
         let says = |world: &World| {
             let log = world.log();
-            log.lines().any(|line| line.contains("WARN") && line.contains("shared mappings"))
+            log.lines()
+                .any(|line| line.contains("WARN") && line.contains("shared mappings"))
         };
         drop(world.export("reader"));
         if expected {
