@@ -37,7 +37,7 @@ const MAY_NAME: [(&str, &[&str]); 19] = [
     (
         "supervisor",
         &[
-            "recovery", "slots", "fuse", "data", "options", "error", "log", "sys",
+            "recovery", "slots", "fuse", "export", "data", "options", "error", "log", "sys",
         ],
     ),
     (
@@ -46,6 +46,8 @@ const MAY_NAME: [(&str, &[&str]); 19] = [
             "supervisor",
             "export",
             "fuse",
+            "export",
+            "view",
             "data",
             "options",
             "error",

@@ -6,8 +6,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
 use fuser::{
-    INodeNo, OpenAccMode, OpenFlags, ReplyAttr, ReplyData, ReplyEmpty, ReplyLseek, ReplyOpen,
-    ReplyStatfs, ReplyWrite, ReplyXattr, Request,
+    INodeNo, OpenFlags, ReplyAttr, ReplyData, ReplyEmpty, ReplyLseek, ReplyOpen, ReplyStatfs,
+    ReplyWrite, ReplyXattr, Request,
 };
 
 use super::adapter::{FOR_EVER, Refuse, Server, answer, caller, done};
@@ -79,9 +79,11 @@ impl Server {
 
     pub(super) fn open(&self, request: &Request, id: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
         wait_while(|| self.fs.is_short());
+        // All bits of O_ACCMODE together ask for both, and give neither.
+        let mode = flags.0 & libc::O_ACCMODE;
         let access = Access {
-            read: flags.acc_mode() != OpenAccMode::O_WRONLY,
-            write: flags.acc_mode() != OpenAccMode::O_RDONLY,
+            read: mode != libc::O_WRONLY,
+            write: mode != libc::O_RDONLY,
         };
         let open = |_: &Caller| self.fs.open(self.nodes.object(id)?, access);
         self.change(request, reply, open, |reply, opened| {

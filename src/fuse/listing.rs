@@ -12,6 +12,7 @@ use fuser::{
 use super::adapter::{Server, answer};
 use super::contents::noatime;
 use super::convert::file_type;
+use super::nodes::Node;
 use crate::ops::{Dir, DirEntry, DirPosition, Listing};
 
 impl Server {
@@ -19,9 +20,15 @@ impl Server {
     ///
     /// Without an answer (`NO_OPENDIR_SUPPORT`) the kernel would keep listings of its own, whose reading moves
     /// no atime, and which names made in another directory of the tree do not reach.
-    pub(super) fn opendir(&self, flags: OpenFlags, reply: ReplyOpen) {
+    pub(super) fn opendir(&self, id: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
         let handle = FileHandle(u64::from(noatime(flags)));
-        reply.opened(handle, FopenFlags::empty());
+        let opened = match self.nodes.node(id) {
+            Node::Object(object) => self.fs.opendir(object),
+            Node::Anteroom | Node::Special(_) => Ok(()),
+        };
+        answer(reply, opened, |reply, ()| {
+            reply.opened(handle, FopenFlags::empty());
+        });
     }
 
     pub(super) fn readdir(

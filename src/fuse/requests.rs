@@ -275,7 +275,7 @@ impl Filesystem for Adapter {
 
     fn opendir(&self, request: &Request, id: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
         let _hand = self.0.begin(request, Opcode::Opendir, id);
-        self.0.opendir(flags, reply);
+        self.0.opendir(id, flags, reply);
     }
 
     fn readdir(

@@ -241,26 +241,25 @@ impl Server {
         let name = OsStr::from_bytes(&entry.name);
         let zero = Duration::ZERO;
         let dir = match entry.to {
+            // Nobody has opened it: what the kernel is told is looked up again before it is used.
+            Target::Unopened(id) => {
+                let attr = self.nodes.special(Special::PrivateOf(id));
+                return !reply.add(attr.ino, entry.next, name, &zero, &attr, Generation(1));
+            }
             Target::Dot(to) | Target::Special(to) => {
                 let attr = self.nodes.special(to);
                 return !reply.add(attr.ino, entry.next, name, &zero, &attr, Generation(1));
             }
-            // Without a node: the kernel asks when somebody looks it up.
-            Target::Closed(_) | Target::Unopened(_) => {
-                let nothing = self.nodes.nothing();
-                return !reply.add(
-                    nothing.ino,
-                    entry.next,
-                    name,
-                    &zero,
-                    &nothing,
-                    Generation(0),
-                );
+            Target::Closed(face) => {
+                let ino = self.nodes.root();
+                Dir { ino, face }
             }
             Target::Layer(dir) => dir,
         };
-        let Ok(found) = self.fs.lookup(dir, b".") else {
-            return true;
+        // A view that nobody has opened has nothing of its own yet.
+        let found = self.fs.lookup(dir, b".");
+        let Ok(found) = found.or_else(|_| self.fs.lookup(dir.ino, b".")) else {
+            return false;
         };
         let (attr, generation) = self.nodes.attr_in(dir.face, &found);
         if reply.add(attr.ino, entry.next, name, &zero, &attr, generation) {

@@ -77,6 +77,8 @@ impl Supervisor {
     /// Starts the first worker; returns when it serves.
     pub fn start(kept: Kept) -> Result<Supervisor> {
         let (door, inbox) = Door::new().map_err(unstarted)?;
+        door.keep_exports(kept.exports.as_ref())
+            .map_err(unstarted)?;
         let mut supervisor = Supervisor {
             kept,
             program: Program::of_this_process(),
@@ -132,8 +134,8 @@ impl Supervisor {
     }
 
     /// A service manager holds what must not be lost: it starts this program again.
-    pub fn set_stored(&mut self) {
-        self.stored = true;
+    pub fn set_stored(&mut self, stored: bool) {
+        self.stored = stored;
         self.say_mounts();
     }
 

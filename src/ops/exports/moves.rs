@@ -145,7 +145,7 @@ fn move_within(
         RenameMode::Replace => to(RuledMode::Replace)?,
         RenameMode::NoReplace => to(RuledMode::NoReplace)?,
         // It leaves a device behind.
-        RenameMode::Whiteout(_) => return new.check(Operation::Special, there, false),
+        RenameMode::Whiteout(_) => return Err(Errno::EPERM),
         RenameMode::Exchange => {
             to(RuledMode::Exchange)?;
             let target = target.ok_or(Errno::ENOENT)?;

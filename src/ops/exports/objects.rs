@@ -143,6 +143,11 @@ impl Fs {
         self.check_object(object, open)
     }
 
+    /// Opens a directory for listing.
+    pub fn opendir(&self, of: impl Into<Object>) -> Result<()> {
+        self.check_object(&of.into(), Operation::ReadDir)
+    }
+
     /// A change of attributes, all parts of which must be allowed.
     pub(in crate::ops) fn check_setattr(&self, object: &Object, set: &SetAttr) -> Result<()> {
         if object.is_free() {
