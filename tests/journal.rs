@@ -12,6 +12,7 @@ use shmfs::data::{DataFiles, KernelClock};
 use shmfs::ops::{Caller, Config, CreateFlags, DataMode, Dir, Fs, NewNode, RenameMode, UserLimit};
 use shmfs::options::Atime;
 use shmfs::recovery::{self, Damage, Image, Journal, Space};
+use shmfs::slots::{Slots, Survivors};
 use shmfs::store::Cookie;
 use shmfs::store::record::{Answer, Entity, InodeImage, KindImage, Recorder};
 use shmfs::sys::credentials::Credentials;
@@ -70,7 +71,14 @@ fn restored() -> Fs {
     );
     let files = DataFiles::memfds();
     let clock = Box::new(KernelClock::of(&files).unwrap());
-    let fs = Fs::restore(config(), files, clock, Arc::new(journal), image).unwrap();
+    let fs = Fs::restore(
+        config(),
+        files,
+        clock,
+        (Slots::default(), &mut Survivors::default()),
+        (Arc::new(journal), image),
+    )
+    .unwrap();
     fs.set_data_mode(DataMode::PageCache);
     fs
 }
@@ -100,7 +108,7 @@ fn version_1_stays_readable() {
     assert_eq!(fs.answered(recovery::RESENT | 18), Some(Answer::Done));
     assert_eq!(fs.answered(12), Some(Answer::Made(file.ino)));
     assert_eq!(fs.answered(999), None);
-    fs.resume().unwrap();
+    fs.resume(Survivors::default()).unwrap();
 }
 
 #[test]
@@ -274,7 +282,13 @@ fn write_the_fixture() {
     let journal = Arc::new(Journal::create().unwrap());
     let files = DataFiles::memfds();
     let clock = Box::new(KernelClock::of(&files).unwrap());
-    let fs = Fs::recorded(config(), files, clock, Some(Arc::clone(&journal)));
+    let fs = Fs::recorded(
+        config(),
+        files,
+        clock,
+        Slots::default(),
+        Some(Arc::clone(&journal)),
+    );
     fs.set_data_mode(DataMode::PageCache);
     change(&fs);
     let hidden = Ino(1 << 41);

@@ -12,6 +12,7 @@ use fuser::{
 
 use super::adapter::{FOR_EVER, Refuse, Server, answer, caller, done};
 use super::beside::wait_while;
+use super::hand::{Hand, Opcode};
 use super::nodes::Node;
 use super::passthrough::reply_open;
 use crate::data::PAGE_SIZE;
@@ -41,7 +42,13 @@ impl Server {
         set: SetAttr,
         reply: ReplyAttr,
     ) {
+        let held = self.hold(request, Opcode::Setattr, id);
+        if self.answered(request).is_some() {
+            let _hand = Hand::enter(&self.fs, held);
+            return self.getattr(id, reply);
+        }
         if set.size.is_none() {
+            let _hand = Hand::enter(&self.fs, held);
             let change = |caller: &Caller| self.fs.setattr(caller, self.nodes.object(id)?, set);
             return self.change(request, reply, change, |reply, entry| {
                 self.send_attr(reply, id, &entry);
@@ -54,6 +61,7 @@ impl Server {
             server.fs.setattr(caller, server.nodes.object(id)?, set)
         };
         self.change_beside(
+            held,
             request,
             reply,
             freed,
@@ -146,6 +154,11 @@ impl Server {
         mode: i32,
         reply: ReplyEmpty,
     ) {
+        let held = self.hold(request, Opcode::Fallocate, id);
+        if self.answered(request).is_some() {
+            drop(held);
+            return done(reply, ());
+        }
         wait_while(|| self.fs.is_short());
         let allocate = move |server: &Server, caller: &Caller| {
             let ino = server.nodes.inode(id)?;
@@ -154,7 +167,7 @@ impl Server {
                 .fallocate(caller, ino, mode as u32, offset, length)
         };
         let send = |_: &Server, reply, ()| done(reply, ());
-        self.change_beside(request, reply, length, allocate, send);
+        self.change_beside(held, request, reply, length, allocate, send);
     }
 
     pub(super) fn lseek(&self, id: INodeNo, offset: i64, whence: i32, reply: ReplyLseek) {
@@ -177,7 +190,8 @@ impl Server {
             server.fs.copy_file_range(caller, from, to, length)
         };
         let send = |_: &Server, reply, count| written(reply, count);
-        self.change_beside(request, reply, length, copy, send);
+        let held = self.hold(request, Opcode::CopyFileRange, target);
+        self.change_beside(held, request, reply, length, copy, send);
     }
 
     pub(super) fn statfs(&self, reply: ReplyStatfs) {
@@ -202,7 +216,7 @@ impl Server {
             let (object, name) = (self.nodes.object(id)?, name.as_bytes());
             self.fs.setxattr(caller, object, name, value, flags)
         };
-        self.change(request, reply, set, done);
+        self.change_once(request, reply, set);
     }
 
     pub(super) fn removexattr(
@@ -216,7 +230,7 @@ impl Server {
             let object = self.nodes.object(id)?;
             self.fs.removexattr(caller, object, name.as_bytes())
         };
-        self.change(request, reply, remove, done);
+        self.change_once(request, reply, remove);
     }
 
     pub(super) fn getxattr(&self, id: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {

@@ -151,7 +151,7 @@ impl Fs {
         };
         Ok(Entry {
             attr,
-            lasting: !state.data.exposed,
+            lasting: !state.is_exposed(),
             way: None,
         })
     }

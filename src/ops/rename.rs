@@ -59,7 +59,7 @@ impl Fs {
             RenameMode::Exchange | RenameMode::Replace | RenameMode::NoReplace => None,
             RenameMode::Whiteout(_) => Some(self.whiteout(caller, &tree, from.dir)?),
         };
-        let left_behind = whiteout.as_ref().map(|new| new.ino);
+        let left_behind = whiteout.as_ref().map(|new| new.identity.ino);
         let change = if exchange {
             TreeChange::Exchange { a: from, b: to }
         } else {
@@ -121,14 +121,14 @@ impl Fs {
         self.superblock.inodes.take(INODE_SPACE)?;
         self.charge_new(caller, &mut DataState::default())
             .inspect_err(|_| self.superblock.inodes.give(INODE_SPACE))?;
-        let (ino, generation) = self.superblock.fresh_ids();
+        let identity = self.superblock.fresh();
         // `WHITEOUT_MODE`, `WHITEOUT_DEV` (include/linux/fs.h).
         let node = NewNode {
             kind: Kind::CharDevice(0),
             mode: 0,
             umask: 0,
         };
-        self.new_inode(caller, tree, dir, ino, generation, node)
+        self.new_inode(caller, tree, dir, identity, node)
     }
 }
 

@@ -11,6 +11,7 @@ use shmfs::ops::{
     UserLimit,
 };
 use shmfs::options::Atime;
+use shmfs::slots::Slots;
 use shmfs::sys::credentials::Credentials;
 use shmfs::types::{Clock, Ino, Kind, Timestamp};
 
@@ -123,7 +124,13 @@ impl Harness {
         let began = clock.now();
         let own_clock = Box::new(KernelClock::of(&files).unwrap());
         let journal = saved.as_ref().map(|saved| Arc::clone(&saved.journal));
-        let fs = Fs::recorded(Harness::config(setup), files, own_clock, journal);
+        let fs = Fs::recorded(
+            Harness::config(setup),
+            files,
+            own_clock,
+            Slots::default(),
+            journal,
+        );
         let model = Model::new(setup.passthrough, PAGES, INODES, 0o1777);
         let inos = BTreeMap::from([(ROOT, fs.root())]);
         let mut harness = Harness {

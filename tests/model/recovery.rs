@@ -13,6 +13,7 @@ use rustix::mount::MountAttrFlags;
 use shmfs::data::{DataFiles, Keeper, KernelClock};
 use shmfs::ops::Fs;
 use shmfs::recovery::{InHand, Journal, RESENT, Step};
+use shmfs::slots::{Slots, Survivors};
 use shmfs::store::record::Answer;
 use shmfs::types::Ino;
 
@@ -219,7 +220,14 @@ impl Harness {
         let files = self.saved().files();
         let clock = Box::new(KernelClock::of(&files).unwrap());
         let config = Harness::config(self.setup);
-        self.fs = Fs::restore(config, files, clock, Arc::clone(&journal), image).unwrap();
+        self.fs = Fs::restore(
+            config,
+            files,
+            clock,
+            (Slots::default(), &mut Survivors::default()),
+            (Arc::clone(&journal), image),
+        )
+        .unwrap();
         if let Some(saved) = &mut self.saved {
             saved.journal = journal;
         }
@@ -263,6 +271,6 @@ impl Harness {
             }
             backing.map(|backing| self.backings.insert(id, backing));
         }
-        self.fs.resume().unwrap();
+        self.fs.resume(Survivors::default()).unwrap();
     }
 }
