@@ -134,8 +134,8 @@ impl Supervisor {
     }
 
     /// A service manager holds what must not be lost: it starts this program again.
-    pub fn set_stored(&mut self) {
-        self.stored = true;
+    pub fn set_stored(&mut self, stored: bool) {
+        self.stored = stored;
         self.say_mounts();
     }
 

@@ -298,8 +298,12 @@ fn obey(channel: &OwnedFd, service: &Arc<Service>, above: Orphaned) {
     }
     // Nobody is left to start another worker, nor to end the mount: programs must not wait for
     // that. With this process the last copy of the device goes, and they get ENOTCONN.
-    tracing::error!("the supervisor was killed: the mount ends");
-    (above.detach)(&mounts);
+    if mounts.is_empty() {
+        tracing::error!("the supervisor was killed; somebody else holds the mount");
+    } else {
+        tracing::error!("the supervisor was killed: the mount ends");
+        (above.detach)(&mounts);
+    }
     process::exit_now(ExitCode::Internal as i32);
 }
 
