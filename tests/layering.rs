@@ -46,6 +46,8 @@ const MAY_NAME: [(&str, &[&str]); 19] = [
             "supervisor",
             "export",
             "fuse",
+            "export",
+            "view",
             "data",
             "options",
             "error",

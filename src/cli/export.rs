@@ -3,6 +3,7 @@
 mod check;
 mod explain;
 mod import;
+mod live;
 mod snap;
 mod yaml;
 
@@ -20,6 +21,10 @@ pub(super) enum ExportCommand {
     Check(check::CheckCommand),
     Explain(explain::ExplainCommand),
     Import(import::ImportCommand),
+    List(live::ListCommand),
+    Show(live::ShowCommand),
+    Reload(live::ReloadCommand),
+    Mount(live::MountCommand),
 }
 
 /// Does what the command says.
@@ -28,6 +33,10 @@ pub(super) fn run(command: ExportCommand) -> Result<()> {
         ExportCommand::Check(command) => check::run(&command),
         ExportCommand::Explain(command) => print(&explain::run(&command)?),
         ExportCommand::Import(command) => print(&import::run(&command)?),
+        ExportCommand::List(command) => live::list(&command),
+        ExportCommand::Show(command) => live::show(&command),
+        ExportCommand::Reload(command) => live::reload(&command),
+        ExportCommand::Mount(command) => live::mount(&command),
     }
 }
 

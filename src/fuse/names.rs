@@ -85,7 +85,9 @@ impl Server {
             let dir = self.nodes.dir(parent)?;
             let made = match self.answered(request) {
                 Some(Answer::Made(ino)) => self.fs.made_before(ino, (dir, name.as_bytes())),
-                Some(Answer::Done | Answer::Unfinished) | None => operation(caller, dir),
+                Some(Answer::Done | Answer::Unfinished | Answer::Planned(_)) | None => {
+                    operation(caller, dir)
+                }
             };
             Ok((dir.face, made?))
         };

@@ -4,7 +4,9 @@ pub(crate) mod attach;
 mod control;
 pub(crate) mod daemon;
 pub(crate) mod detached;
+pub mod exports;
 pub(crate) mod fusermount;
+mod journal;
 mod library;
 pub(crate) mod live;
 mod manager;
@@ -18,6 +20,7 @@ mod upgrade;
 pub(crate) mod views;
 
 pub use self::daemon::{MountArgs, mount};
+pub use self::journal::journal;
 pub use self::library::{Builder, Mount};
 pub use self::requests::worker;
 pub use self::resume::supervisor;

@@ -204,7 +204,8 @@ impl Fs {
                     size: Some(0),
                     ..SetAttr::default()
                 };
-                let truncated = self.setattr(caller, inode.ino, empty);
+                // The answer is the whole of it.
+                let truncated = self.set_size(caller, &inode, empty, Answer::Unfinished);
                 truncated.inspect_err(|_| self.release(inode.ino))?;
             }
             Ok((self.getattr(object)?, opened))

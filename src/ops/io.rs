@@ -159,7 +159,7 @@ impl Fs {
         };
         let done = data::fallocate(&file, flags, offset, len);
         let outcome = match done {
-            Ok(()) if !punches => Outcome::Allocated,
+            Ok(()) if !punches => Outcome::Allocated(pages(end)),
             // A hole below the size can fill again without a request.
             Ok(()) if pages(end) >= reserved => Outcome::Cut(pages(offset)),
             Ok(()) => Outcome::Grown,
@@ -215,6 +215,11 @@ impl Fs {
         let len = len.min(COPY_STEP).min(size.saturating_sub(from.1));
         if len == 0 {
             return Ok(0);
+        }
+        let len = self.planned().unwrap_or(len);
+        if from.0 == to.0 {
+            // The copy may move the end up to which there is something to copy.
+            self.plan(&source, &mut source.state(), len);
         }
         let end = to.1.checked_add(len).ok_or(Errno::EFBIG)?;
         let growth = {

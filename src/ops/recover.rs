@@ -7,10 +7,11 @@ use std::sync::atomic::Ordering;
 
 use super::{Config, CreateFlags, Dir, Entry, Fs, Opened};
 use crate::data::{DataFiles, SCRATCH, pages};
-use crate::recovery::{Damage, Image, InHand, Journal, Step};
+use crate::recovery::{Damage, Image, InHand, Journal, Step, unique_in_hand};
 use crate::slots::{Cell, Flag, Slots, Survivors};
+use crate::store::change::InodeChange;
 use crate::store::record::{Answer, Limits, Recorder};
-use crate::store::{Inode, Superblock};
+use crate::store::{Inode, State, Superblock};
 use crate::types::{Clock, Ino};
 
 /// A data file for a moment.
@@ -194,7 +195,26 @@ impl Fs {
 
     /// What a request that was sent again has come to already; `None` where it is to be carried out.
     pub fn answered(&self, unique: u64) -> Option<Answer> {
-        self.answers.of(unique)
+        match self.answers.of(unique)? {
+            answer @ (Answer::Done | Answer::Made(_)) => Some(answer),
+            Answer::Unfinished | Answer::Planned(_) => None,
+        }
+    }
+
+    /// What the request in hand was about to do, where it was carried out in part before.
+    pub(super) fn planned(&self) -> Option<u64> {
+        match self.answers.of(unique_in_hand())? {
+            Answer::Planned(what) => Some(what),
+            Answer::Unfinished | Answer::Done | Answer::Made(_) => None,
+        }
+    }
+
+    /// Says what the request in hand is about to do, which could not be told from what it leaves.
+    pub(super) fn plan(&self, inode: &Inode, state: &mut State, what: u64) {
+        if unique_in_hand() != 0 {
+            self.superblock
+                .commit_inode(inode, state, InodeChange::Data, Answer::Planned(what));
+        }
     }
 
     /// No request that was sent again is left: from now on the journal may forget what they came to.

@@ -46,10 +46,14 @@ impl Fs {
         let (from_at, to_at) = (&source, &target);
         let (from, to) = (from_at.place(), to_at.place());
         let source = self.seen(&tree, from_at)?.cloned();
-        let target = tree.find(to.dir, to.name)?.cloned();
-        let there = (source.as_ref(), target.as_ref());
+        let target = tree.find(to.dir, to.name).map(Option::<&_>::cloned);
+        let there = (
+            source.as_ref(),
+            target.as_ref().ok().and_then(Option::as_ref),
+        );
         self.check_rules(&tree, (from_at, to_at), there, mode)?;
         let source = source.ok_or(Errno::ENOENT)?;
+        let target = target?;
         let pair = ((from_at, &source), (to_at, target.as_ref()));
         if self.check_rename(caller, &tree, pair.0, pair.1, mode)? == Same::Inode {
             return Ok(());

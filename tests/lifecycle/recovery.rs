@@ -188,8 +188,8 @@ fn a_worker_that_hangs_is_replaced() {
         "passthrough=off",
         r#"
         echo kept > m/object; old=$(worker)
-        # A slow request fools nobody: it is carried out beside, and has as long as it needs.
-        kill -STOP $old; is "$(timeout 60 cat m/object)" kept
+        stopped() { local t; for t in /proc/$old/task/*; do [ "$(cut -d' ' -f3 $t/stat)" = T ] || return 1; done; }
+        kill -STOP $old; eventually stopped; is "$(timeout 60 cat m/object)" kept
         eventually ended $old; has "$(cat log)" "since it hung"; has "$(cat log)" "requests wait"
         "#,
     );

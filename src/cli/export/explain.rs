@@ -22,8 +22,17 @@ use crate::export::{
 #[command(after_long_help = words::EXIT_STATUS)]
 pub(in crate::cli) struct ExplainCommand {
     /// The configuration
-    #[arg(long, value_name = "FILE", help_heading = "Where the rules are")]
-    file: PathBuf,
+    #[arg(
+        long,
+        value_name = "FILE",
+        required_unless_present = "from",
+        conflicts_with = "from",
+        help_heading = "Where the rules are"
+    )]
+    file: Option<PathBuf>,
+    /// The mount whose rules in force are asked
+    #[arg(long, value_name = "DIR", help_heading = "Where the rules are")]
+    from: Option<PathBuf>,
     /// Print one JSON object
     #[arg(long, help_heading = "Output")]
     json: bool,
@@ -34,12 +43,24 @@ pub(in crate::cli) struct ExplainCommand {
 }
 
 pub(super) fn run(command: &ExplainCommand) -> Result<String> {
-    let (exports, _) = Exports::load(&command.file).map_err(Error::from)?;
+    let exports = exports(command)?;
     let export = super::find(&exports, &command.name)?;
     let explained = Explained::new(export, command.path.as_bytes())?;
     match command.json {
         true => super::json(&explained.json(&command.name)),
         false => Ok(explained.text(&command.name)),
+    }
+}
+
+fn exports(command: &ExplainCommand) -> Result<Exports> {
+    match (&command.file, &command.from) {
+        (Some(file), _) => Exports::load(file)
+            .map(|(exports, _)| exports)
+            .map_err(Error::from),
+        (None, Some(dir)) => super::live::in_force(dir).map(|(_, exports)| exports),
+        (None, None) => Err(Error::usage(
+            "one of --file and --from says where the rules are",
+        )),
     }
 }
 
