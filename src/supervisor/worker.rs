@@ -19,7 +19,8 @@ use crate::log;
 use crate::options::{Environment, Options};
 use crate::recovery::{self, Damage};
 use crate::slots::Requests;
-use crate::sys::{descriptors, memory, process, signal};
+use crate::sys::memory::{self, Ballast};
+use crate::sys::{descriptors, process, signal};
 use crate::types::Ino;
 
 /// What the folders above do in a worker.
@@ -165,6 +166,7 @@ fn serve(channel: &OwnedFd, above: Orphaned) -> Result<()> {
     if let Some(Err(error)) = start.oom_score.map(memory::set_oom_score) {
         tracing::debug!(%error, "spared by the kernel as the supervisor is");
     }
+    memory::set_short(start.short);
     if start.background {
         log::to_syslog();
     }
@@ -299,15 +301,18 @@ fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<()> {
 
 fn obey(channel: &OwnedFd, service: &Arc<Service>, above: Orphaned) {
     let (mut mounts, mut exports) = (String::new(), None);
+    let mut ballast = None;
     while let Ok(Some(message)) = message::receive(channel) {
         match message.word.as_str() {
             "mounts" => mounts = String::from_utf8_lossy(&message.bytes).into_owned(),
+            "memory" => ballast = hold(&message),
             "background" => leave_terminal(),
             "exports" => exports = heard_exports(message),
             "ask" => answer(message, exports.take(), service, above),
             word => tracing::debug!(word, "an unknown word of the supervisor"),
         }
     }
+    drop(ballast);
     // Nobody is left to start another worker, nor to end the mount: programs must not wait for
     // that. With this process the last copy of the device goes, and they get ENOTCONN.
     if mounts.is_empty() {
@@ -322,6 +327,15 @@ fn obey(channel: &OwnedFd, service: &Arc<Service>, above: Orphaned) {
 fn heard_exports(message: Message) -> Option<Source> {
     let exports = read_exports(message).inspect_err(|error| tracing::error!(%error, "new exports"));
     exports.ok().flatten()
+}
+
+/// Memory that comes free by the death of this process.
+fn hold(message: &Message) -> Option<Ballast> {
+    memory::set_short(false);
+    let bytes = message.bytes.as_slice().try_into().ok()?;
+    let held = Ballast::take(u64::from_le_bytes(bytes) as usize);
+    held.inspect_err(|error| tracing::debug!(%error, "no memory to hold"))
+        .ok()
 }
 
 fn leave_terminal() {
