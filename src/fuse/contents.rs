@@ -127,7 +127,7 @@ impl Server {
     }
 
     pub(super) fn write(
-        &self,
+        self: &Arc<Server>,
         request: &Request,
         id: INodeNo,
         (offset, data): (u64, &[u8]),
@@ -139,6 +139,18 @@ impl Server {
             from_cache: flags.contains(fuser::WriteFlags::FUSE_WRITE_CACHE),
             kill_privileges: flags.contains(fuser::WriteFlags::FUSE_WRITE_KILL_SUIDGID),
         };
+        if let Some(shadowed) = self.shadowed(id) {
+            let (range, data) = ((offset, data.len() as u64), data.to_vec());
+            let write = move |server: &Server, caller: &Caller| {
+                let ino = server.nodes.inode(id)?;
+                let write = || server.fs.write(caller, ino, offset, &data, flags);
+                server.around_the_cache(shadowed, range, write)
+            };
+            let held = self.hold(request, Opcode::Write, id);
+            let send = |_: &Server, reply, length| written(reply, length);
+            return self.change_beside(held, request, reply, u64::MAX, write, send);
+        }
+        let _hand = self.begin(request, Opcode::Write, id);
         let write = |caller: &Caller| {
             let ino = self.nodes.inode(id)?;
             self.fs.write(caller, ino, offset, data, flags)
@@ -160,14 +172,19 @@ impl Server {
             return done(reply, ());
         }
         wait_while(|| self.fs.is_short());
+        let shadowed = self.shadowed(id);
         let allocate = move |server: &Server, caller: &Caller| {
             let ino = server.nodes.inode(id)?;
-            server
-                .fs
-                .fallocate(caller, ino, mode as u32, offset, length)
+            let mode = mode as u32;
+            let allocate = || server.fs.fallocate(caller, ino, mode, offset, length);
+            match shadowed {
+                Some(shadowed) => server.around_the_cache(shadowed, (offset, length), allocate),
+                None => allocate(),
+            }
         };
         let send = |_: &Server, reply, ()| done(reply, ());
-        self.change_beside(held, request, reply, length, allocate, send);
+        let bytes = if shadowed.is_some() { u64::MAX } else { length };
+        self.change_beside(held, request, reply, bytes, allocate, send);
     }
 
     pub(super) fn lseek(&self, id: INodeNo, offset: i64, whence: i32, reply: ReplyLseek) {
