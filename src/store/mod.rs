@@ -11,7 +11,7 @@
 //! 3      (the recorder)   its own
 //! ```
 //!
-//! Two states are never locked at once, but to record a change of names, by who has the tree for writing: [`history`]
+//! Two states are never locked at once, but to record a change of names, by who has the tree for writing: `history.rs`
 //! says why nobody waits for ever. A caller that changes names holds the tree for writing, so an
 //! operation on two inodes needs no further order. Budgets are atomics and are taken last. No lock is
 //! held while a reply is sent or `/proc` is read.
