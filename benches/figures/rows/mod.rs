@@ -2,8 +2,10 @@
 
 mod bare;
 mod cache;
+mod calls;
 mod crowd;
 mod cycle;
+mod exports;
 mod mapped;
 mod million;
 mod open;
@@ -69,6 +71,7 @@ pub(crate) const ALL: &[Group] = &[
         "the tree under another platform's names",
         views::run,
     ),
+    group("exports", "a consumer's part of the tree", exports::run),
     Group {
         name: "swarm",
         title: "1,000 processes create and unlink 1,000 objects each",
