@@ -171,6 +171,9 @@ fn converse(mut connection: &UnixStream, door: &Door) -> io::Result<()> {
             serve::ask(rest == "force");
             Ok(String::new())
         }
+        "status" => door
+            .ask(verb)
+            .map(|status| with_deaths(&status, door.deaths())),
         "wait" => Ok(String::new()),
         "export-text" => export_text(door),
         "export-reload" => reload_exports(door, rest, &mut reader),
@@ -206,6 +209,14 @@ fn reload_exports(door: &Door, length: &str, reader: &mut impl Read) -> Result<S
     read.map_err(|error| error.to_string())?;
     let source = Source::decode(&bytes).ok_or("these are no exports")?;
     door.reload_exports(&source)
+}
+
+/// What the worker says of itself, and what only the supervisor knows.
+fn with_deaths(status: &str, deaths: u64) -> String {
+    match status.strip_suffix('}') {
+        Some(open) => format!("{open},\"deaths\":{deaths}}}"),
+        None => status.to_owned(),
+    }
 }
 
 pub(super) fn encode(limits: &Limits) -> String {

@@ -4,6 +4,15 @@ use rustix::process::WaitStatus;
 
 use crate::sys::cgroup;
 
+/// Why a process ended.
+#[derive(Debug)]
+pub(super) struct Cause {
+    /// For a person.
+    pub(super) text: String,
+    /// Where a request may have done it, what to answer that.
+    pub(super) errno: Option<i32>,
+}
+
 /// The kills for lack of memory in this process's cgroup, to be compared later.
 #[derive(Debug)]
 pub(super) struct Memory {
@@ -25,9 +34,23 @@ impl Memory {
         std::mem::replace(&mut self.kills, now) < now
     }
 
-    /// How a process ended, for a person.
-    pub(super) fn tell(&mut self, status: WaitStatus) -> String {
+    /// How a process ended.
+    pub(super) fn tell(&mut self, status: WaitStatus) -> Cause {
         let killed = self.has_killed();
+        Cause {
+            text: Memory::text(status, killed),
+            errno: match status.terminating_signal() {
+                // The page that it had no memory for is the program's: as tmpfs answers.
+                Some(libc::SIGKILL) if killed => Some(libc::ENOMEM),
+                // Somebody outside did it.
+                Some(libc::SIGKILL | libc::SIGTERM) => None,
+                Some(_) | None => Some(libc::EIO),
+            },
+        }
+    }
+
+    /// The same for a person.
+    fn text(status: WaitStatus, killed: bool) -> String {
         match (status.terminating_signal(), status.exit_status()) {
             (Some(libc::SIGKILL), _) if killed => {
                 "SIGKILL of the kernel, as its cgroup had no memory left (oom_kill)".to_owned()

@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
@@ -23,6 +24,7 @@ pub struct Door {
     opened: Condvar,
     orders: OwnedFd,
     exports: Mutex<Option<Configuration>>,
+    deaths: AtomicU64,
 }
 
 impl Door {
@@ -34,6 +36,7 @@ impl Door {
             opened: Condvar::new(),
             orders,
             exports: Mutex::default(),
+            deaths: AtomicU64::new(0),
         };
         Ok((door, inbox))
     }
@@ -47,6 +50,15 @@ impl Door {
         *self.channel.lock() = Some(Arc::new(channel.try_clone()?));
         self.opened.notify_all();
         Ok(())
+    }
+
+    /// How many workers have died so far.
+    pub fn deaths(&self) -> u64 {
+        self.deaths.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_deaths(&self, deaths: u64) {
+        self.deaths.store(deaths, Ordering::Relaxed);
     }
 
     pub(super) fn close(&self) {
