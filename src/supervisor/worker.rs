@@ -242,7 +242,7 @@ fn start_service(channel: &OwnedFd, given: Given, start: &Start) -> Result<Servi
         }
     };
     let saved = match (given.journal, given.slots) {
-        (Some(journal), Some(slots)) => Some(Saved { journal, slots }),
+        (Some(journal), Some(slots)) if options.journal => Some(Saved { journal, slots }),
         (Some(_) | None, _) => None,
     };
     let resources = Resources {

@@ -286,7 +286,7 @@ fn listings(paths: [&PathBuf; 4]) -> io::Result<Samples> {
 }
 
 /// What the provider pays for three long listings that are kept up.
-fn while_listed(context: &Context, shmfs: &Shmfs, tree: &OwnedFd) -> io::Result<()> {
+fn while_listed(context: &Context, _shmfs: &Shmfs, tree: &OwnedFd) -> io::Result<()> {
     let (old, new) = ([c"object-0050000".to_owned()], c"object-new".to_owned());
     let small = self::shmfs(context, "few-exports", "", SOME)?;
     let beside = directory(&small.dir)?;

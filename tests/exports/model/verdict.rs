@@ -42,7 +42,7 @@ pub(crate) enum Way {
 }
 
 /// One name as it is when the operation comes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Other {
     pub(crate) rights: Rights,
     pub(crate) presence: Presence,
