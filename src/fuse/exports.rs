@@ -37,10 +37,16 @@ pub(super) fn install(fs: &Fs, source: &Source) -> Result<()> {
 
 /// Says what does not work for readers.
 pub(super) fn warn_without_passthrough(fs: &Fs) {
-    if !fs.is_passthrough() && fs.exports().iter().any(|(_, export)| gives_reading(export)) {
-        tracing::warn!(
-            "without passthrough an export that only lets read refuses shared mappings (ENODEV); read(2) sees what has been written back"
-        );
+    if fs.is_passthrough() {
+        return;
+    }
+    for (_, export) in fs.exports() {
+        if gives_reading(&export) {
+            tracing::warn!(
+                export = export.name,
+                "without passthrough, what it only lets read cannot be mapped (ENODEV), and read(2) sees what has been written back"
+            );
+        }
     }
 }
 

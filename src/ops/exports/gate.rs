@@ -25,8 +25,15 @@ pub struct FileKey {
 pub struct Way {
     /// What it is to the kernel.
     pub key: FileKey,
-    /// Its name, as a path below the export's root.
+    /// Its name, as a path below the export's root; empty where it is the consumer's own.
     pub path: Box<[u8]>,
+}
+
+impl Way {
+    /// Whether it is the consumer's own, which no rule is on.
+    pub(super) fn is_own(&self) -> bool {
+        self.path.is_empty()
+    }
 }
 
 /// Whose a place is, as the directory of a request has it.
@@ -246,17 +253,35 @@ impl Fs {
         at: &Located<'_>,
     ) -> Result<Entry> {
         let mut entry = self.entry_in(tree, inode, dir)?;
-        if let (Some(gate), Kind::Regular) = (at.gate(), &inode.kind) {
-            let key = self.file_key(&gate.served, gate.file);
-            mask(&mut entry, gate.file);
-            entry.way = key.map(|key| {
-                Arc::new(Way {
-                    key,
-                    path: gate.path().into(),
-                })
-            });
+        if inode.kind != Kind::Regular {
+            return Ok(entry);
+        }
+        match &at.zone {
+            Zone::Free => {}
+            Zone::Layer(id) => {
+                let key = self.key_of_own(&*self.exports.session(*id)?);
+                let path = Box::default();
+                entry.way = key.map(|key| Arc::new(Way { key, path }));
+            }
+            Zone::Ruled(gate) => {
+                let key = self.file_key(&gate.served, gate.file);
+                mask(&mut entry, gate.file);
+                let path = gate.path().into();
+                entry.way = key.map(|key| Arc::new(Way { key, path }));
+            }
         }
         Ok(entry)
+    }
+
+    /// What a file of a session's own is to the kernel.
+    ///
+    /// One that may get an exported name is the same from the start: glibc's sem_open makes a semaphore under another
+    /// name, and knows it again by its number.
+    pub(super) fn key_of_own(&self, session: &Session) -> Option<FileKey> {
+        let config = session.served.config();
+        let private = config.is_none_or(|config| config.private);
+        let key = || self.file_key(&session.served, Rights::ALL);
+        (!private).then(key).flatten()
     }
 
     /// What a file is to the kernel; `None`: what it is in the tree.

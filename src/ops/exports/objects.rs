@@ -71,6 +71,12 @@ impl Fs {
     }
 
     fn standing_of_file(&self, tree: &Tree, ino: Ino, way: &Way) -> Result<Standing> {
+        if way.is_own() {
+            return Ok(Standing {
+                rights: Rights::ALL,
+                presence: Presence::File,
+            });
+        }
         // A name that now leads elsewhere gives nothing: the kernel looks it up again.
         if !tree.inode(ino)?.state().is_orphan() && self.at_path(tree, &way.path) != Some(ino) {
             return Err(Errno::ESTALE);
@@ -241,6 +247,9 @@ impl Fs {
         if let Some(way) = &object.way {
             if way.key.export != session.served.id {
                 return Err(Errno::EXDEV);
+            }
+            if way.is_own() {
+                return Ok(Source::Own);
             }
             let standing = self.standing_of_file(tree, object.ino, way)?;
             standing.check(Operation::LinkFrom)?;
