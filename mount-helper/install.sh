@@ -68,7 +68,7 @@ examples=$destdir$prefix/share/doc/shmfs/examples
 
 remove() {
     rm -f -- "$bin/shmfs" "$library" "$sbin/mount.shmfs" "$sbin/mount.fuse.shmfs" \
-        "$man/man1/shmfs.1" "$man/man1/shmfs-name.1" "$man/man8/mount.shmfs.8" "$man/man8/mount.fuse.shmfs.8"
+        "$man/man1/shmfs.1" "$man/man1/shmfs-name.1" "$man/man1/shmfs-export.1" "$man/man8/mount.shmfs.8" "$man/man8/mount.fuse.shmfs.8"
     for example in "$here"/systemd/*; do
         rm -f -- "$examples/$(basename -- "$example")"
     done
@@ -110,6 +110,7 @@ ln -sf mount.shmfs "$sbin/mount.fuse.shmfs"
 printf '%s\n' "$sbin/mount.fuse.shmfs"
 put 644 "$root/docs/shmfs.1" "$man/man1/shmfs.1"
 put 644 "$root/docs/shmfs-name.1" "$man/man1/shmfs-name.1"
+put 644 "$root/docs/shmfs-export.1" "$man/man1/shmfs-export.1"
 put 644 "$root/docs/mount.shmfs.8" "$man/man8/mount.shmfs.8"
 ln -sf mount.shmfs.8 "$man/man8/mount.fuse.shmfs.8"
 printf '%s\n' "$man/man8/mount.fuse.shmfs.8"

@@ -42,6 +42,8 @@ const MAY_NAME: [(&str, &[&str]); 18] = [
             "supervisor",
             "export",
             "fuse",
+            "export",
+            "view",
             "data",
             "options",
             "error",

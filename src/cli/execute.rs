@@ -14,7 +14,7 @@ use crate::error::{Error, ExitCode, Result};
 use crate::log;
 use crate::mount::{self, MountArgs, RemountArgs, UmountArgs};
 use crate::options::{Atime, Environment, Given, Options, Unknown};
-use crate::run::{self, Personality, RunArgs, Wish};
+use crate::run::{self, Lent, Personality, RunArgs, Wish};
 
 /// Does what the command line `words` says, the program's name first; returns the exit status.
 pub fn execute(words: impl IntoIterator<Item = OsString>) -> Result<i32> {
@@ -133,8 +133,10 @@ impl RunCommand {
             }
             None => None,
         };
+        let lent = self.export.zip(self.from);
         run::run(&RunArgs {
             options,
+            lent: lent.map(|(export, from)| Lent { export, from }),
             personality,
             command: self.command,
             wait: self.wait,
@@ -145,7 +147,8 @@ impl RunCommand {
 impl MountCommand {
     fn execute(mut self) -> Result<()> {
         let environment = Environment::of_host();
-        let given = Given::parse(&self.lists.options, &environment, Unknown::Refuse)?;
+        let mut given = Given::parse(&self.lists.options, &environment, Unknown::Refuse)?;
+        given.exports = self.exports.take().or(given.exports);
         let Some(target) = self.places.pop() else {
             return Err(Error::usage("no directory to mount on"));
         };
@@ -183,6 +186,7 @@ pub fn remount(dir: &Path, given: &Given, base: Option<Options>) -> Result<()> {
     mount::remount(&RemountArgs {
         dir: dir.into(),
         limits: given.limits,
+        exports: given.exports.clone(),
         flags,
         views: given.views.clone(),
     })

@@ -3,6 +3,7 @@
 mod check;
 mod explain;
 mod import;
+mod live;
 mod snap;
 mod yaml;
 
@@ -13,6 +14,7 @@ use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::export::{Export, Exports};
+use crate::mount::exports::unknown;
 
 /// The subcommands.
 #[derive(Debug, Subcommand)]
@@ -20,6 +22,10 @@ pub(super) enum ExportCommand {
     Check(check::CheckCommand),
     Explain(explain::ExplainCommand),
     Import(import::ImportCommand),
+    List(live::ListCommand),
+    Show(live::ShowCommand),
+    Reload(live::ReloadCommand),
+    Mount(live::MountCommand),
 }
 
 /// Does what the command says.
@@ -28,18 +34,15 @@ pub(super) fn run(command: ExportCommand) -> Result<()> {
         ExportCommand::Check(command) => check::run(&command),
         ExportCommand::Explain(command) => print(&explain::run(&command)?),
         ExportCommand::Import(command) => print(&import::run(&command)?),
+        ExportCommand::List(command) => print(&command.run()?),
+        ExportCommand::Show(command) => print(&command.run()?),
+        ExportCommand::Reload(command) => command.run(),
+        ExportCommand::Mount(command) => command.run(),
     }
 }
 
 fn find<'a>(exports: &'a Exports, name: &str) -> Result<&'a Export> {
-    exports.get(name).ok_or_else(|| {
-        let names: Vec<&str> = exports.iter().map(|export| export.name.as_str()).collect();
-        let hint = match names.as_slice() {
-            [] => "There is none.".to_owned(),
-            names => format!("There is {}.", names.join(", ")),
-        };
-        Error::usage(format!("there is no export {name:?}")).hint(hint)
-    })
+    exports.get(name).ok_or_else(|| unknown(name, exports))
 }
 
 fn json(value: &impl Serialize) -> Result<String> {

@@ -73,7 +73,8 @@ enum Command {
 /// them or for the host. The exit status is the command's, or 128+n when signal n ended it.
 #[derive(Args, Debug)]
 #[command(
-    override_usage = "shmfs run [-o OPTIONS] [--as KEY [--lenient] [--trace]] [--wait] [--] COMMAND [ARGUMENT]...",
+    override_usage = "shmfs run [-o OPTIONS] [--as KEY [--lenient] [--trace]] [--wait] [--] COMMAND [ARGUMENT]...\n       \
+        shmfs run --export NAME --from DIR [--wait] [--] COMMAND [ARGUMENT]...",
     after_help = words::exit_status_of_run(),
     after_long_help = words::help(words::exit_status_of_run()),
 )]
@@ -82,6 +83,23 @@ struct RunCommand {
     lists: Lists,
     #[command(flatten)]
     personality: PersonalityArgs,
+    /// Give COMMAND this export of the mount on --from as its /dev/shm, instead of a new shmfs
+    #[arg(
+        long,
+        value_name = "NAME",
+        requires = "from",
+        conflicts_with_all = ["options", "as"],
+        help_heading = "An export"
+    )]
+    export: Option<String>,
+    /// Where that mount is
+    #[arg(
+        long,
+        value_name = "DIR",
+        requires = "export",
+        help_heading = "An export"
+    )]
+    from: Option<PathBuf>,
     /// Wait for what COMMAND leaves running, instead of ending it
     #[arg(long, help_heading = "Running")]
     wait: bool,
@@ -115,12 +133,15 @@ struct PersonalityArgs {
 /// unmounted. SOURCE is the name that df(1) shows.
 #[derive(Args, Debug)]
 #[command(
-    override_usage = "shmfs mount [-o OPTIONS] [-f] [SOURCE] DIR",
+    override_usage = "shmfs mount [-o OPTIONS] [--exports FILE] [-f] [SOURCE] DIR",
     after_long_help = words::help(words::EXIT_STATUS),
 )]
 struct MountCommand {
     #[command(flatten)]
     lists: Lists,
+    /// Serve the exports of this file, as the option exports=FILE
+    #[arg(long, value_name = "FILE", help_heading = "File system")]
+    exports: Option<PathBuf>,
     /// Serve in the foreground, until unmounted or interrupted
     #[arg(short, long, help_heading = "Mounting")]
     foreground: bool,

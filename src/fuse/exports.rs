@@ -163,6 +163,33 @@ impl Sessions {
         }
         Ok(name_of_session(export, &token))
     }
+
+    /// Who asked for a session has bound its `directory`: it ends as soon as it is bound no more.
+    pub(super) fn is_bound(&self, fs: &Fs, directory: &str) {
+        if let Some(session) = find(fs, directory) {
+            let mut watched = self.watched.lock();
+            let known = watched.entry(session.id).or_insert_with(Watched::new);
+            known.was_bound = true;
+        }
+    }
+
+    /// Who asked for a session uses its `directory` no more; where somebody else does, it goes on.
+    pub(super) fn is_left(&self, fs: &Fs, nodes: &Nodes, directory: &str) {
+        self.is_bound(fs, directory);
+        if let Some(session) = find(fs, directory) {
+            drop_name(fs, nodes, self.notifier.get(), &session);
+        }
+    }
+}
+
+/// The session whose root is `directory`, but for those that end with the mount.
+fn find(fs: &Fs, directory: &str) -> Option<SessionInfo> {
+    let is_it = |session: &SessionInfo| {
+        let export = fs.export_name(session.export);
+        let name = export.map(|export| name_of_session(&export, &session.token));
+        session.token != DEFAULT_SESSION && name.as_deref() == Some(directory)
+    };
+    fs.sessions().into_iter().find(is_it)
 }
 
 fn random_token() -> Result<String> {
@@ -206,28 +233,27 @@ impl Watcher {
             if bound.contains(session.token.as_str()) {
                 known.was_bound = true;
             } else if known.was_bound || known.since.elapsed() > UNBOUND {
-                self.drop_name(fs, session);
+                drop_name(fs, &self.nodes, self.notifier.get(), session);
             }
         }
     }
+}
 
-    /// Lets the kernel forget a session's root, if nobody has it. What it never knew ends here.
-    fn drop_name(&self, fs: &Fs, session: &SessionInfo) {
-        let dir = Dir {
-            ino: fs.root(),
-            face: Face::Export(session.id),
-        };
-        if self.nodes.known(dir).is_none() {
-            return fs.end_session(session.id);
-        }
-        let (Some(notifier), Some(export)) = (self.notifier.get(), fs.export_name(session.export))
-        else {
-            return;
-        };
-        let above = self.nodes.special(Special::Exports).ino;
-        let name = name_of_session(&export, &session.token);
-        if let Err(error) = notifier.inval_entry(above, OsStr::new(&name)) {
-            tracing::debug!(%error, "cannot drop a name");
-        }
+/// Lets the kernel forget a session's root, if nobody has it. What it never knew ends here.
+fn drop_name(fs: &Fs, nodes: &Nodes, notifier: Option<&Notifier>, session: &SessionInfo) {
+    let dir = Dir {
+        ino: fs.root(),
+        face: Face::Export(session.id),
+    };
+    if nodes.known(dir).is_none() {
+        return fs.end_session(session.id);
+    }
+    let (Some(notifier), Some(export)) = (notifier, fs.export_name(session.export)) else {
+        return;
+    };
+    let above = nodes.special(Special::Exports).ino;
+    let name = name_of_session(&export, &session.token);
+    if let Err(error) = notifier.inval_entry(above, OsStr::new(&name)) {
+        tracing::debug!(%error, "cannot drop a name");
     }
 }

@@ -30,6 +30,8 @@ pub(super) const MAX_WRITE: u32 = 1 << 20;
 const MIN_THREADS: usize = 4;
 /// And at most: they share one descriptor.
 const MAX_THREADS: usize = 16;
+/// Users in an answer, which is one message.
+const USERS_SHOWN: usize = 100;
 /// A data file for a moment.
 const PROBE: Ino = Ino(1);
 
@@ -174,6 +176,20 @@ impl Service {
         sessions.open(&self.fs, &self.nodes, id, export)
     }
 
+    /// The `directory` of a session has been bound: it ends once it is bound no more.
+    pub fn session_is_bound(&self, directory: &str) {
+        if let Some(sessions) = &self.sessions {
+            sessions.is_bound(&self.fs, directory);
+        }
+    }
+
+    /// Who asked for the session with this `directory` does not use it any more.
+    pub fn session_is_left(&self, directory: &str) {
+        if let Some(sessions) = &self.sessions {
+            sessions.is_left(&self.fs, &self.nodes, directory);
+        }
+    }
+
     /// The file system.
     pub fn fs(&self) -> &Arc<Fs> {
         &self.fs
@@ -197,8 +213,11 @@ impl Service {
     /// Changes the limits of the live file system.
     pub fn remount(&self, limits: &Limits) -> crate::errno::Result<()> {
         self.fs.set_limits(limits.size, limits.nr_inodes)?;
-        self.fs
-            .set_user_limit(limits.uid_size, limits.uid_nr_inodes)
+        if limits.uid_size.is_some() || limits.uid_nr_inodes.is_some() {
+            self.fs
+                .set_user_limit(limits.uid_size, limits.uid_nr_inodes)?;
+        }
+        Ok(())
     }
 
     /// What is known of it, as JSON.
@@ -235,18 +254,19 @@ impl Service {
         if limit == Share::default() {
             return "null".to_owned();
         }
-        let has = |(uid, share): (u32, Share)| {
-            format!(
-                "{{\"uid\":{uid},\"blocks\":{},\"files\":{}}}",
-                share.pages, share.inodes
-            )
+        let has = |(uid, share): &(u32, Share)| {
+            let (blocks, files) = (share.pages, share.inodes);
+            format!("{{\"uid\":{uid},\"blocks\":{blocks},\"files\":{files}}}")
         };
-        let shares: Vec<String> = self.fs.user_shares().into_iter().map(has).collect();
+        let mut shares = self.fs.user_shares();
+        shares.sort_by_key(|(_, share)| std::cmp::Reverse(share.pages));
+        let first: Vec<String> = shares.iter().take(USERS_SHOWN).map(has).collect();
         format!(
-            "{{\"blocks\":{},\"files\":{},\"each\":[{}]}}",
+            "{{\"blocks\":{},\"files\":{},\"count\":{},\"largest\":[{}]}}",
             limit.pages,
             limit.inodes,
-            shares.join(","),
+            shares.len(),
+            first.join(","),
         )
     }
 

@@ -144,7 +144,7 @@ mod tests {
         let options = Options::default();
         let connection = connect(&options, OsStr::new("test")).expect("needs root and /dev/fuse");
         let started =
-            <Service as Server>::start(connection.device, None, Layout::Anteroom, &options);
+            <Service as Server>::start(connection.device, None, Layout::Anteroom, &options, None);
         let service = started.unwrap();
         let entrance = service.entrance().unwrap();
         let tree = tree_by_namespace(connection.anteroom.as_fd(), entrance).unwrap();

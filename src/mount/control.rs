@@ -4,6 +4,10 @@
 //! |---|---|
 //! | `status` | `ok` and what the daemon knows, as JSON |
 //! | `remount size=BYTES,nr_inodes=N,uid_size=BYTES,uid_nr_inodes=N` | `ok`; any part may be missing |
+//! | `export-text` | `ok` and the exports in force: path and text, as JSON |
+//! | `export-reload LENGTH`, and so many bytes | `ok`; these exports are in force |
+//! | `export-session NAME` | `ok` and a directory under `.shmfs/exports`, which is this caller's |
+//! | `export-bound DIRECTORY`, `export-left DIRECTORY` | `ok`; who asked for it has bound it, or uses it no more |
 //! | `umount`, `umount force` | `ok` at once: as SIGTERM, as SIGQUIT |
 //! | `upgrade PATH` | `ok` and the version that serves now |
 //! | `wait` | `ok`; the connection closes when the daemon has ended |
@@ -24,11 +28,15 @@ use rustix::net::sockopt::socket_peercred;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::serve;
+use crate::export::Source;
 use crate::options::Limits;
 use crate::supervisor::Door;
 
 /// A request is no longer than this.
 const LONGEST: u64 = 4096;
+
+/// Nor are exports; their own limit is lower.
+const LONGEST_EXPORTS: u64 = 16 << 20;
 
 /// The daemon's end; dropped, it takes the socket's name away.
 #[derive(Debug)]
@@ -147,8 +155,9 @@ fn converse(mut connection: &UnixStream, door: &Door) -> io::Result<()> {
     if !peer.is_root() && peer != rustix::process::geteuid() {
         return connection.write_all(b"error only root and the owner may ask\n");
     }
+    let mut reader = BufReader::new(connection);
     let mut line = String::new();
-    BufReader::new(connection.take(LONGEST)).read_line(&mut line)?;
+    (&mut reader).take(LONGEST).read_line(&mut line)?;
     let (verb, rest) = line
         .trim_end()
         .split_once(' ')
@@ -163,12 +172,14 @@ fn converse(mut connection: &UnixStream, door: &Door) -> io::Result<()> {
             Ok(String::new())
         }
         "wait" => Ok(String::new()),
+        "export-text" => export_text(door),
+        "export-reload" => reload_exports(door, rest, &mut reader),
         // All others are about what the worker has.
         _ => door.ask(line.trim_end()),
     };
     let text = match answer {
         Ok(text) => format!("ok {text}\n"),
-        Err(text) => format!("error {text}\n"),
+        Err(text) => format!("error {}\n", text.replace('\n', " ")),
     };
     connection.write_all(text.as_bytes())?;
     if verb == "wait" {
@@ -176,6 +187,25 @@ fn converse(mut connection: &UnixStream, door: &Door) -> io::Result<()> {
         io::copy(&mut connection, &mut io::sink())?;
     }
     Ok(())
+}
+
+fn export_text(door: &Door) -> Result<String, String> {
+    let source = door.exports().map_err(|error| error.to_string())?;
+    let source = source.ok_or("it was mounted without exports")?;
+    let origin = source.origin.display().to_string();
+    serde_json::to_string(&(origin, source.text)).map_err(|error| error.to_string())
+}
+
+fn reload_exports(door: &Door, length: &str, reader: &mut impl Read) -> Result<String, String> {
+    let length: u64 = length.parse().map_err(|_| "how many bytes?")?;
+    if length > LONGEST_EXPORTS {
+        return Err("these exports are too long".to_owned());
+    }
+    let mut bytes = Vec::new();
+    let read = reader.take(length).read_to_end(&mut bytes);
+    read.map_err(|error| error.to_string())?;
+    let source = Source::decode(&bytes).ok_or("these are no exports")?;
+    door.reload_exports(&source)
 }
 
 pub(super) fn encode(limits: &Limits) -> String {
@@ -231,6 +261,10 @@ impl Daemon {
     /// Asks for `request`; returns the answer's text.
     pub(crate) fn ask(&self, request: &str) -> io::Result<String> {
         (&self.socket).write_all(format!("{request}\n").as_bytes())?;
+        self.answer()
+    }
+
+    fn answer(&self) -> io::Result<String> {
         let mut answer = String::new();
         BufReader::new(&self.socket).read_line(&mut answer)?;
         let (verdict, text) = answer
@@ -242,6 +276,14 @@ impl Daemon {
             "error" => Err(io::Error::other(text.to_owned())),
             _ => Err(io::Error::other("the daemon ended before it answered")),
         }
+    }
+
+    /// Asks for other exports.
+    pub(crate) fn reload_exports(&self, source: &Source) -> io::Result<String> {
+        let bytes = source.encode();
+        let request = format!("export-reload {}\n", bytes.len());
+        (&self.socket).write_all(&[request.as_bytes(), &bytes].concat())?;
+        self.answer()
     }
 
     /// Asks for new limits.

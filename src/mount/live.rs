@@ -9,6 +9,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{UnmountFlags, unmount};
 
+use super::exports::Configuration;
 use super::place::Place;
 use super::serve::detach;
 use super::views::{self, Bindings};
@@ -29,6 +30,7 @@ pub(crate) trait Server: Sized {
         data: Option<OwnedFd>,
         layout: Layout,
         options: &Options,
+        exports: Option<Source>,
     ) -> Result<Self>;
 
     /// The name of the tree in the anteroom.
@@ -45,9 +47,8 @@ impl Server for Service {
         data: Option<OwnedFd>,
         layout: Layout,
         options: &Options,
+        exports: Option<Source>,
     ) -> Result<Service> {
-        let exports = options.exports.as_deref().map(Source::read).transpose();
-        let exports = exports.map_err(|problems| Error::usage(problems.to_string()))?;
         let resources = Resources {
             device,
             data: data.map_or_else(DataFiles::memfds, DataFiles::on_tmpfs),
@@ -75,8 +76,9 @@ impl Server for Supervisor {
         data: Option<OwnedFd>,
         layout: Layout,
         options: &Options,
+        exports: Option<Source>,
     ) -> Result<Supervisor> {
-        Supervisor::start(Kept::new(device, data, layout, options)?)
+        Supervisor::start(Kept::new(device, data, layout, options)?.with_exports(exports.as_ref())?)
     }
 
     fn entrance(&self) -> Option<&CStr> {
@@ -95,16 +97,20 @@ pub(crate) struct Live<S> {
     pub(crate) server: S,
     /// What is mounted.
     pub(crate) identity: Identity,
-    /// Views that were bound elsewhere when it was mounted.
+    /// Views and exports that were bound elsewhere when it was mounted.
     pub(crate) views: Vec<Identity>,
 }
 
 impl<S: Server> Live<S> {
     /// Mounts on `place`, in the way that the caller's privileges allow.
     pub(crate) fn mount(options: &Options, source: &OsStr, place: &Place) -> Result<Live<S>> {
+        let exports = Configuration::of(options)?;
         match sys::mount::may_mount() {
-            Ok(()) => Live::by_kernel(options, source, place, &Bindings::resolve(options)?),
-            Err(Errno::PERM) => Live::by_fusermount(options, source, place),
+            Ok(()) => {
+                let bindings = Bindings::resolve(options, exports.as_ref())?;
+                Live::by_kernel(options, source, place, &bindings, exports)
+            }
+            Err(Errno::PERM) => Live::by_fusermount(options, source, place, exports),
             Err(error) => Err(Error::system("cannot mount by fsopen(2)", error)
                 .hint("Linux 5.2 or later is needed, and a sandbox that lets fsopen through.")),
         }
@@ -116,10 +122,12 @@ impl<S: Server> Live<S> {
         source: &OsStr,
         place: &Place,
         bindings: &Bindings,
+        exports: Option<Configuration>,
     ) -> Result<Live<S>> {
         let connection = attach::connect(options, source)?;
         let data = detached::make(options);
-        let server = S::start(connection.device, data, Layout::Anteroom, options)?;
+        let exports = exports.map(|exports| exports.source);
+        let server = S::start(connection.device, data, Layout::Anteroom, options, exports)?;
         let anteroom = connection.anteroom;
         let entrance = server
             .entrance()
@@ -140,15 +148,21 @@ impl<S: Server> Live<S> {
     }
 
     /// Mounts with the help of fusermount3.
-    fn by_fusermount(options: &Options, source: &OsStr, place: &Place) -> Result<Live<S>> {
+    fn by_fusermount(
+        options: &Options,
+        source: &OsStr,
+        place: &Place,
+        exports: Option<Configuration>,
+    ) -> Result<Live<S>> {
         if options.suid || options.dev {
             tracing::warn!("only root can mount with suid or dev: they are left out");
         }
-        views::check_unbound(options, place.path())?;
+        views::check_unbound(options, exports.as_ref(), place.path())?;
         let data = detached::make(options);
         let device = fusermount::mount(options, source, place.path())?;
         let identity = Identity::on_top_of(place.path())?;
-        let server = S::start(device, data, Layout::Direct, options)
+        let exports = exports.map(|exports| exports.source);
+        let server = S::start(device, data, Layout::Direct, options, exports)
             .inspect_err(|_| drop(fusermount::unmount(place.path(), true)))?;
         let views = Vec::new();
         Ok(Live {
@@ -166,7 +180,7 @@ impl<S: Server> Live<S> {
 
     /// Unmounts, the views at other places first, also those that were bound later: those only disappear.
     pub(crate) fn unmount(&self, lazy: bool) -> Result<Unmounted> {
-        let views = table::views_of(&self.identity.device).unwrap_or_default();
+        let views = table::parts_of(&self.identity.device).unwrap_or_default();
         for view in views.into_iter().rev() {
             detach(&Identity {
                 mount_id: view.id,

@@ -4,6 +4,7 @@ pub(crate) mod attach;
 mod control;
 pub(crate) mod daemon;
 pub(crate) mod detached;
+pub mod exports;
 pub(crate) mod fusermount;
 mod library;
 pub(crate) mod live;

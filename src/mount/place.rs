@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use super::table;
@@ -25,6 +25,26 @@ impl Place {
         // O_PATH asks the file system nothing, and fstat may be answered from a cache; this goes to
         // the file system: a dead mount shows itself here.
         rustix::fs::fstatfs(&directory).map_err(|error| unusable(path, error))?;
+        let path =
+            table::path_of(&directory).map_err(|error| Error::path("resolve", path, error))?;
+        Ok(Place { directory, path })
+    }
+
+    /// Looks `path` up, for good, and follows no symbolic link on the way: in a container's root somebody else could
+    /// put one there.
+    pub(crate) fn resolve_strictly(path: &Path) -> Result<Place> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let strictly = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS;
+        let absolute =
+            std::path::absolute(path).map_err(|error| Error::path("find", path, error))?;
+        let root =
+            rustix::fs::open("/", flags, Mode::empty()).map_err(|error| unusable(path, error))?;
+        let directory = rustix::fs::openat2(root, &absolute, flags, Mode::empty(), strictly);
+        let directory = directory.map_err(|error| match error {
+            Errno::LOOP => unusable(path, error)
+                .hint("No symbolic link may be on the way: name the directory itself, as realpath(1) does."),
+            _ => unusable(path, error),
+        })?;
         let path =
             table::path_of(&directory).map_err(|error| Error::path("resolve", path, error))?;
         Ok(Place { directory, path })

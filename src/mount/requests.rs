@@ -8,7 +8,7 @@ use super::live::Identity;
 use super::serve::detach;
 use crate::errno::Errno;
 use crate::fuse::Service;
-use crate::supervisor::{self, Orphaned};
+use crate::supervisor::{self, Orphaned, Question};
 
 /// Where the command line `words` starts a worker: its life; returns its exit status.
 pub fn worker(words: &[OsString]) -> Option<i32> {
@@ -27,11 +27,25 @@ fn detach_all(mounts: &str) {
 }
 
 /// Answers one line.
-fn answer(service: &Service, line: &str) -> Result<String, String> {
-    let (verb, rest) = line.split_once(' ').unwrap_or((line, ""));
+fn answer(service: &Service, question: Question) -> Result<String, String> {
+    let Question { line, exports } = question;
+    let (verb, rest) = line.split_once(' ').unwrap_or((line.as_str(), ""));
     match verb {
         "status" => Ok(service.status()),
         "remount" => remount(service, rest),
+        "export-session" => service.open_session(rest),
+        "export-bound" => {
+            service.session_is_bound(rest);
+            Ok(String::new())
+        }
+        "export-left" => {
+            service.session_is_left(rest);
+            Ok(String::new())
+        }
+        "export-reload" => {
+            let exports = exports.ok_or("no exports came with it")?;
+            service.reload_exports(&exports).map(|()| String::new())
+        }
         _ => Err("unknown request".to_owned()),
     }
 }

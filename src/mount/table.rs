@@ -36,13 +36,11 @@ impl Entry {
         self.kind == TYPE
     }
 
-    /// Whether it is a view that is bound somewhere.
-    pub fn is_view(&self) -> bool {
-        let mut above = self.root.ancestors().skip(1);
-        self.is_shmfs()
-            && above
-                .next()
-                .is_some_and(|views| views.ends_with(".shmfs/views"))
+    /// Whether it is a view or an export that is bound somewhere.
+    pub fn is_part(&self) -> bool {
+        let parts = [".shmfs/views", ".shmfs/exports"];
+        let above = self.root.parent();
+        self.is_shmfs() && above.is_some_and(|above| parts.iter().any(|part| above.ends_with(part)))
     }
 }
 
@@ -73,10 +71,10 @@ pub fn at(path: &Path) -> io::Result<Option<Entry>> {
     Ok(by_id(mount_id(&place)?)?.filter(|entry| entry.mount_point == name))
 }
 
-/// The views of a file system that are bound somewhere, the last one at the end.
-pub fn views_of(device: &str) -> io::Result<Vec<Entry>> {
+/// The views and exports of a file system that are bound somewhere, the last one at the end.
+pub fn parts_of(device: &str) -> io::Result<Vec<Entry>> {
     let mut entries = entries()?;
-    entries.retain(|entry| entry.device == device && entry.is_view());
+    entries.retain(|entry| entry.device == device && entry.is_part());
     Ok(entries)
 }
 
@@ -145,11 +143,13 @@ mod tests {
     }
 
     #[test]
-    fn a_view_is_known_by_what_it_shows() {
+    fn a_part_is_known_by_what_it_shows() {
         let views = b"36 35 0:98 /tree-1/.shmfs/views/netbsd /v rw - fuse.shmfs s rw";
-        assert!(parse_line(views).unwrap().is_view());
+        assert!(parse_line(views).unwrap().is_part());
+        let export = b"36 35 0:98 /tree-1/.shmfs/exports/a:1 /v rw - fuse.shmfs s rw";
+        assert!(parse_line(export).unwrap().is_part());
         let tree = b"36 35 0:98 /tree-1 /v rw - fuse.shmfs s rw";
-        assert!(!parse_line(tree).unwrap().is_view());
+        assert!(!parse_line(tree).unwrap().is_part());
     }
 
     #[test]

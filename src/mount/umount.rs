@@ -11,7 +11,7 @@ use rustix::mount::{MountFlags, UnmountFlags, mount_remount, unmount};
 use super::control::Daemon;
 use super::place::dead_mount_hint;
 use super::table::Entry;
-use super::{fusermount, table, views};
+use super::{exports, fusermount, table, views};
 use crate::error::{Error, ExitCode, Result};
 use crate::options::{Atime, Limits, Options, ViewOption};
 
@@ -39,16 +39,16 @@ pub fn umount(arguments: &UmountArgs) -> Result<()> {
     if let Err(error) = &daemon {
         tracing::debug!(%error, "no daemon to wait for");
     }
-    // A view first: it may be bound inside the tree, and where it is busy the same command works later.
+    // A view or an export first: it may be bound inside the tree, and where it is busy the same command works later.
     if arguments.force {
         force(&entry, daemon.as_ref().ok())?;
-        take_views_away(&entry, true)?;
+        take_parts_away(&entry, true)?;
     } else {
-        take_views_away(&entry, arguments.lazy)?;
+        take_parts_away(&entry, arguments.lazy)?;
         take_away(&entry, arguments.lazy)?;
     }
     match daemon {
-        Ok(daemon) if !arguments.lazy => wait(&daemon, &entry),
+        Ok(daemon) if !arguments.lazy && !entry.is_part() => wait(&daemon, &entry),
         Ok(_) | Err(_) => Ok(()),
     }
 }
@@ -62,27 +62,30 @@ pub(super) fn shmfs_at(dir: &Path, verb: &str) -> Result<Entry> {
         return Ok(entry);
     }
     let kind = String::from_utf8_lossy(&entry.kind);
-    Err(refused(format!(
+    let other = refused(format!(
         "{} is a mount of the type {kind}, not an shmfs",
         dir.display()
-    ))
-    .hint(format!("Use: umount {}", dir.display())))
+    ));
+    Err(match verb {
+        "unmount" => other.hint(format!("Use: umount {}", dir.display())),
+        _ => other,
+    })
 }
 
 fn refused(what: String) -> Error {
     Error::new(ExitCode::Mount, what)
 }
 
-/// The views that were bound go with their tree.
-fn take_views_away(entry: &Entry, lazy: bool) -> Result<()> {
-    if entry.is_view() {
+/// The views and exports that were bound go with their tree.
+fn take_parts_away(entry: &Entry, lazy: bool) -> Result<()> {
+    if entry.is_part() {
         return Ok(());
     }
-    let views = table::views_of(&entry.device).unwrap_or_default();
-    views
+    let parts = table::parts_of(&entry.device).unwrap_or_default();
+    parts
         .iter()
         .rev()
-        .try_for_each(|view| take_away(view, lazy))
+        .try_for_each(|part| take_away(part, lazy))
 }
 
 fn take_away(entry: &Entry, lazy: bool) -> Result<()> {
@@ -202,6 +205,8 @@ pub struct RemountArgs {
     pub dir: PathBuf,
     /// Limits to change.
     pub limits: Limits,
+    /// A file of exports to go on with.
+    pub exports: Option<PathBuf>,
     /// The generic options, such as `ro`, that the mount shall have; `None` leaves them.
     pub flags: Option<Options>,
     /// Views that it shall have: only those that it has already, perhaps bound at one more directory.
@@ -223,6 +228,9 @@ pub fn remount(arguments: &RemountArgs) -> Result<()> {
     }
     if arguments.limits != Limits::default() {
         daemon()?.remount(&arguments.limits).map_err(failed)?;
+    }
+    if let Some(file) = &arguments.exports {
+        exports::reload(&arguments.dir, Some(file))?;
     }
     views::bind_more(&arguments.views, &entry)?;
     let Some(options) = &arguments.flags else {

@@ -1,13 +1,14 @@
-//! Views that are bound at a directory: `view=KEY:DIR`.
+//! Views and exports that are bound at a directory with the mount: `view=KEY:DIR`, `to = "DIR"`.
 
-use std::ffi::{CString, OsStr};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::ffi::CString;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
 use serde::Deserialize;
 
 use super::attach;
+use super::exports::{self, Configuration};
 use super::live::Identity;
 use super::place::Place;
 use super::serve::detach;
@@ -17,17 +18,33 @@ use crate::options::{Options, ViewOption};
 use crate::sys::mount;
 use crate::types::{Names, RESERVED};
 
-/// Views and the directories to bind them at, which are looked up once and for good.
+/// A part of the tree that can be bound.
+#[derive(Debug)]
+enum Part {
+    /// A view, by its key.
+    View(&'static str),
+    /// An export, by its name.
+    Export(String),
+}
+
+/// Views and exports and the directories to bind them at, which are looked up once and for good.
 #[derive(Debug, Default)]
-pub(crate) struct Bindings(Vec<(&'static str, Place)>);
+pub(crate) struct Bindings(Vec<(Part, Place)>);
 
 impl Bindings {
-    /// Looks up the directories that `options` name.
-    pub(crate) fn resolve(options: &Options) -> Result<Bindings> {
+    /// Looks up the directories that `options` and the exports name.
+    pub(crate) fn resolve(options: &Options, exports: Option<&Configuration>) -> Result<Bindings> {
         let mut bindings = Vec::new();
         for view in &options.views {
             if let Some(directory) = &view.directory {
-                bindings.push((view.naming.key(), Place::resolve(directory)?));
+                let part = Part::View(view.naming.key());
+                bindings.push((part, Place::resolve(directory)?));
+            }
+        }
+        for export in exports.iter().flat_map(|it| &it.exports) {
+            if let Some(directory) = &export.to {
+                let part = Part::Export(export.name.clone());
+                bindings.push((part, Place::resolve_strictly(directory)?));
             }
         }
         Ok(Bindings(bindings))
@@ -41,8 +58,8 @@ impl Bindings {
     /// Binds all of them, or none. `tree` is the root of the mounted file system, which answers.
     pub(crate) fn bind(&self, tree: BorrowedFd<'_>) -> Result<Vec<Identity>> {
         let mut bound = Vec::new();
-        for (key, place) in &self.0 {
-            match bind(tree, key, place) {
+        for (part, place) in &self.0 {
+            match bind(tree, part, place) {
                 Ok(identity) => bound.push(identity),
                 Err(error) => {
                     bound.iter().for_each(detach);
@@ -54,13 +71,20 @@ impl Bindings {
     }
 }
 
-fn bind(tree: BorrowedFd<'_>, key: &str, place: &Place) -> Result<Identity> {
+fn bind(tree: BorrowedFd<'_>, part: &Part, place: &Place) -> Result<Identity> {
+    let part = match part {
+        Part::View(key) => view(tree, key, place)?,
+        Part::Export(name) => exports::tree_of(tree, name)?,
+    };
+    attach::attach(&part, place)?;
+    Identity::of(&part, place.path())
+}
+
+fn view(tree: BorrowedFd<'_>, key: &str, place: &Place) -> Result<OwnedFd> {
     let failed = |error| Error::path("bind a view at", place.path(), error).code(ExitCode::Mount);
     let path = format!("{}/views/{key}", String::from_utf8_lossy(RESERVED));
     let path = CString::new(path).map_err(|_| Error::usage("a zero byte in a view's name"))?;
-    let view = mount::clone_tree(tree, &path).map_err(failed)?;
-    attach::attach(&view, place)?;
-    Identity::of(&view, place.path())
+    mount::clone_tree(tree, &path).map_err(failed)
 }
 
 /// Refuses views that a live mount does not have: `status` is what its daemon says of itself.
@@ -91,12 +115,12 @@ pub(crate) fn check_known(views: &[ViewOption], status: &str, target: &Path) -> 
 /// Binds views of the live mount `tree` where they are not bound yet.
 pub(crate) fn bind_more(views: &[ViewOption], tree: &Entry) -> Result<()> {
     let failed = |error| Error::system("cannot read the table of mounts", error);
-    let bound = table::views_of(&tree.device).map_err(failed)?;
+    let bound = table::parts_of(&tree.device).map_err(failed)?;
     let is_there = |view: &ViewOption| {
         let place = view.directory.as_ref().map(std::fs::canonicalize);
         let key = view.naming.key();
         let same = |entry: &Entry, place: &Path| {
-            entry.mount_point == place && entry.root.file_name() == Some(OsStr::new(key))
+            entry.mount_point == place && entry.root.ends_with(Path::new("views").join(key))
         };
         matches!(place, Some(Ok(place)) if bound.iter().any(|entry| same(entry, &place)))
     };
@@ -108,27 +132,46 @@ pub(crate) fn bind_more(views: &[ViewOption], tree: &Entry) -> Result<()> {
             .collect(),
         ..Options::default()
     };
-    bind_here(&options, &tree.mount_point)
+    bind_here(&options, None, &tree.mount_point)
 }
 
 /// Refuses what only a mount of our own can do.
-pub(crate) fn check_unbound(options: &Options, target: &Path) -> Result<()> {
-    let Some(view) = options.views.iter().find(|view| view.directory.is_some()) else {
-        return Ok(());
+pub(crate) fn check_unbound(
+    options: &Options,
+    exports: Option<&Configuration>,
+    target: &Path,
+) -> Result<()> {
+    let target = target.display();
+    let refused = |part: String, hint: String| {
+        let what =
+            format!("cannot bind the {part}: a mount by fusermount3 cannot be bound elsewhere");
+        Err(Error::new(ExitCode::Mount, what).hint(hint))
     };
-    let key = view.naming.key();
-    let what =
-        format!("cannot bind the view {key}: a mount by fusermount3 cannot be bound elsewhere");
-    let hint = format!(
-        "Use view={key} without a directory: it is at {}/.shmfs/views/{key}. In `shmfs run` it can be bound.",
-        target.display()
-    );
-    Err(Error::new(ExitCode::Mount, what).hint(hint))
+    if let Some(view) = options.views.iter().find(|view| view.directory.is_some()) {
+        let key = view.naming.key();
+        let hint = format!(
+            "Use view={key} without a directory: it is at {target}/.shmfs/views/{key}. In `shmfs run` it can be bound."
+        );
+        return refused(format!("view {key}"), hint);
+    }
+    let mut exports = exports.iter().flat_map(|it| &it.exports);
+    if let Some(export) = exports.find(|export| export.to.is_some()) {
+        let name = &export.name;
+        let hint = format!(
+            "Leave `to` out: it is at {target}/.shmfs/exports/{name}, and `shmfs run --export {name} --from {target}` runs a command with it."
+        );
+        return refused(format!("export {name:?}"), hint);
+    }
+    Ok(())
 }
 
-/// Binds the views in the namespace of this process, where the file system is mounted on `target`.
-pub(crate) fn bind_here(options: &Options, target: &Path) -> Result<()> {
-    let bindings = Bindings::resolve(options)?;
+/// Binds the views and exports in the namespace of this process, where the file system is mounted on `target`.
+pub(crate) fn bind_here(
+    options: &Options,
+    exports: Option<&Configuration>,
+    target: &Path,
+) -> Result<()> {
+    let bindings = Bindings::resolve(options, exports)?;
     if bindings.0.is_empty() {
         return Ok(());
     }

@@ -25,14 +25,26 @@ pub use self::front::run;
 pub use self::personality::{Personality, Wish, preload_library};
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use crate::options::Options;
+
+/// An export that the command gets as its /dev/shm.
+#[derive(Clone, Debug)]
+pub struct Lent {
+    /// Its name.
+    pub export: String,
+    /// Where the mount is.
+    pub from: PathBuf,
+}
 
 /// What `shmfs run` was asked for.
 #[derive(Clone, Debug)]
 pub struct RunArgs {
     /// The file system's options.
     pub options: Options,
+    /// No file system of its own, but an export of one that is mounted.
+    pub lent: Option<Lent>,
     /// The command and its arguments.
     pub command: Vec<OsString>,
     /// Another platform's functions for the command.

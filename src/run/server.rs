@@ -11,9 +11,10 @@ use rustix::process::{Pid, WaitOptions, getpid, set_child_subreaper};
 
 use super::command::{ENTERED, Original, become_command};
 use super::tree::{Ending, Grace, children_now};
-use super::way::Way;
+use super::way::{Served, Way, give_back};
 use super::{RunArgs, keeper};
 use crate::error::{Error, ExitCode, Result};
+use crate::mount::exports::Session;
 use crate::mount::live::Identity;
 use crate::mount::{daemon, serve};
 use crate::supervisor::Supervisor;
@@ -67,7 +68,9 @@ pub(super) fn serve(arguments: &RunArgs, front: OwnedFd, original: &Original) ->
         let served = server.run(arguments.wait);
         // Somebody outside may hold a file of ours: the end of the processes ends the connection, and
         // nobody waits for that somebody.
-        server.supervisor.borrow_mut().end();
+        if let Some(supervisor) = &server.supervisor {
+            supervisor.borrow_mut().end();
+        }
         served
     });
     let Err(error) = served else {
@@ -90,7 +93,10 @@ struct Server<'a> {
     front: &'a OwnedFd,
     signals: Signals,
     command: Pid,
-    supervisor: RefCell<Supervisor>,
+    /// `None` where somebody else serves.
+    supervisor: Option<RefCell<Supervisor>>,
+    /// What somebody else serves.
+    lent: Option<Session>,
     /// What this process can unmount itself.
     identity: Option<Identity>,
 }
@@ -102,7 +108,7 @@ impl<'a> Server<'a> {
         let signals = Set::of(&[libc::SIGCHLD, libc::SIGTERM]);
         signals.block().map_err(failed)?;
         let signals = signals.descriptor().map_err(failed)?;
-        let way = Way::prepare(&arguments.options)?;
+        let way = Way::prepare(arguments)?;
         let (gate, theirs) = channel::pair().map_err(failed)?;
         // Before there are threads.
         let Some(command) = process::fork().map_err(failed)? else {
@@ -117,14 +123,18 @@ impl<'a> Server<'a> {
         )
         .map_err(failed)?;
         wait_until_entered(&gate)?;
-        let (supervisor, identity) = way.serve(&arguments.options)?;
+        let (supervisor, identity, lent) = match way.serve(&arguments.options)? {
+            Served::Here(supervisor, identity) => (Some(RefCell::new(*supervisor)), identity, None),
+            Served::Elsewhere(session) => (None, None, Some(session)),
+        };
         channel::send(front, &[STARTED], Some(pidfd.as_fd())).map_err(failed)?;
         channel::send(&gate, b"go", None).map_err(failed)?;
         Ok(Server {
             front,
             signals,
             command,
-            supervisor: RefCell::new(supervisor),
+            supervisor,
+            lent,
             identity,
         })
     }
@@ -140,7 +150,7 @@ impl<'a> Server<'a> {
             }
             self.reap(&mut ended)?;
             // That the connection has ended is the command's to see.
-            self.supervisor.borrow_mut().turn()?;
+            self.turn()?;
             if told_to_end || (ended && (!wait || !self.has_children())) {
                 break;
             }
@@ -151,14 +161,15 @@ impl<'a> Server<'a> {
 
     /// Waits until there is something to do; answers whether the front has ended.
     fn wait(&self) -> Result<bool> {
-        let supervisor = self.supervisor.borrow();
-        let worker: Vec<BorrowedFd<'_>> = supervisor.descriptors().collect();
+        let supervisor = self.supervisor.as_ref().map(RefCell::borrow);
+        let worker = supervisor.iter().flat_map(|it| it.descriptors());
+        let worker: Vec<BorrowedFd<'_>> = worker.collect();
         let mut waiting = vec![
             PollFd::new(self.front, PollFlags::IN),
             PollFd::new(&self.signals, PollFlags::IN),
         ];
         waiting.extend(worker.iter().map(|it| PollFd::new(it, PollFlags::IN)));
-        let left = supervisor.deadline();
+        let left = supervisor.as_ref().and_then(|it| it.deadline());
         let left = left.map(|at| at.saturating_duration_since(Instant::now()));
         let timeout = left.and_then(|left| Timespec::try_from(left).ok());
         match poll(&mut waiting, timeout.as_ref()) {
@@ -174,16 +185,33 @@ impl<'a> Server<'a> {
             strangers: &|| self.worker().into_iter().collect(),
             grace: Grace::Usual,
             reap: &mut || self.goes_on(ended),
-            unblock: &mut || self.supervisor.borrow_mut().abort(),
+            unblock: &mut || self.abort(),
         };
         ending.run();
         if let Some(identity) = &self.identity {
             serve::detach(identity);
         }
+        if let Some(session) = &self.lent {
+            give_back(session);
+        }
+    }
+
+    /// Does what there is to do for the worker.
+    fn turn(&self) -> Result<()> {
+        match &self.supervisor {
+            Some(supervisor) => supervisor.borrow_mut().turn().map(drop),
+            None => Ok(()),
+        }
+    }
+
+    fn abort(&self) {
+        if let Some(supervisor) = &self.supervisor {
+            supervisor.borrow_mut().abort();
+        }
     }
 
     fn worker(&self) -> Option<i32> {
-        let worker = self.supervisor.borrow().worker();
+        let worker = self.supervisor.as_ref()?.borrow().worker();
         worker.map(|pid| pid.as_raw_nonzero().get())
     }
 
@@ -197,9 +225,7 @@ impl<'a> Server<'a> {
 
     /// A turn on the way to the end; `false` where nothing is left.
     fn goes_on(&self, ended: &mut bool) -> bool {
-        let turned = self
-            .reap(ended)
-            .and_then(|()| self.supervisor.borrow_mut().turn());
+        let turned = self.reap(ended).and_then(|()| self.turn());
         if let Err(error) = turned {
             tracing::debug!(%error, "the file system ends first");
         }
@@ -218,8 +244,10 @@ impl<'a> Server<'a> {
                     None,
                 ));
             }
-            let reaped = self.supervisor.borrow_mut().reaped(pid, status);
-            reaped.transpose()?;
+            if let Some(supervisor) = &self.supervisor {
+                let reaped = supervisor.borrow_mut().reaped(pid, status);
+                reaped.transpose()?;
+            }
         }
         Ok(())
     }

@@ -9,10 +9,12 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
+use rustix::mount::{UnmountFlags, unmount};
 
-use super::shm;
+use super::{Lent, RunArgs, shm};
 use crate::error::{Error, Result};
 use crate::fuse::Layout;
+use crate::mount::exports::{Configuration, Session};
 use crate::mount::live::{Identity, Live};
 use crate::mount::place::Place;
 use crate::mount::views::{Bindings, bind_here};
@@ -22,18 +24,33 @@ use crate::supervisor::{Kept, Supervisor};
 use crate::sys::mount;
 use crate::sys::namespace::{self, IdMaps};
 
-/// One of two ways.
+/// One of three ways.
 #[derive(Debug)]
 pub(super) enum Way {
     /// The server is in the command's namespace, and mounts there.
-    Inside(Place, Bindings),
+    Inside(Inside),
     /// fusermount3 has mounted outside; the command enters a namespace, and takes the mount with it.
     Outside(Outside),
+    /// An export of another mount is there already, and somebody else serves it.
+    Lent(Session),
+}
+
+/// What is needed to mount in a namespace.
+#[derive(Debug)]
+pub(super) struct Inside {
+    place: Place,
+    bindings: Bindings,
+    exports: Option<Configuration>,
 }
 
 impl Way {
     /// Chooses, and does what is to be done before the command is forked.
-    pub(super) fn prepare(options: &Options) -> Result<Way> {
+    pub(super) fn prepare(arguments: &RunArgs) -> Result<Way> {
+        let options = &arguments.options;
+        if let Some(lent) = &arguments.lent {
+            return lend(lent);
+        }
+        let exports = Configuration::of(options)?;
         match mount::may_mount() {
             Ok(()) => namespace::unshare_mounts().map_err(no_namespace)?,
             Err(Errno::PERM) => match probe() {
@@ -44,21 +61,26 @@ impl Way {
                     namespace::probe_user_namespace(&IdMaps::of_caller(), c"tmpfs")
                         .map_err(no_namespace)?;
                     tracing::debug!(%error, "no FUSE in a user namespace; trying fusermount3");
-                    return Outside::mount(options).map(Way::Outside);
+                    return Outside::mount(options, exports).map(Way::Outside);
                 }
             },
             Err(error) => return Err(no_namespace(error)),
         }
-        Ok(Way::Inside(shm::place()?, Bindings::resolve(options)?))
+        Ok(Way::Inside(Inside {
+            place: shm::place()?,
+            bindings: Bindings::resolve(options, exports.as_ref())?,
+            exports,
+        }))
     }
 
     /// The descriptors that it needs later.
     pub(super) fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
         match self {
-            Way::Inside(place, bindings) => {
-                let views = bindings.descriptors();
-                views.chain([place.as_fd()]).collect()
+            Way::Inside(inside) => {
+                let views = inside.bindings.descriptors();
+                views.chain([inside.place.as_fd()]).collect()
             }
+            Way::Lent(_) => Vec::new(),
             Way::Outside(outside) => {
                 let data = outside.data.iter().map(AsFd::as_fd);
                 data.chain([outside.device.as_fd()]).collect()
@@ -69,7 +91,7 @@ impl Way {
     /// What the command's process does, before it waits for the server.
     pub(super) fn enter(&self) -> Result<()> {
         match self {
-            Way::Inside(..) => Ok(()),
+            Way::Inside(_) | Way::Lent(_) => Ok(()),
             Way::Outside(outside) => outside.enter(),
         }
     }
@@ -77,20 +99,28 @@ impl Way {
     /// What the command's process does once the file system answers.
     pub(super) fn bind_views(&self, options: &Options) -> Result<()> {
         match self {
-            Way::Inside(..) => Ok(()),
-            Way::Outside(_) => bind_here(options, Path::new(shm::SHM)),
+            Way::Inside(_) | Way::Lent(_) => Ok(()),
+            Way::Outside(outside) => {
+                bind_here(options, outside.exports.as_ref(), Path::new(shm::SHM))
+            }
         }
     }
 
     /// Serves, once the command's process has entered.
-    pub(super) fn serve(self, options: &Options) -> Result<(Supervisor, Option<Identity>)> {
+    pub(super) fn serve(self, options: &Options) -> Result<Served> {
         match self {
-            Way::Inside(place, bindings) => {
+            Way::Lent(session) => Ok(Served::Elsewhere(session)),
+            Way::Inside(inside) => {
                 let source = OsStr::new("shmfs");
+                let Inside {
+                    place,
+                    bindings,
+                    exports,
+                } = inside;
                 let mut live: Live<Supervisor> =
-                    Live::by_kernel(options, source, &place, &bindings)?;
+                    Live::by_kernel(options, source, &place, &bindings, exports)?;
                 live.server.set_mounts(live.encode());
-                Ok((live.server, Some(live.identity)))
+                Ok(Served::Here(Box::new(live.server), Some(live.identity)))
             }
             Way::Outside(mut outside) => {
                 outside.disappear();
@@ -98,10 +128,44 @@ impl Way {
                 let device =
                     device.map_err(|error| Error::system("cannot keep the connection", error))?;
                 let kept = Kept::new(device, outside.data.take(), Layout::Direct, options)?;
-                Ok((Supervisor::start(kept)?, None))
+                let exports = outside.exports.take().map(|exports| exports.source);
+                let supervisor = Supervisor::start(kept.with_exports(exports.as_ref())?)?;
+                Ok(Served::Here(Box::new(supervisor), None))
             }
         }
     }
+}
+
+/// Who serves.
+pub(super) enum Served {
+    /// A worker of this process, which can unmount itself what it is told of.
+    Here(Box<Supervisor>, Option<Identity>),
+    /// The daemon of the mount that the session is of.
+    Elsewhere(Session),
+}
+
+/// Takes the export away that [`lend`] has put at /dev/shm.
+pub(super) fn give_back(session: &Session) {
+    if let Err(error) = unmount(shm::SHM, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {
+        tracing::debug!(%error, "cannot unmount the export");
+    }
+    session.is_left();
+}
+
+/// Puts an export at /dev/shm in a namespace of our own.
+fn lend(lent: &Lent) -> Result<Way> {
+    let session = Session::open(&lent.from, &lent.export)?;
+    match mount::may_mount() {
+        Ok(()) => namespace::unshare_mounts(),
+        Err(Errno::PERM) => namespace::unshare_user_and_mounts(&IdMaps::of_caller()),
+        Err(error) => Err(error),
+    }
+    .map_err(no_namespace)?;
+    let place = shm::place();
+    let attached = place.and_then(|place| attach::attach(&session.tree()?, &place));
+    attached.inspect_err(|_| session.is_left())?;
+    session.is_bound();
+    Ok(Way::Lent(session))
 }
 
 /// Whether this user can mount FUSE in a user namespace of his own.
@@ -129,11 +193,12 @@ pub(super) struct Outside {
     directory: PathBuf,
     device: OwnedFd,
     data: Option<OwnedFd>,
+    exports: Option<Configuration>,
     visible: bool,
 }
 
 impl Outside {
-    fn mount(options: &Options) -> Result<Outside> {
+    fn mount(options: &Options, exports: Option<Configuration>) -> Result<Outside> {
         let data = detached::make(options);
         let directory = private_directory()?;
         let mounted = fusermount::mount(options, OsStr::new("shmfs"), &directory);
@@ -142,6 +207,7 @@ impl Outside {
             directory,
             device,
             data,
+            exports,
             visible: true,
         })
     }

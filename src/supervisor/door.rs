@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 
+use super::configuration::Configuration;
 use super::message;
+use crate::export::Source;
 use crate::sys::channel;
 
 /// How long a question waits for a worker, and for its answer.
@@ -20,6 +22,7 @@ pub struct Door {
     channel: Mutex<Option<Arc<OwnedFd>>>,
     opened: Condvar,
     orders: OwnedFd,
+    exports: Mutex<Option<Configuration>>,
 }
 
 impl Door {
@@ -30,6 +33,7 @@ impl Door {
             channel: Mutex::default(),
             opened: Condvar::new(),
             orders,
+            exports: Mutex::default(),
         };
         Ok((door, inbox))
     }
@@ -49,14 +53,46 @@ impl Door {
         *self.channel.lock() = None;
     }
 
+    /// Where the exports in force are.
+    pub(super) fn keep_exports(&self, exports: Option<&Configuration>) -> io::Result<()> {
+        *self.exports.lock() = exports.map(Configuration::again).transpose()?;
+        Ok(())
+    }
+
+    /// The exports in force; `None` where it was mounted without.
+    pub fn exports(&self) -> io::Result<Option<Source>> {
+        let exports = self.exports.lock();
+        exports.as_ref().map(Configuration::source).transpose()
+    }
+
+    /// Asks the worker to go on with other exports; where it refuses, the old ones stay in force.
+    pub fn reload_exports(&self, source: &Source) -> Result<String, String> {
+        let exports = self.exports.lock();
+        let kept = exports.as_ref().ok_or("it was mounted without exports")?;
+        let new = Configuration::new(source).map_err(|error| error.to_string())?;
+        let tell = |channel: &OwnedFd| message::send(channel, "exports", b"", Some(new.as_fd()));
+        let answer = self.ask_with("export-reload", tell)?;
+        kept.replace(source).map_err(|error| error.to_string())?;
+        Ok(answer)
+    }
+
     /// Asks the worker `line`. Where it dies before it has answered, the next one is asked.
     pub fn ask(&self, line: &str) -> Result<String, String> {
+        self.ask_with(line, |_| Ok(()))
+    }
+
+    /// The same, where it needs to be told something before.
+    fn ask_with(
+        &self,
+        line: &str,
+        tell: impl Fn(&OwnedFd) -> io::Result<()>,
+    ) -> Result<String, String> {
         let until = Instant::now() + PATIENCE;
         loop {
             let Some(channel) = self.wait(until) else {
                 return Err("nobody serves the mount at the moment".to_owned());
             };
-            match ask(&channel, line) {
+            match tell(&channel).and_then(|()| ask(&channel, line)) {
                 Ok(Some(answer)) => return answer,
                 // A worker that dies closes the door only when that is noticed.
                 Ok(None) => std::thread::sleep(Duration::from_millis(5)),

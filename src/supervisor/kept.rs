@@ -7,8 +7,10 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::MemfdFlags;
 
+use super::configuration::Configuration;
 use super::message::{self, Message};
 use crate::error::{Error, Result};
+use crate::export::Source;
 use crate::fuse::{Layout, connection};
 use crate::options::Options;
 
@@ -25,6 +27,7 @@ pub struct Kept {
     pub(super) answer: Option<Vec<u8>>,
     pub(super) journal: OwnedFd,
     pub(super) slots: OwnedFd,
+    pub(super) exports: Option<Configuration>,
 }
 
 impl Kept {
@@ -47,7 +50,15 @@ impl Kept {
             answer: None,
             journal: anonymous(c"shmfs-journal")?,
             slots: anonymous(c"shmfs-slots")?,
+            exports: None,
         })
+    }
+
+    /// The same with exports.
+    pub fn with_exports(mut self, exports: Option<&Source>) -> Result<Kept> {
+        let exports = exports.map(Configuration::new).transpose();
+        self.exports = exports.map_err(|error| Error::system("cannot keep the exports", error))?;
+        Ok(self)
     }
 
     /// Hands a new worker copies of all.
@@ -65,6 +76,9 @@ impl Kept {
         }
         for (number, file) in &self.files {
             message::send(channel, "file", &number.to_le_bytes(), Some(file.as_fd()))?;
+        }
+        if let Some(exports) = &self.exports {
+            message::send(channel, "exports", b"", Some(exports.as_fd()))?;
         }
         message::send(channel, "init", &self.init, None)?;
         match &self.answer {

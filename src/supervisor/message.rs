@@ -6,6 +6,7 @@
 //! | `file` | a number, a descriptor | an object's memory, where there is no tmpfs |
 //! | `journal`, `slots` | a descriptor | what it saves its state in; empty for the first worker |
 //! | `init`, `answer` | bytes | the kernel's INIT; the answer, once the kernel has one |
+//! | `exports` | a descriptor | a file with the exports: to begin with, or for the next question |
 //! | `start` | [`Start`] | it has got everything |
 //! | `check` | | it shall say whether it could go on with `journal`, and end |
 //! | `answered` | | the kernel has the answer to its INIT |

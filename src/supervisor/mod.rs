@@ -7,12 +7,14 @@
 //! socket, whose end tells each of the other's death.
 //!
 //! - `message`: what they say to each other;
+//! - `configuration`: the exports in force;
 //! - `supervising`: the one side; `restarts`: when a worker is started; `cause`: why one died; `kept`: what it owns; `upgrade`: another
 //!   program for it; `state`: another process in the supervisor's place;
 //! - `door`: questions of other threads to whatever worker serves;
 //! - `worker`: the other side.
 
 mod cause;
+mod configuration;
 mod door;
 mod kept;
 mod message;
@@ -23,9 +25,10 @@ mod supervising;
 mod upgrade;
 mod worker;
 
+pub use self::configuration::Configuration;
 pub use self::door::Door;
 pub use self::kept::Kept;
 pub use self::state::{Descriptors, Saved};
 pub use self::supervising::{Supervisor, Turn};
 pub use self::upgrade::Order;
-pub use self::worker::{Orphaned, is_worker, work};
+pub use self::worker::{Orphaned, Question, is_worker, work};

@@ -13,6 +13,7 @@ use rustix::process::Pid;
 use serde::{Deserialize, Serialize};
 
 use super::cause::Memory;
+use super::configuration::Configuration;
 use super::door::Door;
 use super::kept::Kept;
 use super::message::{self, Ready};
@@ -116,6 +117,8 @@ impl Supervisor {
             ("journal".to_owned(), kept.journal.as_fd()),
             ("slots".to_owned(), kept.slots.as_fd()),
         ];
+        let exports = kept.exports.iter();
+        descriptors.extend(exports.map(|exports| ("exports".to_owned(), exports.as_fd())));
         descriptors.extend(
             kept.data
                 .iter()
@@ -164,6 +167,7 @@ impl Supervisor {
             journal: take(descriptors, "journal")?,
             slots: take(descriptors, "slots")?,
             data: descriptors.remove("data"),
+            exports: descriptors.remove("exports").map(Configuration::with),
             layout: if saved.anteroom {
                 Layout::Anteroom
             } else {
@@ -175,6 +179,7 @@ impl Supervisor {
         };
         let entrance = saved.ready.entrance.clone();
         let (door, inbox) = Door::new().map_err(unusable)?;
+        door.keep_exports(kept.exports.as_ref()).map_err(unusable)?;
         if let Phase::Serving { worker, .. } = &phase {
             door.open(&worker.channel).map_err(unusable)?;
         }

@@ -76,6 +76,8 @@ impl Supervisor {
     /// Starts the first worker; returns when it serves.
     pub fn start(kept: Kept) -> Result<Supervisor> {
         let (door, inbox) = Door::new().map_err(unstarted)?;
+        door.keep_exports(kept.exports.as_ref())
+            .map_err(unstarted)?;
         let mut supervisor = Supervisor {
             kept,
             program: Program::of_this_process(),

@@ -7,10 +7,12 @@ use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread;
 
+use super::configuration::Configuration;
 use super::message::{self, Message, Ready, Start};
 use super::program::WORKER;
 use crate::data::{DataFiles, Keeper};
 use crate::error::{Error, ExitCode, Result};
+use crate::export::Source;
 use crate::fuse::{Handshake, Kept, Resources, Service};
 use crate::log;
 use crate::options::{Environment, Options};
@@ -24,7 +26,16 @@ pub struct Orphaned {
     /// The supervisor has died: takes the mounts away that it had told of.
     pub detach: fn(&str),
     /// Answers a question of the control socket.
-    pub answer: fn(&Service, &str) -> std::result::Result<String, String>,
+    pub answer: fn(&Service, Question) -> std::result::Result<String, String>,
+}
+
+/// A question of the control socket.
+#[derive(Debug)]
+pub struct Question {
+    /// Its words.
+    pub line: String,
+    /// The exports that it is about, where they are new ones.
+    pub exports: Option<Source>,
 }
 
 /// Signals for the supervisor, which unmounts: meanwhile the worker serves.
@@ -126,6 +137,7 @@ struct Given {
     slots: Option<OwnedFd>,
     init: Vec<u8>,
     answer: Option<Vec<u8>>,
+    exports: Option<Source>,
 }
 
 fn serve(channel: &OwnedFd, above: Orphaned) -> Result<()> {
@@ -140,6 +152,7 @@ fn serve(channel: &OwnedFd, above: Orphaned) -> Result<()> {
             "slots" => given.slots = message.descriptor,
             "init" => given.init = message.bytes,
             "answer" => given.answer = Some(message.bytes),
+            "exports" => given.exports = read_exports(message)?,
             "check" => return check(channel, given.journal.as_ref()),
             "start" => break read_start(&message)?,
             word => tracing::debug!(word, "an unknown word of the supervisor"),
@@ -178,6 +191,12 @@ fn unheard(error: io::Error) -> Error {
     Error::system("cannot hear from the supervisor", error)
 }
 
+fn read_exports(message: Message) -> Result<Option<Source>> {
+    let exports = message.descriptor.map(Configuration::with);
+    let source = exports.map(|exports| exports.source()).transpose();
+    source.map_err(|error| Error::system("cannot read the exports", error))
+}
+
 fn read_start(message: &Message) -> Result<Start> {
     serde_json::from_slice(&message.bytes)
         .map_err(|error| Error::new(ExitCode::Internal, format!("what to start with: {error}")))
@@ -208,16 +227,11 @@ fn start_service(channel: &OwnedFd, given: Given, start: &Start) -> Result<Servi
             DataFiles::kept_memfds(Box::new(Handed(channel)), given.files)
         }
     };
-    let exports = options
-        .exports
-        .as_deref()
-        .map(crate::export::Source::read)
-        .transpose();
     let resources = Resources {
         device: given.device.ok_or_else(nothing)?,
         data,
+        exports: given.exports,
         journal: given.journal,
-        exports: exports.map_err(|problems| Error::usage(problems.to_string()))?,
         layout: start.layout(),
         handshake: Handshake::Kept(Kept {
             request: &given.init,
@@ -268,12 +282,13 @@ fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<()> {
 }
 
 fn obey(channel: &OwnedFd, service: &Arc<Service>, above: Orphaned) {
-    let mut mounts = String::new();
+    let (mut mounts, mut exports) = (String::new(), None);
     while let Ok(Some(message)) = message::receive(channel) {
         match message.word.as_str() {
             "mounts" => mounts = String::from_utf8_lossy(&message.bytes).into_owned(),
             "background" => leave_terminal(),
-            "ask" => answer(message, service, above),
+            "exports" => exports = heard_exports(message),
+            "ask" => answer(message, exports.take(), service, above),
             word => tracing::debug!(word, "an unknown word of the supervisor"),
         }
     }
@@ -284,6 +299,11 @@ fn obey(channel: &OwnedFd, service: &Arc<Service>, above: Orphaned) {
     process::exit_now(ExitCode::Internal as i32);
 }
 
+fn heard_exports(message: Message) -> Option<Source> {
+    let exports = read_exports(message).inspect_err(|error| tracing::error!(%error, "new exports"));
+    exports.ok().flatten()
+}
+
 fn leave_terminal() {
     log::to_syslog();
     if let Err(error) = descriptors::leave_terminal(true) {
@@ -291,14 +311,15 @@ fn leave_terminal() {
     }
 }
 
-fn answer(question: Message, service: &Arc<Service>, above: Orphaned) {
+fn answer(message: Message, exports: Option<Source>, service: &Arc<Service>, above: Orphaned) {
     let service = Arc::clone(service);
     let answer = move || {
-        let Some(socket) = question.descriptor else {
+        let Some(socket) = message.descriptor else {
             return;
         };
-        let line = String::from_utf8_lossy(&question.bytes).into_owned();
-        let (word, text) = match (above.answer)(&service, &line) {
+        let line = String::from_utf8_lossy(&message.bytes).into_owned();
+        let question = Question { line, exports };
+        let (word, text) = match (above.answer)(&service, question) {
             Ok(text) => ("ok", text),
             Err(text) => ("error", text),
         };

@@ -56,6 +56,30 @@ fn every_command_and_option_stands_in_shmfs_1() {
 }
 
 #[test]
+fn every_command_of_export_stands_in_its_page() {
+    let page = page("shmfs-export.1");
+    let mut cli = Cli::command();
+    cli.build();
+    let export = cli.find_subcommand("export").unwrap();
+    for command in export.get_subcommands() {
+        let name = command.get_name();
+        assert!(
+            has(&page, &format!("shmfs export {name}")) || name == "help",
+            "{name}"
+        );
+        for argument in command
+            .get_arguments()
+            .filter(|argument| !argument.is_global_set())
+        {
+            let Some(long) = argument.get_long().filter(|&long| long != "help") else {
+                continue;
+            };
+            assert!(has(&page, &format!("--{long}")), "{name} --{long}");
+        }
+    }
+}
+
+#[test]
 fn every_mount_option_stands_in_mount_shmfs_8() {
     let page = page("mount.shmfs.8");
     for word in WORDS {
@@ -85,7 +109,7 @@ fn text_of(name: &str) -> String {
 #[test]
 fn the_pages_are_sound() {
     let version = format!("\"shmfs {}\"", env!("CARGO_PKG_VERSION"));
-    for name in ["shmfs.1", "shmfs-name.1", "mount.shmfs.8"] {
+    for name in ["shmfs.1", "shmfs-name.1", "shmfs-export.1", "mount.shmfs.8"] {
         let path = format!("{ROOT}/docs/{name}");
         let answer = run("groff", &["-man", "-Tutf8", "-ww", "-z", &path]);
         let said = (answer.status, answer.err.as_str());
@@ -99,7 +123,7 @@ fn the_pages_are_sound() {
 
 #[test]
 fn examples_come_first() {
-    for name in ["shmfs.1", "mount.shmfs.8"] {
+    for name in ["shmfs.1", "shmfs-export.1", "mount.shmfs.8"] {
         let text = text_of(name);
         let section = |title: &str| {
             let found = text.find(&format!("\n.SH {title}\n"));
@@ -134,6 +158,7 @@ fn installing_and_uninstalling_leave_nothing() {
         "usr/lib/shmfs/libshmfs_preload.so",
         "usr/share/man/man1/shmfs.1",
         "usr/share/man/man1/shmfs-name.1",
+        "usr/share/man/man1/shmfs-export.1",
         "usr/share/man/man8/mount.shmfs.8",
         "usr/share/man/man8/mount.fuse.shmfs.8",
         "usr/share/doc/shmfs/examples/srv-shm.mount",

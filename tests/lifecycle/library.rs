@@ -121,6 +121,7 @@ fn a_daemons_mount_is_remounted() {
     let arguments = RemountArgs {
         dir: directory.path().to_owned(),
         limits,
+        exports: None,
         flags: Some(flags),
         views: Vec::new(),
     };

@@ -3,6 +3,7 @@
 //! Each test is a script in a mount namespace of its own; some are run by an ordinary user there. It
 //! needs root, /dev/fuse, util-linux (unshare, setpriv), bash and fuse3.
 
+mod exports;
 mod library;
 mod mount;
 mod run;

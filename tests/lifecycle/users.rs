@@ -19,7 +19,7 @@ fn limits_come_and_go() {
             as 1000 sh -c 'head -c 65536 /dev/zero > m/a'; as 1000 touch m/b
             exec 7>>m/a
             $SHMFS mount -o remount,uid_size=32k,uid_nr_inodes=3 m; is $? 0
-            has "$(ask status)" '"users":{"blocks":8,"files":3,"each":[{"uid":0,"blocks":0,"files":1},{"uid":1000,"blocks":16,"files":2}]}'
+            has "$(ask status)" '"users":{"blocks":8,"files":3,"count":2,"largest":[{"uid":1000,"blocks":16,"files":2},{"uid":0,"blocks":0,"files":1}]}'
             said=$(as 1000 truncate -s 68k m/a 2>&1) && fail "grew"; has "$said" "Disk quota exceeded"
             said=$(as 1000 bash -c 'head -c 1 /dev/zero >> m/a' 2>&1) && fail "was written"; has "$said" "Disk quota exceeded"
             as 1000 touch m/c; said=$(as 1000 touch m/d 2>&1) && fail "a fourth"; has "$said" "Disk quota exceeded"

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::columns;
+use super::{columns, live};
 use crate::cli::name::output::{JsonBytes, show};
 use crate::cli::words;
 use crate::error::{Error, Result};
@@ -22,8 +22,17 @@ use crate::export::{
 #[command(after_long_help = words::EXIT_STATUS)]
 pub(in crate::cli) struct ExplainCommand {
     /// The configuration
-    #[arg(long, value_name = "FILE", help_heading = "Where the rules are")]
-    file: PathBuf,
+    #[arg(
+        long,
+        value_name = "FILE",
+        required_unless_present = "from",
+        conflicts_with = "from",
+        help_heading = "Where the rules are"
+    )]
+    file: Option<PathBuf>,
+    /// A mount: the rules that are in force there
+    #[arg(long, value_name = "DIR", help_heading = "Where the rules are")]
+    from: Option<PathBuf>,
     /// Print one JSON object
     #[arg(long, help_heading = "Output")]
     json: bool,
@@ -34,7 +43,11 @@ pub(in crate::cli) struct ExplainCommand {
 }
 
 pub(super) fn run(command: &ExplainCommand) -> Result<String> {
-    let (exports, _) = Exports::load(&command.file).map_err(Error::from)?;
+    let exports = match (&command.file, &command.from) {
+        (Some(file), _) => Exports::load(file).map_err(Error::from)?.0,
+        (None, Some(dir)) => live::in_force(dir)?.1,
+        (None, None) => return Err(Error::usage("where are the rules? --file or --from")),
+    };
     let export = super::find(&exports, &command.name)?;
     let explained = Explained::new(export, command.path.as_bytes())?;
     match command.json {
