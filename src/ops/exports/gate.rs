@@ -43,6 +43,8 @@ pub(in crate::ops) enum Zone<'n> {
     Free,
     /// The consumer's own: neither.
     Layer(SessionId),
+    /// The same, for a file that is about to get another name.
+    Scratch(SessionId),
     /// Under the rules of an export.
     Ruled(Box<Gate<'n>>),
 }
@@ -143,7 +145,7 @@ impl Located<'_> {
     pub(in crate::ops) fn gate(&self) -> Option<&Gate<'_>> {
         match &self.zone {
             Zone::Ruled(gate) => Some(gate),
-            Zone::Free | Zone::Layer(_) => None,
+            Zone::Free | Zone::Layer(_) | Zone::Scratch(_) => None,
         }
     }
 
@@ -154,9 +156,14 @@ impl Located<'_> {
         there: Option<&Arc<Inode>>,
         makes_dir: bool,
     ) -> Result<()> {
-        match self.gate() {
-            Some(gate) => gate.check(operation, there.map(|inode| &inode.kind), makes_dir),
-            None => Ok(()),
+        match (&self.zone, operation) {
+            (Zone::Ruled(gate), _) => {
+                gate.check(operation, there.map(|inode| &inode.kind), makes_dir)
+            }
+            // Only files have temporary names.
+            (Zone::Scratch(_), Operation::Mkdir) => Err(Errno::EACCES),
+            (Zone::Scratch(_), Operation::Special) => Err(Errno::EPERM),
+            (Zone::Free | Zone::Layer(_) | Zone::Scratch(_), _) => Ok(()),
         }
     }
 
@@ -198,7 +205,12 @@ impl Fs {
         };
         let gate = Gate::new(Arc::clone(&session.served), path);
         if dir == self.root() && gate.file.is_empty() && session.is_own(name) {
-            return Ok(Located::own(session.layer, name, id));
+            let own = Located::own(session.layer, name, id);
+            return Ok(if session.has_scratch_alone() {
+                own.scratch(id)
+            } else {
+                own
+            });
         }
         Ok(Located::ruled(dir, name, gate))
     }
@@ -258,7 +270,7 @@ impl Fs {
         }
         match &at.zone {
             Zone::Free => {}
-            Zone::Layer(id) => {
+            Zone::Layer(id) | Zone::Scratch(id) => {
                 let key = self.key_of_own(&*self.exports.session(*id)?);
                 let path = Box::default();
                 entry.way = key.map(|key| Arc::new(Way { key, path }));
