@@ -161,12 +161,13 @@ impl Fs {
     /// Says which views there are, once, before the first request.
     pub fn set_views(&self, views: Vec<Box<dyn Names>>, listener: Box<dyn Listener>) {
         let views: Vec<View> = views.into_iter().map(View::new).collect();
+        if self.views.listener.set(listener).is_err() {
+            return tracing::error!("the views are chosen already");
+        }
         if views.is_empty() {
             return;
         }
-        if self.views.all.set(views).is_err() || self.views.listener.set(listener).is_err() {
-            tracing::error!("the views are chosen already");
-        }
+        let _ = self.views.all.set(views);
         // In a file system that was before, some may have been opened already.
         let tree = self.superblock.tree();
         for view in self.views.all() {

@@ -107,8 +107,14 @@ impl Fs {
         let config = session.served.config();
         let rules = config.as_ref().map(|config| &config.rules);
         let rights = rules.map(|rules| rules.of_directory(&path));
+        // The root can be read, whatever the rules say of what is in it.
+        let root = if path.is_empty() {
+            Rights::READ
+        } else {
+            Rights::NONE
+        };
         Ok(Some(Standing {
-            rights: rights.unwrap_or_default(),
+            rights: rights.unwrap_or_default().union(root),
             presence: Presence::Directory { leads: true },
         }))
     }
