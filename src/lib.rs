@@ -31,6 +31,7 @@ pub mod ops;
 pub mod options;
 pub mod recovery;
 pub mod run;
+pub mod slots;
 pub mod store;
 pub mod supervisor;
 pub mod sys;

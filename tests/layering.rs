@@ -7,17 +7,20 @@ use std::path::{Path, PathBuf};
 
 /// Which parts each part may name with `crate::`. Everyone may name `errno` and
 /// `types`; a part that is missing here fails the test, so that a new one is placed.
-const MAY_NAME: [(&str, &[&str]); 18] = [
+const MAY_NAME: [(&str, &[&str]); 19] = [
     ("errno", &[]),
     ("types", &[]),
     ("sys", &[]),
     ("log", &["sys", "error"]),
     ("data", &["sys"]),
-    ("store", &["sys", "data"]),
+    ("slots", &["sys"]),
+    ("store", &["sys", "data", "slots"]),
     // Of the options the rule of atime alone.
     (
         "ops",
-        &["store", "data", "sys", "options", "export", "recovery"],
+        &[
+            "store", "data", "sys", "options", "export", "recovery", "slots",
+        ],
     ),
     ("view", &[]),
     ("export", &[]),
@@ -26,6 +29,7 @@ const MAY_NAME: [(&str, &[&str]); 18] = [
         "fuse",
         &[
             "ops", "store", "data", "view", "export", "options", "recovery", "error", "sys",
+            "slots",
         ],
     ),
     ("error", &["view", "export"]),
@@ -33,7 +37,7 @@ const MAY_NAME: [(&str, &[&str]); 18] = [
     (
         "supervisor",
         &[
-            "recovery", "fuse", "export", "data", "options", "error", "log", "sys",
+            "recovery", "slots", "fuse", "export", "data", "options", "error", "log", "sys",
         ],
     ),
     (

@@ -83,6 +83,7 @@ impl Command {
             Command::Mount(command) => command.execute().map(|()| 0),
             Command::Umount(command) => command.execute().map(|()| 0),
             Command::Upgrade(command) => command.execute().map(|()| 0),
+            Command::Journal(command) => super::journal::run(&command).map(|()| 0),
             Command::Export(command) => super::export::run(command).map(|()| 0),
             Command::Name(command) => super::name::run(command).map(|code| code as i32),
             Command::Doctor(command) => doctor::doctor(command.json),

@@ -14,7 +14,6 @@ use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::export::{Export, Exports};
-use crate::mount::exports::unknown;
 
 /// The subcommands.
 #[derive(Debug, Subcommand)]
@@ -34,15 +33,22 @@ pub(super) fn run(command: ExportCommand) -> Result<()> {
         ExportCommand::Check(command) => check::run(&command),
         ExportCommand::Explain(command) => print(&explain::run(&command)?),
         ExportCommand::Import(command) => print(&import::run(&command)?),
-        ExportCommand::List(command) => print(&command.run()?),
-        ExportCommand::Show(command) => print(&command.run()?),
-        ExportCommand::Reload(command) => command.run(),
-        ExportCommand::Mount(command) => command.run(),
+        ExportCommand::List(command) => live::list(&command),
+        ExportCommand::Show(command) => live::show(&command),
+        ExportCommand::Reload(command) => live::reload(&command),
+        ExportCommand::Mount(command) => live::mount(&command),
     }
 }
 
 fn find<'a>(exports: &'a Exports, name: &str) -> Result<&'a Export> {
-    exports.get(name).ok_or_else(|| unknown(name, exports))
+    exports.get(name).ok_or_else(|| {
+        let names: Vec<&str> = exports.iter().map(|export| export.name.as_str()).collect();
+        let hint = match names.as_slice() {
+            [] => "There is none.".to_owned(),
+            names => format!("There is {}.", names.join(", ")),
+        };
+        Error::usage(format!("there is no export {name:?}")).hint(hint)
+    })
 }
 
 fn json(value: &impl Serialize) -> Result<String> {

@@ -2,6 +2,7 @@
 
 mod execute;
 mod export;
+mod journal;
 pub mod name;
 mod words;
 
@@ -59,6 +60,9 @@ enum Command {
     Umount(UmountCommand),
     Upgrade(UpgradeCommand),
     Doctor(DoctorCommand),
+    /// What a mount saves of its state
+    #[command(subcommand)]
+    Journal(journal::JournalCommand),
     /// Parts of a mounted tree for consumers, with rights
     #[command(subcommand)]
     Export(export::ExportCommand),

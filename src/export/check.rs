@@ -295,41 +295,37 @@ fn files_only(rules: &[Rule], report: &mut Report<'_>) {
         .iter()
         .filter(|rule| rule.verb == Verb::Hide && !rule.pattern.matches_directories())
         .collect();
-    if trees.len().saturating_mul(hidden.len()) > MAX_PAIRS {
+    if rules.len().saturating_mul(hidden.len()) > MAX_PAIRS {
         return;
     }
     report.at_key(Key::Hide.word());
-    let directories: Vec<&Pattern> = rules
-        .iter()
-        .filter(|rule| rule.verb == Verb::Hide && rule.pattern.is_directory())
-        .map(|rule| &rule.pattern)
-        .collect();
+    let is_directory_of = |one: &Rule, other: &Rule| {
+        one.verb == Verb::Hide && one.pattern.is_directory_of(&other.pattern)
+    };
     for rule in hidden {
-        let prefix = rule.pattern.literal_prefix();
-        let shown = trees.iter().find(|tree| {
-            let other = tree.pattern.literal_prefix();
-            let is_deep =
-                tree.pattern.matches_directories() || tree.pattern.depth() > rule.pattern.depth();
-            is_deep && (other.starts_with(&prefix) || prefix.starts_with(&other))
-        });
-        let has_twin = directories
-            .iter()
-            .any(|pattern| pattern.is_directory_of(&rule.pattern));
+        let shown = trees.iter().find(|tree| may_show(tree, rule));
+        let has_twin = rules.iter().any(|other| is_directory_of(other, rule));
         if let (Some(tree), false) = (shown, has_twin) {
-            report.warning(
-                Code::FilesOnly,
-                rule.offset,
-                format!(
-                    "{:?} hides files only, and {:?} {} may show directories of such names",
-                    rule.text,
-                    tree.text,
-                    place(tree)
-                ),
-                format!(
-                    "Write \"{}/\" as well to hide a directory and all below it.",
-                    rule.text
-                ),
+            let what = format!(
+                "{:?} hides files only, and {:?} {} may show directories of such names",
+                rule.text,
+                tree.text,
+                place(tree)
             );
+            let instead = format!(
+                "Write \"{}/\" as well to hide a directory and all below it.",
+                rule.text
+            );
+            report.warning(Code::FilesOnly, rule.offset, what, instead);
         }
     }
+}
+
+/// Whether a rule may let directories be seen that are called as the files that another one hides.
+fn may_show(tree: &Rule, hide: &Rule) -> bool {
+    let (tree, hide) = (&tree.pattern, &hide.pattern);
+    let is_deeper = tree.depth().is_none() || tree.depth() > hide.depth();
+    let (one, other) = (tree.literal_prefix(), hide.literal_prefix());
+    (tree.matches_directories() || is_deeper)
+        && (one.starts_with(&other) || other.starts_with(&one))
 }

@@ -117,42 +117,10 @@ fn check_name(name: &str, at: usize, report: &mut Report<'_>) {
 }
 
 fn field(draft: &mut Draft, key: &str, at: usize, value: &Value<'_>, report: &mut Report<'_>) {
-    let list = |draft: &mut Draft, word, grants| {
-        draft.of_rules.push((word, at));
-        draft.has_grants |= grants;
-    };
+    if rule_field(draft, key, at, value, report) {
+        return;
+    }
     match key {
-        "read" => {
-            list(draft, "read", has_elements(value));
-            patterns(draft, Key::Read, Verb::Grant(Rights::READ), value, report);
-        }
-        "write" => {
-            list(draft, "write", has_elements(value));
-            patterns(draft, Key::Write, Verb::Grant(Rights::ALL), value, report);
-        }
-        "semaphores" => {
-            list(draft, "semaphores", has_elements(value));
-            draft.semaphores = has_elements(value);
-            patterns(
-                draft,
-                Key::Semaphores,
-                Verb::Grant(Rights::ALL),
-                value,
-                report,
-            );
-        }
-        "hide" => {
-            list(draft, "hide", false);
-            patterns(draft, Key::Hide, Verb::Hide, value, report);
-        }
-        "rule" => {
-            list(draft, "rule", has_elements(value));
-            rules(draft, value, report);
-        }
-        "unmatched" => {
-            list(draft, "unmatched", false);
-            draft.unmatched = unmatched(value, report);
-        }
         "private" => match boolean(value, report) {
             Some(answer) => draft.private = answer,
             // Something was meant.
@@ -173,6 +141,49 @@ fn field(draft: &mut Draft, key: &str, at: usize, value: &Value<'_>, report: &mu
             report.error(Code::UnknownKey, at, what, format!("There are {KEYS}."));
         }
     }
+}
+
+/// A key that a private export cannot have; says whether it is one.
+fn rule_field(
+    draft: &mut Draft,
+    key: &str,
+    at: usize,
+    value: &Value<'_>,
+    report: &mut Report<'_>,
+) -> bool {
+    let all = Verb::Grant(Rights::ALL);
+    let (word, grants) = match key {
+        "read" => {
+            let verb = Verb::Grant(Rights::READ);
+            patterns(draft, Key::Read, verb, value, report);
+            ("read", true)
+        }
+        "write" => {
+            patterns(draft, Key::Write, all, value, report);
+            ("write", true)
+        }
+        "semaphores" => {
+            draft.semaphores = has_elements(value);
+            patterns(draft, Key::Semaphores, all, value, report);
+            ("semaphores", true)
+        }
+        "hide" => {
+            patterns(draft, Key::Hide, Verb::Hide, value, report);
+            ("hide", false)
+        }
+        "rule" => {
+            rules(draft, value, report);
+            ("rule", true)
+        }
+        "unmatched" => {
+            draft.unmatched = unmatched(value, report);
+            ("unmatched", false)
+        }
+        _ => return false,
+    };
+    draft.of_rules.push((word, at));
+    draft.has_grants |= grants && has_elements(value);
+    true
 }
 
 /// Whether a list has something in it. What is no list has been meant to have.
@@ -306,7 +317,15 @@ fn one_rule(draft: &mut Draft, fields: &DeTable<'_>, at: usize, report: &mut Rep
     };
     report.at_key("rule.path");
     let kept = draft.rules.len();
-    let verb = Verb::Grant(rights.unwrap_or_default());
+    paths(draft, Verb::Grant(rights.unwrap_or_default()), path, report);
+    // Its patterns have been looked at, and it contradicts nothing.
+    if rights.is_none() {
+        draft.rules.truncate(kept);
+    }
+}
+
+/// The patterns of a rule.
+fn paths(draft: &mut Draft, verb: Verb, path: &Value<'_>, report: &mut Report<'_>) {
     match path.get_ref() {
         DeValue::String(_) => draft.rules.extend(rule(Key::Rule, verb, path, report)),
         DeValue::Array(paths) if paths.is_empty() => no_path(path.span().start, report),
@@ -320,10 +339,6 @@ fn one_rule(draft: &mut Draft, fields: &DeTable<'_>, at: usize, report: &mut Rep
             wrong_type(report, path, "a string or a list of strings", instead);
         }
     }
-    // Its patterns have been looked at, and it contradicts nothing.
-    if rights.is_none() {
-        draft.rules.truncate(kept);
-    }
 }
 
 fn no_path(at: usize, report: &mut Report<'_>) {
@@ -335,58 +350,54 @@ fn no_path(at: usize, report: &mut Report<'_>) {
     );
 }
 
+const PERMISSIONS: &str = "The permissions are read, write, create and delete.";
+
+/// `None` where something is wrong with them; told.
 fn permissions(value: &Value<'_>, report: &mut Report<'_>) -> Option<Rights> {
-    const WORDS: &str = "The permissions are read, write, create and delete.";
     let words = array(value, report)?;
-    let mut rights = Rights::NONE;
-    let mut is_sound = true;
-    for word in words {
-        let DeValue::String(text) = word.get_ref() else {
-            wrong_type(report, word, "a string", WORDS);
-            is_sound = false;
-            continue;
-        };
-        let at = word.span().start;
-        match Rights::of_word(text) {
-            None => {
-                report.error(
-                    Code::Permission,
-                    at,
-                    format!("there is no permission {text:?}"),
-                    WORDS,
-                );
-                is_sound = false;
-            }
-            Some(right) if rights.contains(right) => {
-                report.error(
-                    Code::Permission,
-                    at,
-                    format!("{text:?} is there twice"),
-                    "Write it once.",
-                );
-            }
-            Some(right) => rights = rights | right,
-        }
-    }
+    let at = value.span().start;
     if words.is_empty() {
-        let instead = format!("{WORDS} To hide names use hide.");
-        report.error(
-            Code::Permission,
-            value.span().start,
-            "there is no permission",
-            instead,
-        );
+        let instead = format!("{PERMISSIONS} To hide names use hide.");
+        report.error(Code::Permission, at, "there is no permission", instead);
         return None;
     }
-    if is_sound && rights.contains(Rights::CREATE) && rights.access().is_empty() {
+    let mut rights = Some(Rights::NONE);
+    for word in words {
+        let so_far = rights.unwrap_or_default();
+        let right = permission(word, so_far, report);
+        rights = rights.zip(right).map(|(one, other)| one | other);
+    }
+    let rights = rights?;
+    if rights.contains(Rights::CREATE) && rights.access().is_empty() {
         report.error(
             Code::CreateAlone,
-            value.span().start,
+            at,
             "create is without read and write: an object that is made could be neither opened nor seen",
             format!("Write [\"write\", {}].", quoted(rights)),
         );
     }
-    is_sound.then_some(rights)
+    Some(rights)
+}
+
+fn permission(word: &Value<'_>, others: Rights, report: &mut Report<'_>) -> Option<Rights> {
+    let at = word.span().start;
+    let DeValue::String(text) = word.get_ref() else {
+        wrong_type(report, word, "a string", PERMISSIONS);
+        return None;
+    };
+    let right = Rights::of_word(text);
+    match right {
+        None => {
+            let what = format!("there is no permission {text:?}");
+            report.error(Code::Permission, at, what, PERMISSIONS);
+        }
+        Some(right) if others.contains(right) => {
+            let what = format!("{text:?} is there twice");
+            report.error(Code::Permission, at, what, "Write it once.");
+        }
+        Some(_) => {}
+    }
+    right
 }
 
 fn quoted(rights: Rights) -> String {

@@ -64,7 +64,7 @@ use Subject::{Both, Directory, File, Layer};
 
 const REPLACE: RenameMode = RenameMode::Replace;
 
-/// All lines. Where a second name is needed, it is one with the same rights.
+/// All lines but those of locks, which the kernel keeps for each node and answers itself. Where a second name is needed, it is one with the same rights.
 pub const ROWS: &[Row] = &[
     row(Both, "stat, access(F_OK), O_PATH", Operation::Lookup),
     row(File, "open O_RDONLY", open(true, false, false)),
@@ -140,8 +140,6 @@ pub const ROWS: &[Row] = &[
     row(File, "mmap MAP_SHARED PROT_READ", map(false, false)),
     row(File, "mmap MAP_SHARED PROT_WRITE", map(true, false)),
     row(File, "mmap PROT_EXEC", map(false, true)),
-    row(File, "flock LOCK_SH", Operation::Lock { exclusive: false }),
-    row(File, "flock LOCK_EX", Operation::Lock { exclusive: true }),
     row(Directory, "mkdir", Operation::Mkdir),
     row(Directory, "rmdir", Operation::Rmdir),
     row(Directory, "opendir, readdir", Operation::ReadDir),

@@ -13,10 +13,13 @@ use fuser::{
 
 use super::beside::run_beside;
 use super::convert::errno;
+use super::hand::Hand;
 use super::nodes::Nodes;
+use super::resends::Resends;
 use super::views::{News, Opener, Queue};
 use crate::errno::{Errno, Result};
 use crate::ops::{Caller, Entry, Face, Fs};
+use crate::slots;
 
 /// What the kernel learns stays true until it changes it itself.
 pub(super) const FOR_EVER: Duration = Duration::from_secs(1 << 31);
@@ -33,6 +36,7 @@ pub(super) struct Server {
     pub(super) notifier: Arc<OnceLock<Notifier>>,
     pub(super) passthrough: bool,
     pub(super) opener: Opener,
+    pub(super) resends: Arc<Resends>,
     pub(super) queue: Option<Arc<Queue>>,
 }
 
@@ -99,6 +103,7 @@ impl Server {
     /// As [`Server::change`], for what takes long where it concerns many `bytes`.
     pub(super) fn change_beside<R: Refuse + Send + 'static, T>(
         self: &Arc<Server>,
+        held: slots::InHand,
         request: &Request,
         reply: R,
         bytes: u64,
@@ -106,7 +111,9 @@ impl Server {
         send: impl FnOnce(&Server, R, T) + Send + 'static,
     ) {
         let (server, caller) = (Arc::clone(self), caller(request));
+        held.leave();
         run_beside(bytes, move || {
+            let _hand = Hand::enter(&server.fs, held);
             let result = operation(&server, &caller);
             answer(reply, result, |reply, value| send(&server, reply, value));
         });

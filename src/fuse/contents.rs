@@ -12,6 +12,7 @@ use fuser::{
 
 use super::adapter::{FOR_EVER, Refuse, Server, answer, caller, done};
 use super::beside::wait_while;
+use super::hand::{Hand, Opcode};
 use super::nodes::Node;
 use super::passthrough::reply_open;
 use crate::data::PAGE_SIZE;
@@ -42,7 +43,13 @@ impl Server {
         set: SetAttr,
         reply: ReplyAttr,
     ) {
+        let held = self.hold(request, Opcode::Setattr, id);
+        if self.answered(request).is_some() {
+            let _hand = Hand::enter(&self.fs, held);
+            return self.getattr(id, reply);
+        }
         if set.size.is_none() {
+            let _hand = Hand::enter(&self.fs, held);
             let change = |caller: &Caller| self.fs.setattr(caller, self.nodes.object(id)?, set);
             return self.change(request, reply, change, |reply, entry| {
                 self.send_attr(reply, id, &entry);
@@ -58,6 +65,7 @@ impl Server {
             server.past_the_cache(apart, || server.fs.setattr(caller, object, set))
         };
         self.change_beside(
+            held,
             request,
             reply,
             freed,
@@ -143,7 +151,8 @@ impl Server {
                 })
             };
             let send = |_: &Server, reply, count| written(reply, count);
-            return self.change_beside(request, reply, u64::MAX, write, send);
+            let held = self.hold(request, Opcode::Write, id);
+            return self.change_beside(held, request, reply, u64::MAX, write, send);
         }
         let write = |caller: &Caller| {
             let ino = self.nodes.inode(id)?;
@@ -160,6 +169,11 @@ impl Server {
         mode: i32,
         reply: ReplyEmpty,
     ) {
+        let held = self.hold(request, Opcode::Fallocate, id);
+        if self.answered(request).is_some() {
+            drop(held);
+            return done(reply, ());
+        }
         wait_while(|| self.fs.is_short());
         let apart = self.apart(id);
         let allocate = move |server: &Server, caller: &Caller| {
@@ -170,7 +184,7 @@ impl Server {
         };
         let send = |_: &Server, reply, ()| done(reply, ());
         let bytes = apart.map_or(length, |_| u64::MAX);
-        self.change_beside(request, reply, bytes, allocate, send);
+        self.change_beside(held, request, reply, bytes, allocate, send);
     }
 
     /// The inode of a node whose contents do not go through the page cache, though the object's do.
@@ -227,7 +241,8 @@ impl Server {
         };
         let send = |_: &Server, reply, count| written(reply, count);
         let bytes = apart.map_or(length, |_| u64::MAX);
-        self.change_beside(request, reply, bytes, copy, send);
+        let held = self.hold(request, Opcode::CopyFileRange, target);
+        self.change_beside(held, request, reply, bytes, copy, send);
     }
 
     pub(super) fn statfs(&self, reply: ReplyStatfs) {
@@ -252,7 +267,7 @@ impl Server {
             let (object, name) = (self.nodes.object(id)?, name.as_bytes());
             self.fs.setxattr(caller, object, name, value, flags)
         };
-        self.change(request, reply, set, done);
+        self.change_once(request, reply, set);
     }
 
     pub(super) fn removexattr(
@@ -266,7 +281,7 @@ impl Server {
             let object = self.nodes.object(id)?;
             self.fs.removexattr(caller, object, name.as_bytes())
         };
-        self.change(request, reply, remove, done);
+        self.change_once(request, reply, remove);
     }
 
     pub(super) fn getxattr(&self, id: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {

@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use fuser::{Generation, INodeNo, RenameFlags, ReplyCreate, ReplyEmpty, ReplyEntry, Request};
 
-use super::adapter::{FOR_EVER, Refuse, Server, done};
+use super::adapter::{FOR_EVER, Refuse, Server};
 use super::beside::wait_while;
 use super::convert::{kind_of, rename_mode};
 use super::nodes::{Node, Special};
@@ -13,6 +13,7 @@ use super::passthrough::{Made, reply_create};
 use super::views::News;
 use crate::errno::Errno;
 use crate::ops::{Caller, CreateFlags, Dir, Entry, Face, NewNode};
+use crate::store::record::Answer;
 use crate::types::Kind;
 
 impl Server {
@@ -75,14 +76,20 @@ impl Server {
     fn make(
         &self,
         request: &Request,
-        parent: INodeNo,
+        (parent, name): (INodeNo, &OsStr),
         reply: ReplyEntry,
         operation: impl FnOnce(&Caller, Dir) -> crate::errno::Result<Entry>,
     ) {
         wait_while(|| self.fs.is_short());
         let made = |caller: &Caller| {
             let dir = self.nodes.dir(parent)?;
-            Ok((dir.face, operation(caller, dir)?))
+            let made = match self.answered(request) {
+                Some(Answer::Made(ino)) => self.fs.made_before(ino, (dir, name.as_bytes())),
+                Some(Answer::Done | Answer::Unfinished | Answer::Planned(_)) | None => {
+                    operation(caller, dir)
+                }
+            };
+            Ok((dir.face, made?))
         };
         self.change(request, reply, made, |reply, (face, entry)| {
             self.send_entry(reply, face, &entry);
@@ -96,7 +103,7 @@ impl Server {
         (mode, umask, rdev): (u32, u32, u32),
         reply: ReplyEntry,
     ) {
-        self.make(request, parent, reply, |caller, dir| {
+        self.make(request, (parent, name), reply, |caller, dir| {
             let node = new_node(kind_of(mode, rdev)?, mode, umask);
             self.fs.mknod(caller, dir, name.as_bytes(), node)
         });
@@ -109,7 +116,7 @@ impl Server {
         (mode, umask): (u32, u32),
         reply: ReplyEntry,
     ) {
-        self.make(request, parent, reply, |caller, dir| {
+        self.make(request, (parent, name), reply, |caller, dir| {
             let node = new_node(Kind::Directory, mode, umask);
             self.fs.mknod(caller, dir, name.as_bytes(), node)
         });
@@ -122,7 +129,7 @@ impl Server {
         target: &OsStr,
         reply: ReplyEntry,
     ) {
-        self.make(request, parent, reply, |caller, dir| {
+        self.make(request, (parent, name), reply, |caller, dir| {
             let (name, target) = (name.as_bytes(), target.as_bytes());
             self.fs.symlink(caller, dir, name, target)
         });
@@ -135,7 +142,7 @@ impl Server {
         (parent, name): (INodeNo, &OsStr),
         reply: ReplyEntry,
     ) {
-        self.make(request, parent, reply, |_, dir| {
+        self.make(request, (parent, name), reply, |_, dir| {
             self.fs.link(self.nodes.object(id)?, dir, name.as_bytes())
         });
     }
@@ -150,7 +157,7 @@ impl Server {
             let dir = self.nodes.dir(parent)?;
             self.fs.unlink(caller, dir, name.as_bytes())
         };
-        self.change(request, reply, unlink, done);
+        self.change_once(request, reply, unlink);
     }
 
     pub(super) fn rmdir(
@@ -163,7 +170,7 @@ impl Server {
             let dir = self.nodes.dir(parent)?;
             self.fs.rmdir(caller, dir, name.as_bytes())
         };
-        self.change(request, reply, rmdir, done);
+        self.change_once(request, reply, rmdir);
     }
 
     pub(super) fn rename(
@@ -181,7 +188,7 @@ impl Server {
             self.renew(to);
             Ok(())
         };
-        self.change(request, reply, rename, done);
+        self.change_once(request, reply, rename);
     }
 
     /// Lets a file of an export that was renamed be known by its new name.
@@ -202,6 +209,11 @@ impl Server {
     ) {
         wait_while(|| self.fs.is_short());
         let create = |caller: &Caller, dir: Dir| {
+            if let Some(Answer::Made(ino)) = self.answered(request) {
+                return self
+                    .fs
+                    .created_before(ino, (dir, name.as_bytes()), CreateFlags::of(flags));
+            }
             let node = new_node(Kind::Regular, mode, umask);
             if self.fs.has_other_faces() {
                 let at = (dir, name.as_bytes());

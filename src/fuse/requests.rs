@@ -14,6 +14,7 @@ use fuser::{
 
 use super::adapter::Adapter;
 use super::convert::{errno, set_time};
+use super::hand::Opcode;
 use super::passthrough::is_read_only;
 use super::session::{MAX_WRITE, request_capabilities};
 use crate::errno::Errno;
@@ -36,7 +37,8 @@ impl Filesystem for Adapter {
         Ok(())
     }
 
-    fn lookup(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+    fn lookup(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        let _hand = self.0.begin(request, Opcode::Lookup, parent);
         self.0.lookup(parent, name.as_encoded_bytes(), reply);
     }
 
@@ -44,7 +46,8 @@ impl Filesystem for Adapter {
         self.0.forget(id, count);
     }
 
-    fn getattr(&self, _: &Request, id: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
+    fn getattr(&self, request: &Request, id: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
+        let _hand = self.0.begin(request, Opcode::Getattr, id);
         self.0.getattr(id, reply);
     }
 
@@ -79,7 +82,8 @@ impl Filesystem for Adapter {
         self.0.setattr(request, id, set, reply);
     }
 
-    fn readlink(&self, _: &Request, id: INodeNo, reply: ReplyData) {
+    fn readlink(&self, request: &Request, id: INodeNo, reply: ReplyData) {
+        let _hand = self.0.begin(request, Opcode::Readlink, id);
         self.0.readlink(id, reply);
     }
 
@@ -93,6 +97,7 @@ impl Filesystem for Adapter {
         rdev: u32,
         reply: ReplyEntry,
     ) {
+        let _hand = self.0.begin(request, Opcode::Mknod, parent);
         let node = (mode, umask, rdev);
         self.0.mknod(request, (parent, name), node, reply);
     }
@@ -106,6 +111,7 @@ impl Filesystem for Adapter {
         umask: u32,
         reply: ReplyEntry,
     ) {
+        let _hand = self.0.begin(request, Opcode::Mkdir, parent);
         self.0.mkdir(request, (parent, name), (mode, umask), reply);
     }
 
@@ -117,15 +123,18 @@ impl Filesystem for Adapter {
         target: &Path,
         reply: ReplyEntry,
     ) {
+        let _hand = self.0.begin(request, Opcode::Symlink, parent);
         let target = target.as_os_str();
         self.0.symlink(request, (parent, name), target, reply);
     }
 
     fn unlink(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        let _hand = self.0.begin(request, Opcode::Unlink, parent);
         self.0.unlink(request, (parent, name), reply);
     }
 
     fn rmdir(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        let _hand = self.0.begin(request, Opcode::Rmdir, parent);
         self.0.rmdir(request, (parent, name), reply);
     }
 
@@ -139,6 +148,7 @@ impl Filesystem for Adapter {
         flags: RenameFlags,
         reply: ReplyEmpty,
     ) {
+        let _hand = self.0.begin(request, Opcode::Rename, parent);
         let to = (new_parent, new_name);
         self.0.rename(request, (parent, name), to, flags, reply);
     }
@@ -151,6 +161,7 @@ impl Filesystem for Adapter {
         name: &OsStr,
         reply: ReplyEntry,
     ) {
+        let _hand = self.0.begin(request, Opcode::Link, parent);
         self.0.link(request, id, (parent, name), reply);
     }
 
@@ -164,11 +175,13 @@ impl Filesystem for Adapter {
         flags: i32,
         reply: ReplyCreate,
     ) {
+        let _hand = self.0.begin(request, Opcode::Create, parent);
         let modes = (mode, umask);
         self.0.create(request, (parent, name), modes, flags, reply);
     }
 
     fn open(&self, request: &Request, id: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+        let _hand = self.0.begin(request, Opcode::Open, id);
         self.0.open(request, id, flags, reply);
     }
 
@@ -182,12 +195,13 @@ impl Filesystem for Adapter {
         _: bool,
         reply: ReplyEmpty,
     ) {
+        let _hand = self.0.begin(request, Opcode::Release, id);
         self.0.release(request, id, reply);
     }
 
     fn read(
         &self,
-        _: &Request,
+        request: &Request,
         id: INodeNo,
         _: FileHandle,
         offset: u64,
@@ -196,6 +210,7 @@ impl Filesystem for Adapter {
         _: Option<LockOwner>,
         reply: ReplyData,
     ) {
+        let _hand = self.0.begin(request, Opcode::Read, id);
         self.0.read(id, offset, size, flags, reply);
     }
 
@@ -211,6 +226,7 @@ impl Filesystem for Adapter {
         _: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
+        let _hand = self.0.begin(request, Opcode::Write, id);
         self.0.write(request, id, (offset, data), flags, reply);
     }
 
@@ -229,13 +245,14 @@ impl Filesystem for Adapter {
 
     fn lseek(
         &self,
-        _: &Request,
+        request: &Request,
         id: INodeNo,
         _: FileHandle,
         offset: i64,
         whence: i32,
         reply: ReplyLseek,
     ) {
+        let _hand = self.0.begin(request, Opcode::Lseek, id);
         self.0.lseek(id, offset, whence, reply);
     }
 
@@ -256,29 +273,32 @@ impl Filesystem for Adapter {
         self.0.copy_file_range(request, from, to, length, reply);
     }
 
-    fn opendir(&self, _: &Request, id: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+    fn opendir(&self, request: &Request, id: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+        let _hand = self.0.begin(request, Opcode::Opendir, id);
         self.0.opendir(id, flags, reply);
     }
 
     fn readdir(
         &self,
-        _: &Request,
+        request: &Request,
         id: INodeNo,
         handle: FileHandle,
         offset: u64,
         reply: ReplyDirectory,
     ) {
+        let _hand = self.0.begin(request, Opcode::Readdir, id);
         self.0.readdir(id, handle, offset, reply);
     }
 
     fn readdirplus(
         &self,
-        _: &Request,
+        request: &Request,
         id: INodeNo,
         handle: FileHandle,
         offset: u64,
         reply: ReplyDirectoryPlus,
     ) {
+        let _hand = self.0.begin(request, Opcode::Readdirplus, id);
         self.0.readdirplus(id, handle, offset, reply);
     }
 
@@ -324,7 +344,8 @@ impl Filesystem for Adapter {
         reply.error(errno(Errno::ENOTTY));
     }
 
-    fn statfs(&self, _: &Request, _: INodeNo, reply: ReplyStatfs) {
+    fn statfs(&self, request: &Request, id: INodeNo, reply: ReplyStatfs) {
+        let _hand = self.0.begin(request, Opcode::Statfs, id);
         self.0.statfs(reply);
     }
 
@@ -338,18 +359,22 @@ impl Filesystem for Adapter {
         _: u32,
         reply: ReplyEmpty,
     ) {
+        let _hand = self.0.begin(request, Opcode::Setxattr, id);
         self.0.setxattr(request, id, (name, value), flags, reply);
     }
 
-    fn getxattr(&self, _: &Request, id: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
+    fn getxattr(&self, request: &Request, id: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
+        let _hand = self.0.begin(request, Opcode::Getxattr, id);
         self.0.getxattr(id, name, size, reply);
     }
 
     fn listxattr(&self, request: &Request, id: INodeNo, size: u32, reply: ReplyXattr) {
+        let _hand = self.0.begin(request, Opcode::Listxattr, id);
         self.0.listxattr(request, id, size, reply);
     }
 
     fn removexattr(&self, request: &Request, id: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        let _hand = self.0.begin(request, Opcode::Removexattr, id);
         self.0.removexattr(request, id, name, reply);
     }
 }

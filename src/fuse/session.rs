@@ -14,13 +14,15 @@ use super::exports::{self, Sessions};
 use super::handshake::{self, Handshake};
 use super::nodes::{Layout, Nodes};
 use super::passthrough::Registry;
+use super::resends::Aftermath;
 use super::views::{self, Opener};
 use crate::data::{DataFiles, KernelClock, PAGE_SIZE};
 use crate::error::{Error, ExitCode, Result};
 use crate::export::Source;
 use crate::ops::{Config, DataMode, Fs, UserLimit};
 use crate::options::{Limits, Options, Passthrough};
-use crate::recovery::{Damage, Journal, Step};
+use crate::recovery::{Damage, Journal, Space, Step};
+use crate::slots::{Request, Slots, Survivors};
 use crate::store::Share;
 use crate::types::{Ino, Names};
 
@@ -60,6 +62,15 @@ pub(super) fn request_capabilities(passthrough: bool) -> InitFlags {
     }
 }
 
+/// Where a file system is saved: two memfds, empty at first.
+#[derive(Debug)]
+pub struct Saved {
+    /// The journal.
+    pub journal: OwnedFd,
+    /// The kernel's references, and the requests in hand.
+    pub slots: OwnedFd,
+}
+
 /// What a file system is served on.
 #[derive(Debug)]
 pub struct Resources<'a> {
@@ -67,8 +78,8 @@ pub struct Resources<'a> {
     pub device: OwnedFd,
     /// The bytes of the objects.
     pub data: DataFiles,
-    /// The memfd of the journal, empty at first; without it nothing is saved.
-    pub journal: Option<OwnedFd>,
+    /// Where it is saved; without it nothing is.
+    pub saved: Option<Saved>,
     /// What node 1 is.
     pub layout: Layout,
     /// What exports there are.
@@ -83,6 +94,7 @@ pub struct Service {
     fs: Arc<Fs>,
     nodes: Arc<Nodes>,
     device: Arc<OwnedFd>,
+    saved: bool,
     sessions: Option<Sessions>,
     thread: Mutex<Option<JoinHandle<std::io::Result<()>>>>,
 }
@@ -93,13 +105,13 @@ impl Service {
         let Resources {
             device,
             data,
-            journal,
+            saved,
             layout,
             exports,
             handshake,
         } = resources;
         let device = Arc::new(device);
-        let (fs, resumed) = make_fs(data, journal, options)?;
+        let (fs, survivors) = make_fs(data, saved, options)?;
         let fs = Arc::new(fs);
         let root = fs
             .getattr(fs.root())
@@ -126,36 +138,49 @@ impl Service {
             opener: Opener {
                 device: Arc::clone(&device),
             },
+            resends: Arc::default(),
             queue,
         };
+        let resends = Arc::clone(&server.resends);
         let adapter = Adapter(Arc::new(server));
         let session = handshake::session(adapter, &device, configuration(), handshake)?;
         let _ = notifier.set(session.notifier());
         let opener = Opener {
             device: Arc::clone(&device),
         };
-        fs.set_data_mode(choose_mode(&fs, &device, options.passthrough)?);
+        fs.set_data_mode(choose_mode(&fs, &device, wish(&fs, options.passthrough))?);
+        keep_mode(&fs);
         exports::warn_without_passthrough(&fs);
         opener.prepare(&fs, &nodes, options)?;
-        if resumed {
-            fs.resume().map_err(damaged)?;
+        if let Some(survivors) = survivors {
+            fs.resume(survivors).map_err(damaged)?;
             fs.restore_sessions();
             opener.reopen(&fs, &nodes, notifier.get());
+            let aftermath = Aftermath {
+                fs: Arc::downgrade(&fs),
+                nodes: Arc::clone(&nodes),
+                device: Arc::clone(&device),
+                resends,
+            };
+            aftermath.start()?;
         }
+        // Before the first worker has read a request this says whether the kernel can do so at all.
+        let resent = connection::resend(&device);
+        if let Err(error) = &resent {
+            tracing::warn!(%error, "this kernel sends no request again: a worker that dies takes the mount with it");
+        }
+        let saved = fs.journal().is_some() && resent.is_ok();
         tend(&fs)?;
         let sessions = Sessions::watch(&fs, &nodes, &notifier, opener)?;
         let thread = std::thread::Builder::new()
             .name("shmfs-session".into())
             .spawn(move || session.run())
             .map_err(|error| Error::system("cannot start a thread", error))?;
-        if resumed {
-            connection::resend(&device)
-                .map_err(|error| Error::system("cannot get requests again", error))?;
-        }
         Ok(Service {
             fs,
             nodes,
             device,
+            saved,
             sessions,
             thread: Mutex::new(Some(thread)),
         })
@@ -200,14 +225,14 @@ impl Service {
         self.nodes.entrance()
     }
 
+    /// Whether another process could go on with it.
+    pub fn is_saved(&self) -> bool {
+        self.saved
+    }
+
     /// Whether data goes by passthrough.
     pub fn passthrough(&self) -> bool {
         self.fs.is_passthrough()
-    }
-
-    /// Whether another process can go on with it.
-    pub fn is_saved(&self) -> bool {
-        self.fs.journal().is_some()
     }
 
     /// Changes the limits of the live file system.
@@ -303,7 +328,11 @@ impl Drop for Service {
 }
 
 /// A new file system, or the one that the journal is of; says which.
-fn make_fs(files: DataFiles, journal: Option<OwnedFd>, options: &Options) -> Result<(Fs, bool)> {
+fn make_fs(
+    files: DataFiles,
+    saved: Option<Saved>,
+    options: &Options,
+) -> Result<(Fs, Option<Survivors>)> {
     let clock =
         KernelClock::of(&files).map_err(|errno| Error::system("cannot make a data file", errno))?;
     let config = Config {
@@ -325,17 +354,36 @@ fn make_fs(files: DataFiles, journal: Option<OwnedFd>, options: &Options) -> Res
         nodiratime: options.nodiratime,
     };
     let clock = Box::new(clock);
-    let Some(journal) = journal else {
-        return Ok((Fs::new(config, files, clock), false));
+    let Some(Saved { journal, slots }) = saved else {
+        return Ok((Fs::new(config, files, clock), None));
     };
+    let (slots, mut survivors) = Slots::resume(slots)
+        .map_err(|error| Error::system("cannot take up the kernel's references", error))?;
     let (journal, image) = Journal::resume(journal).map_err(damaged)?;
     let journal = Arc::new(journal);
     match image {
         Some(image) => {
-            let fs = Fs::restore(config, files, clock, journal, image);
-            fs.map(|fs| (fs, true)).map_err(damaged)
+            log_lost(&survivors);
+            let from = (journal, image);
+            let fs = Fs::restore(config, files, clock, (slots, &mut survivors), from);
+            fs.map(|fs| (fs, Some(survivors))).map_err(damaged)
         }
-        None => Ok((Fs::recorded(config, files, clock, Some(journal)), false)),
+        None => {
+            let fs = Fs::recorded(config, files, clock, slots, Some(journal));
+            Ok((fs, None))
+        }
+    }
+}
+
+/// Says what the process that died had in hand.
+fn log_lost(survivors: &Survivors) {
+    for seen in &survivors.in_hand {
+        let Request {
+            unique,
+            opcode,
+            node,
+        } = seen.request;
+        tracing::warn!(unique, opcode, node, "in hand when the worker died");
     }
 }
 
@@ -376,6 +424,28 @@ fn configuration() -> fuser::Config {
     // One descriptor for all: a clone would take its unanswered requests with it when we die.
     config.clone_fd = false;
     config
+}
+
+/// Where the note of how data travels is.
+const MODE: &[u8] = b"data";
+
+/// What is wished for: after a recovery what there was before, since files are open.
+fn wish(fs: &Fs, options: Passthrough) -> Passthrough {
+    let kept = fs
+        .journal()
+        .and_then(|journal| journal.note(Space::MOUNT, MODE));
+    match kept.as_deref() {
+        Some([1]) => Passthrough::On,
+        Some([0]) => Passthrough::Off,
+        Some(_) | None => options,
+    }
+}
+
+fn keep_mode(fs: &Fs) {
+    if let Some(journal) = fs.journal() {
+        let mode = u8::from(fs.is_passthrough());
+        journal.set_note(Space::MOUNT, MODE, Some(&[mode]));
+    }
 }
 
 /// Chooses passthrough where it works: only a registration tells.

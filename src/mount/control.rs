@@ -252,10 +252,15 @@ impl Daemon {
 
     /// Its process; `None` where it is in another namespace.
     pub(crate) fn process(&self) -> Option<std::os::fd::OwnedFd> {
+        let pid = Pid::from_raw(self.process_id()?)?;
+        pidfd_open(pid, PidfdFlags::empty()).ok()
+    }
+
+    /// Its number.
+    pub(crate) fn process_id(&self) -> Option<i32> {
         let peer = socket_peercred(self.socket.as_fd()).ok()?;
         // The kernel shows a process that is not to be seen from here as 0.
-        let pid = Pid::from_raw(peer.pid.as_raw_nonzero().get())?;
-        pidfd_open(pid, PidfdFlags::empty()).ok()
+        Some(peer.pid.as_raw_nonzero().get())
     }
 
     /// Asks for `request`; returns the answer's text.

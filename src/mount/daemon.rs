@@ -115,9 +115,7 @@ fn serve(arguments: &MountArgs, starter: Option<&OwnedFd>) -> Result<()> {
         live.server.leave_terminal();
         leave(starter)?;
     }
-    if manager::store(&live.server) {
-        live.server.set_stored();
-    }
+    manager::store(&mut live.server);
     manager::tell_ready();
     serve::serve(&mut live, &requests, control.as_ref().ok())
 }

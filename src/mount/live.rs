@@ -52,7 +52,7 @@ impl Server for Service {
         let resources = Resources {
             device,
             data: data.map_or_else(DataFiles::memfds, DataFiles::on_tmpfs),
-            journal: None,
+            saved: None,
             layout,
             exports,
             handshake: Handshake::Device,

@@ -41,22 +41,22 @@ pub(super) fn tell_ready() {
     }
 }
 
-/// Has the manager hold what `supervisor` owns, where it offers that. Says whether it does.
-pub(super) fn store(supervisor: &Supervisor) -> bool {
+/// Has the manager hold what `supervisor` owns, where it offers that.
+pub(super) fn store(supervisor: &mut Supervisor) {
     // systemd.exec(5): how many it takes, where it takes any.
     let offered: usize = match std::env::var("FDSTORE").map(|count| count.parse()) {
         Ok(Ok(count)) => count,
-        Ok(Err(_)) | Err(_) => return false,
+        Ok(Err(_)) | Err(_) => return,
     };
     if !supervisor.is_saved() || !supervisor.is_small() || offered < 8 {
         tracing::info!("the service manager is not asked to hold the mount");
-        return false;
+        return;
     }
-    let stored = write(supervisor);
-    if let Err(error) = &stored {
+    supervisor.set_stored(true);
+    if let Err(error) = write(supervisor) {
         tracing::warn!(%error, "the service manager does not hold the mount");
+        supervisor.set_stored(false);
     }
-    stored.is_ok()
 }
 
 fn write(supervisor: &Supervisor) -> io::Result<()> {

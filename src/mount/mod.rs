@@ -6,6 +6,7 @@ pub(crate) mod daemon;
 pub(crate) mod detached;
 pub mod exports;
 pub(crate) mod fusermount;
+mod journal;
 mod library;
 pub(crate) mod live;
 mod manager;
@@ -19,6 +20,7 @@ mod upgrade;
 pub(crate) mod views;
 
 pub use self::daemon::{MountArgs, mount};
+pub use self::journal::journal;
 pub use self::library::{Builder, Mount};
 pub use self::requests::worker;
 pub use self::resume::supervisor;

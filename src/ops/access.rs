@@ -139,7 +139,7 @@ pub(super) fn may_write(caller: Option<&Caller>, dir: &State) -> Result<()> {
 pub(super) fn may_drop_privileges(caller: &Caller, file: &State) -> Result<()> {
     let privileged = file.mode & (libc::S_ISUID | libc::S_ISGID) != 0;
     // A descriptor may have come from who could open the file.
-    if !privileged || file.data.writer || caller.owns(file) {
+    if !privileged || file.has_writer() || caller.owns(file) {
         return Ok(());
     }
     check_access(Some(caller), file, 0o2).map_err(|_| Errno::EPERM)
@@ -182,6 +182,7 @@ pub(super) fn keeps_setgid(caller: &Caller, state: &State) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::slots::Slots;
     use crate::store::DataState;
     use crate::sys::credentials::IdMap;
     use crate::types::Timestamp;
@@ -200,6 +201,7 @@ mod tests {
             xattrs: None,
             acls: None,
             data: DataState::default(),
+            cell: Slots::default().take(1).cell().clone(),
             gone: false,
         }
     }

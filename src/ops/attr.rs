@@ -64,6 +64,9 @@ pub struct Statfs {
 struct Resize {
     file: DataFile,
     grows: bool,
+    /// Sent again, the request finds the file as long as it was to become: once more it would free what is
+    /// allocated behind the end.
+    grown: bool,
     change: Change,
 }
 
@@ -148,7 +151,7 @@ impl Fs {
         };
         Ok(Entry {
             attr,
-            lasting: !state.data.exposed,
+            lasting: !state.is_exposed(),
             way: None,
         })
     }
@@ -179,7 +182,14 @@ impl Fs {
         self.getattr(of)
     }
 
-    fn set_size(&self, caller: &Caller, inode: &Inode, set: SetAttr, answer: Answer) -> Result<()> {
+    /// Changes the size; `answer` is what the request in hand has come to with it.
+    pub(super) fn set_size(
+        &self,
+        caller: &Caller,
+        inode: &Inode,
+        set: SetAttr,
+        answer: Answer,
+    ) -> Result<()> {
         match inode.kind {
             Kind::Regular => {}
             Kind::Directory => return Err(Errno::EISDIR),
@@ -215,7 +225,10 @@ impl Fs {
     }
 
     fn resize(&self, inode: &Inode, size: u64, resize: Resize) -> Result<()> {
-        let truncated = data::truncate(&resize.file, size);
+        let truncated = match resize.grown {
+            true => Ok(()),
+            false => data::truncate(&resize.file, size),
+        };
         let outcome = match truncated {
             // Growing leaves alone what fallocate(2) gave beyond the old size.
             Ok(()) if resize.grows => Outcome::Grown,
@@ -241,13 +254,18 @@ impl Fs {
     ) -> Result<Option<Resize>> {
         let mut state = inode.state();
         let old = self.data_stat(inode.ino, &state)?;
-        if size == old.size && old.blocks == 0 && size != 0 && !by_handle {
+        // Sent again, the file may have the size already, and the rest is to be done.
+        let planned = self.planned();
+        if planned.is_none() && size == old.size && old.blocks == 0 && size != 0 && !by_handle {
             return Ok(None);
         }
         self.make_present(inode, &mut state)?;
         let file = self.file(inode.ino, &mut state)?;
         let change = self.begin(inode.ino, &state);
-        let grows = size > old.size;
+        let grows = planned.map_or(size > old.size, |grows| grows != 0);
+        if planned.is_none() {
+            self.plan(inode, &mut state, grows.into());
+        }
         if grows {
             if let Err(errno) = self.reserve(caller, &mut state, size) {
                 self.end(inode.ino, &mut state, change, Outcome::Failed)?;
@@ -258,6 +276,7 @@ impl Fs {
         Ok(Some(Resize {
             file,
             grows,
+            grown: grows && size <= old.size,
             change,
         }))
     }

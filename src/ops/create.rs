@@ -12,7 +12,7 @@ use crate::store::budget::INODE_SPACE;
 use crate::store::change::{Place, TreeChange};
 use crate::store::inode::NewInode;
 use crate::store::record::Answer;
-use crate::store::{DataState, Tree};
+use crate::store::{DataState, Identity, Tree};
 use crate::types::{Ino, Kind, Timestamp};
 
 /// What is to be made.
@@ -61,9 +61,9 @@ impl Fs {
         node: NewNode,
     ) -> Result<Entry> {
         let data = DataState::default();
-        let ids = self.superblock.fresh_ids();
+        let identity = self.superblock.fresh();
         let operation = operation_of(&node.kind);
-        self.create_in(caller, (dir.into(), name), ids, node, data, operation)
+        self.create_in(caller, (dir.into(), name), identity, node, data, operation)
     }
 
     /// Makes a symbolic link.
@@ -75,9 +75,9 @@ impl Fs {
         target: &[u8],
     ) -> Result<Entry> {
         check_name(name)?;
-        let ids = self.superblock.fresh_ids();
+        let identity = self.superblock.fresh();
         let data = if target.len() + 1 > SHORT_SYMLINK {
-            self.new_page(ids.0, target)?
+            self.new_page(&identity, target)?
         } else {
             DataState::default()
         };
@@ -87,7 +87,7 @@ impl Fs {
             umask: 0,
         };
         let operation = Operation::Special;
-        self.create_in(caller, (dir.into(), name), ids, node, data, operation)
+        self.create_in(caller, (dir.into(), name), identity, node, data, operation)
     }
 
     /// Makes a regular file and opens it (`open` with `O_CREAT`).
@@ -120,10 +120,10 @@ impl Fs {
         operation: Operation,
     ) -> Result<(Entry, Opened)> {
         check_name(name)?;
-        let ids = self.superblock.fresh_ids();
-        let data = self.new_open_file(ids.0, flags.writable)?;
-        let opened = self.opened(&data, flags.writable);
-        match self.create_in(caller, (dir, name), ids, node, data, operation) {
+        let identity = self.superblock.fresh();
+        let data = self.new_open_file(&identity, flags.writable)?;
+        let opened = self.opened(&identity.slot, flags.writable);
+        match self.create_in(caller, (dir, name), identity, node, data, operation) {
             Ok(entry) => {
                 let opened = self.direct(opened, &entry);
                 Ok((entry, opened))
@@ -204,7 +204,8 @@ impl Fs {
                     size: Some(0),
                     ..SetAttr::default()
                 };
-                let truncated = self.setattr(caller, inode.ino, empty);
+                // The answer is the whole of it.
+                let truncated = self.set_size(caller, &inode, empty, Answer::Unfinished);
                 truncated.inspect_err(|_| self.release(inode.ino))?;
             }
             Ok((self.getattr(object)?, opened))
@@ -217,11 +218,12 @@ impl Fs {
         &self,
         caller: &Caller,
         (dir, name): (Dir, &[u8]),
-        (ino, generation): (Ino, u32),
+        identity: Identity,
         node: NewNode,
         mut data: DataState,
         operation: Operation,
     ) -> Result<Entry> {
+        let ino = identity.ino;
         let born = self.birth_time(ino, &data);
         let now = self.clock.now();
         let mut tree = self.superblock.tree_mut();
@@ -237,12 +239,14 @@ impl Fs {
             Ok(located) => located,
             Err(errno) => {
                 drop(tree);
-                self.discard(ino, data);
+                self.discard(&identity, data);
                 return Err(errno);
             }
         };
         let at = located.place();
-        let inode = self.new_inode(caller, &tree, at.dir, ino, generation, node)?;
+        // What is recorded has been counted: an answer from the record counts nothing.
+        identity.slot.raise_lookups();
+        let inode = self.new_inode(caller, &tree, at.dir, identity, node)?;
         let change = TreeChange::Insert {
             at,
             inode,
@@ -251,7 +255,7 @@ impl Fs {
         };
         let made = self.commit(&mut tree, change, now, Answer::Made(ino));
         let inode = made.ok_or(Errno::EIO)?;
-        self.found_at(&tree, &inode, dir, &located)
+        self.made_at(&tree, &inode, dir, &located)
     }
 
     /// Whether something can come to be at a place: the rules on its name first, so that who may not make it learns
@@ -289,8 +293,7 @@ impl Fs {
         caller: &Caller,
         tree: &Tree,
         dir: Ino,
-        ino: Ino,
-        generation: u32,
+        identity: Identity,
         node: NewNode,
     ) -> Result<NewInode> {
         let parent = tree.inode(tree.authority(dir))?.state();
@@ -316,8 +319,7 @@ impl Fs {
             caller.gid
         };
         Ok(NewInode {
-            ino,
-            generation,
+            identity,
             kind,
             mode,
             uid: caller.uid,
@@ -355,8 +357,9 @@ impl Fs {
         self.superblock.inodes.take(INODE_SPACE)?;
         let now = self.clock.now();
         let change = TreeChange::Link { at, ino };
+        inode.raise_lookups();
         self.commit(&mut tree, change, now, Answer::Made(ino));
-        self.found_at(&tree, &inode, dir, &located)
+        self.made_at(&tree, &inode, dir, &located)
     }
 
     /// What the rules say of a link: none may give more than the name that there is.

@@ -8,9 +8,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::{Entry, Fs, Object};
 use crate::data::{self, DataFile, DataStat};
 use crate::errno::{Errno, Result};
+use crate::slots::{Cell, Flag};
 use crate::store::change::InodeChange;
 use crate::store::record::Answer;
-use crate::store::{DataState, Inode, State};
+use crate::store::{DataState, Identity, Inode, State};
 use crate::sys::memory;
 use crate::types::{Ino, Kind, Timestamp};
 
@@ -91,7 +92,7 @@ impl Fs {
         Ok(result)
     }
 
-    fn backing(&self) -> Option<&dyn Backing> {
+    pub(super) fn backing(&self) -> Option<&dyn Backing> {
         match self.mode.get() {
             Some(DataMode::Passthrough(backing)) => Some(backing.as_ref()),
             Some(DataMode::PageCache) | None => None,
@@ -113,29 +114,33 @@ impl Fs {
             }
         }
         let mut state = inode.state();
-        let exposed_before = state.data.exposed;
+        let exposed_before = state.is_exposed();
         if self.is_passthrough() {
             self.make_present(&inode, &mut state)?;
-            self.register(ino, &mut state.data)?;
-            state.data.exposed |= writable;
-        } else if writable && state.data.nopen == 0 {
+            self.register(ino, &state.cell)?;
+            if writable {
+                state.cell.set(Flag::Exposed, true);
+            }
+        } else if writable && state.nopen() == 0 {
             // Whatever was mapped before has been written back: RELEASE comes after the last munmap.
             state.data.mtime_set = false;
         }
-        state.data.nopen += 1;
-        state.data.writer |= writable;
+        state.cell.open_one();
+        if writable {
+            state.cell.set(Flag::Writer, true);
+        }
         self.leaving.remove(&mut state);
-        let newly_exposed = state.data.exposed && !exposed_before;
+        let newly_exposed = state.is_exposed() && !exposed_before;
         Ok(Opened {
             newly_exposed,
             direct: object.way.is_some() && !self.is_passthrough(),
-            ..self.opened(&state.data, writable)
+            ..self.opened(&state.cell, writable)
         })
     }
 
-    pub(super) fn opened(&self, data: &DataState, writable: bool) -> Opened {
+    pub(super) fn opened(&self, cell: &Cell, writable: bool) -> Opened {
         Opened {
-            backing: (data.backing != 0).then_some(data.backing),
+            backing: Some(cell.backing()).filter(|id| *id != 0),
             counted: self.counts_handle(writable),
             newly_exposed: false,
             direct: false,
@@ -151,17 +156,20 @@ impl Fs {
     /// Closes a handle.
     pub fn release(&self, ino: Ino) {
         let Ok(inode) = self.superblock.inode(ino) else {
-            tracing::error!(?ino, "the kernel releases an inode that is not there");
+            // Sent again, it has no more to close.
+            if self.journal.is_none() {
+                tracing::error!(?ino, "the kernel releases an inode that is not there");
+            }
             return;
         };
         let orphan = {
             let mut state = inode.state();
-            debug_assert!(state.data.nopen > 0, "released more often than opened");
-            state.data.nopen = state.data.nopen.saturating_sub(1);
-            if state.data.nopen > 0 {
+            debug_assert!(state.nopen() > 0, "released more often than opened");
+            state.cell.close_one();
+            if state.nopen() > 0 {
                 return;
             }
-            state.data.writer = false;
+            state.cell.set(Flag::Writer, false);
             if std::mem::take(&mut state.data.uncounted) {
                 let known = state.data.reserved;
                 if let Err(error) = self.settle(ino, &mut state, known) {
@@ -170,7 +178,7 @@ impl Fs {
             }
             self.drop_file(&mut state.data);
             if self.registered.load(Ordering::Relaxed) > IDLE_REGISTRATIONS {
-                self.unregister(&mut state.data);
+                self.unregister(&state.cell);
             }
             state.is_orphan()
         };
@@ -180,18 +188,17 @@ impl Fs {
     }
 
     /// A data file for an inode that is about to be made and opened.
-    pub(super) fn new_open_file(&self, ino: Ino, writable: bool) -> Result<DataState> {
-        let mut data = DataState {
-            nopen: 1,
-            writer: writable,
-            ..DataState::default()
-        };
+    pub(super) fn new_open_file(&self, new: &Identity, writable: bool) -> Result<DataState> {
+        let mut data = DataState::default();
+        let cell = new.slot.cell();
+        cell.open_new();
+        cell.set(Flag::Writer, writable);
         if self.is_passthrough() {
-            let file = self.files.create(ino)?;
+            let file = self.files.create(new.ino)?;
             data.present = true;
-            data.exposed = writable;
-            if let Err(errno) = self.register_file(&file, &mut data) {
-                self.discard(ino, data);
+            cell.set(Flag::Exposed, writable);
+            if let Err(errno) = self.register_file(&file, cell) {
+                self.discard(new, data);
                 return Err(errno);
             }
             if take_one(&self.held_open, HELD_OPEN) {
@@ -202,37 +209,37 @@ impl Fs {
     }
 
     /// A data file that holds `bytes`, for a long symlink.
-    pub(super) fn new_page(&self, ino: Ino, bytes: &[u8]) -> Result<DataState> {
+    pub(super) fn new_page(&self, new: &Identity, bytes: &[u8]) -> Result<DataState> {
         let mut data = DataState::default();
         if self.reserves() {
             self.room.take(1)?;
         }
         data.reserved = 1;
-        let written = self.files.create(ino).and_then(|file| {
+        let written = self.files.create(new.ino).and_then(|file| {
             data.present = true;
             data::write(&file, bytes, 0)
         });
         match written {
             Ok(count) if count == bytes.len() => Ok(data),
             other => {
-                self.discard(ino, data);
+                self.discard(new, data);
                 Err(other.err().unwrap_or(Errno::ENOSPC))
             }
         }
     }
 
     /// Frees what was made for an inode that came to nothing.
-    pub(super) fn discard(&self, ino: Ino, mut data: DataState) {
-        self.free(ino, &mut data);
+    pub(super) fn discard(&self, new: &Identity, mut data: DataState) {
+        self.free(new.ino, &new.slot, &mut data);
     }
 
     /// Frees the data of an evicted inode, and what its owner was charged with.
     pub(super) fn free_data(&self, inode: &Inode) {
         {
             let mut state = inode.state();
-            let uid = state.uid;
+            let (uid, cell) = (state.uid, state.cell.clone());
             self.discharge(uid, &mut state.data);
-            self.free(inode.ino, &mut state.data);
+            self.free(inode.ino, &cell, &mut state.data);
             self.leaving.remove(&mut state);
         }
         let evicted = self.evicted.fetch_add(1, Ordering::Relaxed) + 1;
@@ -241,9 +248,9 @@ impl Fs {
         }
     }
 
-    fn free(&self, ino: Ino, data: &mut DataState) {
+    fn free(&self, ino: Ino, cell: &Cell, data: &mut DataState) {
         self.drop_file(data);
-        self.unregister(data);
+        self.unregister(cell);
         if std::mem::take(&mut data.present) {
             self.files.remove(ino);
         }
@@ -286,7 +293,7 @@ impl Fs {
             return Ok(Arc::clone(file));
         }
         let file = self.files.open(ino)?;
-        if state.data.nopen > 0 && take_one(&self.held_open, HELD_OPEN) {
+        if state.nopen() > 0 && take_one(&self.held_open, HELD_OPEN) {
             state.data.file = Some(Arc::clone(&file));
         }
         Ok(file)
@@ -298,28 +305,40 @@ impl Fs {
         }
     }
 
-    fn register(&self, ino: Ino, data: &mut DataState) -> Result<()> {
-        if data.backing != 0 {
+    fn register(&self, ino: Ino, cell: &Cell) -> Result<()> {
+        if cell.backing() != 0 {
             return Ok(());
         }
         let file = self.files.open(ino)?;
-        self.register_file(&file, data)
+        self.register_file(&file, cell)
     }
 
-    fn register_file(&self, file: &DataFile, data: &mut DataState) -> Result<()> {
+    fn register_file(&self, file: &DataFile, cell: &Cell) -> Result<()> {
         use std::os::fd::AsFd;
         let Some(backing) = self.backing() else {
             return Ok(());
         };
-        data.backing = backing.register(file.as_fd())?;
+        // Whoever is killed between the kernel's answer and ours leaves an id that nobody knows: it is not below
+        // the last that we knew of (`idr_alloc_cyclic`).
+        cell.set(Flag::Registering, true);
+        cell.set_backing(self.last_backing.load(Ordering::Relaxed));
+        let registered = backing.register(file.as_fd());
+        let id = *registered.as_ref().unwrap_or(&0);
+        self.last_backing.fetch_max(id, Ordering::Relaxed);
+        cell.set_backing(id);
+        cell.set(Flag::Registering, false);
+        registered?;
         self.registered.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 
-    fn unregister(&self, data: &mut DataState) {
-        let id = std::mem::take(&mut data.backing);
+    pub(super) fn unregister(&self, cell: &Cell) {
+        let id = cell.backing();
         if let (Some(backing), true) = (self.backing(), id != 0) {
+            cell.set(Flag::Unregistering, true);
             backing.unregister(id);
+            cell.set_backing(0);
+            cell.set(Flag::Unregistering, false);
             self.registered.fetch_sub(1, Ordering::Relaxed);
         }
     }

@@ -216,6 +216,11 @@ impl Fs {
         if len == 0 {
             return Ok(0);
         }
+        let len = self.planned().unwrap_or(len);
+        if from.0 == to.0 {
+            // The copy may move the end up to which there is something to copy.
+            self.plan(&source, &mut source.state(), len);
+        }
         let end = to.1.checked_add(len).ok_or(Errno::EFBIG)?;
         let growth = {
             let mut state = target.state();

@@ -49,12 +49,12 @@ impl Leaving {
 impl Fs {
     /// Whether inodes are about to go.
     pub fn is_freeing(&self) -> bool {
-        self.leaving.any()
+        self.leaving.any() || self.doubts.any()
     }
 
     /// Whether inodes are about to go whose room is needed.
     pub fn is_short(&self) -> bool {
-        if !self.leaving.any() {
+        if !self.is_freeing() {
             return false;
         }
         let statfs = self.statfs();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::faces::Located;
 use super::{Dir, Entry, Fs, Object, check_name};
 use crate::errno::{Errno, Result};
+use crate::slots::Flag;
 use crate::store::change::TreeChange;
 use crate::store::record::Answer;
 use crate::store::{Inode, Tree};
@@ -71,19 +72,38 @@ impl Fs {
         Ok(entry)
     }
 
+    /// The same of what was made or linked, which has been counted before.
+    pub(super) fn made_at(
+        &self,
+        tree: &Tree,
+        inode: &Inode,
+        dir: Dir,
+        at: &Located<'_>,
+    ) -> Result<Entry> {
+        let entry = self.entry_at(tree, inode, dir, at);
+        entry.inspect_err(|_| {
+            inode.lower_lookups(1);
+        })
+    }
+
     /// Gives `count` references to `ino` back.
     pub fn forget(&self, ino: Ino, count: u64) {
         let Ok(inode) = self.superblock.inode(ino) else {
-            tracing::error!(?ino, "the kernel forgets an inode that is not there");
+            // After a recovery one that the kernel did not know any more may have been evicted before this arrived.
+            if self.journal.is_none() {
+                tracing::error!(?ino, "the kernel forgets an inode that is not there");
+            }
             return;
         };
         if inode.lower_lookups(count) != 0 {
             return;
         }
         let orphan = {
-            let mut state = inode.state();
+            let state = inode.state();
             // A lookup may have come in between, and an open that exposes it: that one locks the state later.
-            state.data.exposed &= inode.lookups() != 0;
+            if inode.lookups() == 0 {
+                state.cell.set(Flag::Exposed, false);
+            }
             state.is_orphan()
         };
         if orphan {
@@ -105,11 +125,12 @@ impl Fs {
     pub(super) fn evict(&self, tree: &mut Tree, inode: &Inode) -> Option<Arc<Inode>> {
         {
             let mut state = inode.state();
-            if !state.is_orphan() || state.data.nopen > 0 {
+            if !state.is_orphan() || state.nopen() > 0 {
                 return None;
             }
             self.leaving.add(&mut state);
             if inode.lookups() > 0 {
+                self.doubts.add(inode.ino, &state.cell);
                 return None;
             }
         }

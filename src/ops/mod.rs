@@ -12,6 +12,7 @@ mod create;
 mod data;
 mod digests;
 mod dir;
+mod doubts;
 mod exports;
 mod faces;
 mod growth;
@@ -25,7 +26,7 @@ mod rename;
 mod views;
 mod xattr;
 
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicU32, AtomicUsize};
 use std::sync::{Arc, OnceLock};
 
 pub use self::access::Caller;
@@ -33,6 +34,7 @@ pub use self::attr::{SetAttr, SetTime, Statfs};
 pub use self::create::{CreateFlags, NewNode};
 pub use self::data::{Access, Backing, DataMode, Opened};
 pub use self::dir::{DirEntry, DirPosition, Listing};
+use self::doubts::Doubts;
 use self::exports::Exports;
 pub use self::exports::gate::{FileKey, Way};
 pub use self::exports::objects::Object;
@@ -50,6 +52,7 @@ use crate::data::{DataFiles, PAGE_SIZE, Reservation};
 use crate::errno::{Errno, Result};
 use crate::options::Atime;
 use crate::recovery::{Answers, Journal};
+use crate::slots::Slots;
 use crate::store::Superblock;
 use crate::store::record::{Limits, Recorder};
 use crate::types::{Attr, Clock, Ino};
@@ -90,9 +93,12 @@ pub struct Fs {
     config: Config,
     mode: OnceLock<DataMode>,
     registered: AtomicUsize,
+    /// The highest backing id so far.
+    last_backing: AtomicU32,
     held_open: AtomicUsize,
     evicted: AtomicUsize,
     leaving: Leaving,
+    doubts: Doubts,
     changes: Changes,
     views: Views,
     exports: Exports,
@@ -114,14 +120,15 @@ pub struct Entry {
 impl Fs {
     /// An empty file system whose data goes to `files`, and which nobody remembers.
     pub fn new(config: Config, files: DataFiles, clock: Box<dyn Clock>) -> Fs {
-        Fs::recorded(config, files, clock, None)
+        Fs::recorded(config, files, clock, Slots::default(), None)
     }
 
-    /// An empty file system whose history goes to `journal`.
+    /// An empty file system whose history goes to `journal`, and the kernel's counts to `slots`.
     pub fn recorded(
         config: Config,
         files: DataFiles,
         clock: Box<dyn Clock>,
+        slots: Slots,
         journal: Option<Arc<Journal>>,
     ) -> Fs {
         let limits = Limits {
@@ -132,7 +139,7 @@ impl Fs {
         };
         let root = (config.mode, config.uid, config.gid);
         let recorder = journal.clone().map(|journal| journal as Arc<dyn Recorder>);
-        let superblock = Superblock::new(limits, root, clock.now(), recorder);
+        let superblock = Superblock::new(limits, root, clock.now(), slots, recorder);
         let answers = Answers::default();
         let users = config.users;
         let fs = Fs::with(superblock, config, files, clock, journal, answers);
@@ -156,15 +163,22 @@ impl Fs {
             config,
             mode: OnceLock::new(),
             registered: AtomicUsize::new(0),
+            last_backing: AtomicU32::new(1),
             held_open: AtomicUsize::new(0),
             evicted: AtomicUsize::new(0),
             leaving: Leaving::default(),
+            doubts: Doubts::default(),
             changes: Changes::default(),
             views: Views::default(),
             exports: Exports::default(),
             journal,
             answers,
         }
+    }
+
+    /// The slots of inodes, and of requests in hand.
+    pub fn slots(&self) -> &Slots {
+        self.superblock.slots()
     }
 
     /// The root directory.
@@ -203,6 +217,13 @@ impl Fs {
             return Err(Errno::EINVAL);
         }
         Ok(())
+    }
+}
+
+impl Drop for Fs {
+    fn drop(&mut self) {
+        // Another process may go on with them.
+        self.superblock.slots().keep();
     }
 }
 

@@ -111,7 +111,7 @@ impl Fs {
             }
             state.data.charged = true;
             state.data.uncounted =
-                state.data.writer && !self.config.reserve && self.is_passthrough();
+                state.has_writer() && !self.config.reserve && self.is_passthrough();
             users.force(state.uid, share_of(&state.data));
         }
         Ok(())

@@ -46,10 +46,14 @@ impl Fs {
         let (from_at, to_at) = (&source, &target);
         let (from, to) = (from_at.place(), to_at.place());
         let source = self.seen(&tree, from_at)?.cloned();
-        let target = tree.find(to.dir, to.name)?.cloned();
-        let there = (source.as_ref(), target.as_ref());
+        let target = tree.find(to.dir, to.name).map(Option::<&_>::cloned);
+        let there = (
+            source.as_ref(),
+            target.as_ref().ok().and_then(Option::as_ref),
+        );
         self.check_rules(&tree, (from_at, to_at), there, mode)?;
         let source = source.ok_or(Errno::ENOENT)?;
+        let target = target?;
         let pair = ((from_at, &source), (to_at, target.as_ref()));
         if self.check_rename(caller, &tree, pair.0, pair.1, mode)? == Same::Inode {
             return Ok(());
@@ -59,7 +63,7 @@ impl Fs {
             RenameMode::Exchange | RenameMode::Replace | RenameMode::NoReplace => None,
             RenameMode::Whiteout(_) => Some(self.whiteout(caller, &tree, from.dir)?),
         };
-        let left_behind = whiteout.as_ref().map(|new| new.ino);
+        let left_behind = whiteout.as_ref().map(|new| new.identity.ino);
         let change = if exchange {
             TreeChange::Exchange { a: from, b: to }
         } else {
@@ -121,14 +125,14 @@ impl Fs {
         self.superblock.inodes.take(INODE_SPACE)?;
         self.charge_new(caller, &mut DataState::default())
             .inspect_err(|_| self.superblock.inodes.give(INODE_SPACE))?;
-        let (ino, generation) = self.superblock.fresh_ids();
+        let identity = self.superblock.fresh();
         // `WHITEOUT_MODE`, `WHITEOUT_DEV` (include/linux/fs.h).
         let node = NewNode {
             kind: Kind::CharDevice(0),
             mode: 0,
             umask: 0,
         };
-        self.new_inode(caller, tree, dir, ino, generation, node)
+        self.new_inode(caller, tree, dir, identity, node)
     }
 }
 

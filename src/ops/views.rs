@@ -208,10 +208,8 @@ impl Fs {
         label: &str,
         (mode, uid, gid): (u32, u32, u32),
     ) -> Result<Ino> {
-        let (ino, generation) = self.superblock.fresh_ids();
         let inode = NewInode {
-            ino,
-            generation,
+            identity: self.superblock.fresh(),
             kind: Kind::Directory,
             mode,
             uid,

@@ -28,6 +28,7 @@ const NOTE_GONE: u8 = 13;
 const UNFINISHED: u8 = 0;
 const DONE: u8 = 1;
 const MADE: u8 = 2;
+const PLANNED: u8 = 3;
 
 /// What a record says besides its entities.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,6 +49,10 @@ pub(super) fn put_origin(to: &mut Vec<u8>, origin: Origin) {
             to.push(MADE);
             put_word(to, ino);
         }
+        Answer::Planned(bytes) => {
+            to.push(PLANNED);
+            put_number(to, bytes);
+        }
     }
 }
 
@@ -57,6 +62,7 @@ pub(super) fn origin(from: &mut Reader<'_>) -> Result<Origin> {
         UNFINISHED => Answer::Unfinished,
         DONE => Answer::Done,
         MADE => Answer::Made(ino(from)?),
+        PLANNED => Answer::Planned(from.number()?),
         _ => return Err(Malformed("an answer of an unknown kind")),
     };
     Ok(Origin { unique, answer })

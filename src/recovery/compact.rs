@@ -50,6 +50,16 @@ impl Journal {
         self.pass.lock().held = false;
     }
 
+    /// Begins a pass over all that there is, also where it is not worth it.
+    pub fn begin_pass(&self) {
+        let mut pass = self.pass.lock();
+        let mut writer = self.writer.lock();
+        match writer.next_segment(self.file()) {
+            Ok(()) => pass.end = writer.end.segment,
+            Err(error) => tracing::warn!(%error, "no memory to shorten the journal"),
+        }
+    }
+
     /// Looks at up to `records` old records of the history of `superblock`.
     pub fn compact(&self, superblock: &Superblock, records: usize) -> Step {
         let mut pass = self.pass.lock();

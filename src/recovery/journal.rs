@@ -73,6 +73,11 @@ pub struct InHand<'j> {
 /// The bit that the kernel adds to the number of a request that it sends again (`FUSE_UNIQUE_RESEND`).
 pub const RESENT: u64 = 1 << 63;
 
+/// The number of the request that this thread carries out; 0 is none.
+pub fn unique_in_hand() -> u64 {
+    IN_HAND.get()
+}
+
 impl<'j> InHand<'j> {
     /// The request `unique`, whether it was sent again or not.
     pub fn enter(journal: Option<&'j Journal>, unique: u64) -> InHand<'j> {
@@ -113,7 +118,7 @@ impl Journal {
             at: SEGMENT_HEADER,
             sequence: 0,
         };
-        let active = open_segment(&file, 0, 0)?;
+        let active = open_segment(file.as_fd(), 0, 0)?;
         store_word(&header, FIRST, layout::seal(0));
         // The magic last: before that it is no journal.
         let _ = header.write(0, &layout::header(VERSION));
@@ -272,7 +277,7 @@ impl Journal {
     /// be answered, and whoever comes next carries the request out again.
     fn append(&self, writer: &mut Writer, batch: &[Entity<'_>], origin: Origin) {
         let before = writer.end.segment;
-        if let Err(error) = writer.append(&self.file, batch, origin) {
+        if let Err(error) = writer.append(self.file(), batch, origin) {
             tracing::error!(%error, "no memory for the journal: ending, to be started again");
             std::process::abort();
         }
@@ -310,7 +315,7 @@ impl Recorder for Journal {
 impl Writer {
     fn append(
         &mut self,
-        file: &OwnedFd,
+        file: BorrowedFd<'_>,
         batch: &[Entity<'_>],
         origin: Origin,
     ) -> rustix::io::Result<()> {
@@ -353,7 +358,7 @@ impl Writer {
         store_word(&self.header, COMMITTED, committed);
     }
 
-    fn next_segment(&mut self, file: &OwnedFd) -> rustix::io::Result<()> {
+    pub(super) fn next_segment(&mut self, file: BorrowedFd<'_>) -> rustix::io::Result<()> {
         let segment = self.end.segment + 1;
         self.active = open_segment(file, segment, self.end.sequence)?;
         self.spare = false;
@@ -383,13 +388,13 @@ fn store_word(mapping: &Mapping, at: usize, number: u64) {
     }
 }
 
-fn allocate(file: &OwnedFd, segment: u64) -> rustix::io::Result<()> {
+fn allocate(file: BorrowedFd<'_>, segment: u64) -> rustix::io::Result<()> {
     let offset = layout::offset_of(segment);
     rustix::fs::fallocate(file, FallocateFlags::empty(), offset, SEGMENT as u64)
 }
 
 /// A new segment. Memory that a mapping finds missing would be SIGBUS, so all of it is taken at once.
-fn open_segment(file: &OwnedFd, segment: u64, sequence: u64) -> rustix::io::Result<Mapping> {
+fn open_segment(file: BorrowedFd<'_>, segment: u64, sequence: u64) -> rustix::io::Result<Mapping> {
     allocate(file, segment)?;
     let mut mapping = Mapping::new(file, layout::offset_of(segment), SEGMENT)?;
     let _ = mapping.write(0, &layout::segment_header(segment, sequence));

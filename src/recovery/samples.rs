@@ -146,6 +146,7 @@ pub(super) fn origin() -> impl Strategy<Value = Origin> {
         Just(Answer::Unfinished),
         Just(Answer::Done),
         ino().prop_map(Answer::Made),
+        any::<u64>().prop_map(Answer::Planned),
     ];
     (0..super::RESENT, answer).prop_map(|(unique, answer)| Origin { unique, answer })
 }

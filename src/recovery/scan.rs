@@ -4,7 +4,7 @@ use std::os::fd::AsFd;
 
 use super::bytes::{Malformed, Reader};
 use super::codec::{self, Origin};
-use super::layout::{self, Damage, Found, HEADER, SEGMENT, SEGMENT_HEADER};
+use super::layout::{self, Damage, Found, HEADER, RECORD_HEADER, SEGMENT, SEGMENT_HEADER};
 use crate::store::record::Entity;
 
 /// A whole record.
@@ -28,7 +28,21 @@ pub(super) struct End {
     pub(super) sequence: u64,
 }
 
+/// Hands each whole record of a journal to `each`, in order; returns the offset behind the last one.
+pub fn read(
+    file: impl AsFd,
+    each: impl FnMut(Record<'_>) -> Result<(), Damage>,
+) -> Result<u64, Damage> {
+    let end = scan(file, each)?;
+    Ok(layout::offset_of(end.segment) + end.at as u64)
+}
+
 impl<'a> Record<'a> {
+    /// The offset behind it.
+    pub fn end(&self) -> u64 {
+        self.offset + (RECORD_HEADER + self.body.len()) as u64
+    }
+
     /// The request that it comes from, and its entities.
     pub fn parts(
         &self,

@@ -387,7 +387,7 @@ impl Tree {
         now: Timestamp,
         trace: &mut Trace,
     ) -> Arc<Inode> {
-        let ino = new.ino;
+        let ino = new.identity.ino;
         let inode = Arc::new(Inode::new(new, DataState::default(), now));
         self.inodes.insert(ino, Arc::clone(&inode));
         let mut directory = Directory::new(above);

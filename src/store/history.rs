@@ -261,6 +261,7 @@ fn image(inode: &Inode, state: &State) -> Entity<'static> {
         xattrs: _,
         acls: _,
         data,
+        cell: _,
         gone: _,
     } = state;
     Entity::Inode(InodeImage {

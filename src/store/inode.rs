@@ -1,7 +1,5 @@
 //! An inode: type, attributes and what is known of its data; it has no name.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use parking_lot::{Mutex, MutexGuard};
 
 use super::acl::Acls;
@@ -10,6 +8,7 @@ use super::record::InodeImage;
 use super::restore::Parts;
 use super::xattr::Xattrs;
 use crate::data::DataFile;
+use crate::slots::{Cell, Flag, Slot};
 use crate::types::{Ino, Kind, Timestamp};
 
 /// One object.
@@ -21,7 +20,7 @@ pub struct Inode {
     pub generation: u32,
     /// Its type, for ever.
     pub kind: Kind,
-    lookups: AtomicU64,
+    slot: Slot,
     state: Mutex<State>,
 }
 
@@ -50,28 +49,21 @@ pub struct State {
     pub acls: Option<Box<Acls>>,
     /// The data file.
     pub data: DataState,
+    /// Its slot: what of an open file changes with each open, and must outlive the process.
+    pub cell: Cell,
     /// It was evicted: nobody hears of it any more.
     pub gone: bool,
 }
 
-/// What is known of an inode's data file.
+/// What is known of an inode's data file, but for what is in its slot.
 #[derive(Debug, Default)]
 pub struct DataState {
     /// There is one.
     pub present: bool,
-    /// Opened for writing with passthrough since the kernel last forgot the inode: its attributes may
-    /// change without a request.
-    pub exposed: bool,
     /// mtime was set by a program: what the page cache writes back later does not move it.
     pub mtime_set: bool,
     /// The kernel is about to forget the inode: it has no name and no handle left.
     pub leaving: bool,
-    /// One of the handles that are open together is, or was, for writing.
-    pub writer: bool,
-    /// Open handles.
-    pub nopen: u32,
-    /// The connection's registration of the data file for passthrough; 0 is none.
-    pub backing: u32,
     /// Its owner is charged with it, and with `reserved` pages (`uid_size`, `uid_nr_inodes`).
     pub charged: bool,
     /// Somebody may write whom nobody counts: the file was open when counting began.
@@ -84,13 +76,22 @@ pub struct DataState {
     pub unseen_ctime: Option<Box<Timestamp>>,
 }
 
-/// An inode to be made.
-#[derive(Clone, Debug)]
-pub struct NewInode {
+/// What makes a new inode another than all before.
+#[derive(Debug)]
+pub struct Identity {
     /// Its number.
     pub ino: Ino,
     /// Completes a file handle.
     pub generation: u32,
+    /// Its slot.
+    pub slot: Slot,
+}
+
+/// An inode to be made.
+#[derive(Debug)]
+pub struct NewInode {
+    /// Its number, generation and slot.
+    pub identity: Identity,
     /// Its type.
     pub kind: Kind,
     /// Permissions, without the type.
@@ -106,14 +107,18 @@ pub struct NewInode {
 impl Inode {
     pub(super) fn new(new: NewInode, data: DataState, now: Timestamp) -> Inode {
         let NewInode {
-            ino,
-            generation,
+            identity,
             kind,
             mode,
             uid,
             gid,
             acls,
         } = new;
+        let Identity {
+            ino,
+            generation,
+            slot,
+        } = identity;
         let state = State {
             mode,
             uid,
@@ -126,19 +131,20 @@ impl Inode {
             xattrs: None,
             acls: (acls != Acls::default()).then(|| Box::new(acls)),
             data,
+            cell: slot.cell().clone(),
             gone: false,
         };
         Inode {
             ino,
             generation,
             kind,
-            lookups: AtomicU64::new(0),
+            slot,
             state: Mutex::new(state),
         }
     }
 
     /// One that was before; `None` where its image is missing.
-    pub(super) fn restore(parts: Parts, nlink: u32) -> Option<Inode> {
+    pub(super) fn restore(parts: Parts, nlink: u32, slot: Slot) -> Option<Inode> {
         let Parts {
             image,
             target,
@@ -181,13 +187,14 @@ impl Inode {
             xattrs: (!xattrs.is_empty()).then(|| Box::new(xattrs)),
             acls: (acls != Acls::default()).then(|| Box::new(acls)),
             data,
+            cell: slot.cell().clone(),
             gone: false,
         };
         Some(Inode {
             ino,
             generation,
             kind: kind.with_target(target)?,
-            lookups: AtomicU64::new(0),
+            slot,
             state: Mutex::new(state),
         })
     }
@@ -211,27 +218,37 @@ impl Inode {
 
     /// Counts a reference that the kernel gets; under the tree's lock.
     pub fn raise_lookups(&self) {
-        self.lookups.fetch_add(1, Ordering::Relaxed);
+        self.slot.raise_lookups();
     }
 
     /// Counts references that the kernel gave back; returns how many are left.
     pub fn lower_lookups(&self, count: u64) -> u64 {
-        let lower = |lookups: u64| Some(lookups.saturating_sub(count));
-        let before = self
-            .lookups
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, lower);
-        let before = before.unwrap_or_else(|lookups| lookups);
-        debug_assert!(before >= count, "forgot {count} of {before} lookups");
-        before.saturating_sub(count)
+        self.slot.lower_lookups(count)
     }
 
     /// References of the kernel.
     pub fn lookups(&self) -> u64 {
-        self.lookups.load(Ordering::Acquire)
+        self.slot.lookups()
     }
 }
 
 impl State {
+    /// Open handles.
+    pub fn nopen(&self) -> u32 {
+        self.cell.nopen()
+    }
+
+    /// Opened for writing with passthrough since the kernel last forgot the inode: its attributes may
+    /// change without a request.
+    pub fn is_exposed(&self) -> bool {
+        self.cell.is(Flag::Exposed)
+    }
+
+    /// One of the handles that are open together is, or was, for writing.
+    pub fn has_writer(&self) -> bool {
+        self.cell.is(Flag::Writer)
+    }
+
     /// Whether no name is left.
     pub fn is_orphan(&self) -> bool {
         self.nlink == 0

@@ -41,6 +41,6 @@ pub mod xattr;
 
 pub use self::budget::InodeBudget;
 pub use self::directory::{Cookie, Directory};
-pub use self::inode::{DataState, Inode, State};
+pub use self::inode::{DataState, Identity, Inode, State};
 pub use self::superblock::{Superblock, Tree};
 pub use self::users::{Share, Users};

@@ -28,6 +28,8 @@ pub enum Answer {
     Done,
     /// It made this inode, or a name of it.
     Made(Ino),
+    /// It is about to do this, which could not be told afterwards: carried out again, it does the same.
+    Planned(u64),
 }
 
 /// One thing that changes as a whole.

@@ -9,6 +9,7 @@ use super::inode::Inode;
 use super::record::{AclKind, Entity, InodeImage, KindImage, Limits, Recorder, SuperImage};
 use super::superblock::{InoMap, Superblock, Tree};
 use super::xattr::Xattrs;
+use crate::slots::{Slots, Survivors};
 use crate::types::Ino;
 
 /// What the entities that were recorded last say.
@@ -251,9 +252,12 @@ fn links(ino: Ino, parts: &Parts, names: u32, directories: u32) -> u32 {
 
 impl Superblock {
     /// The store that `contents` are of; its history goes on in `recorder`.
+    ///
+    /// Inodes take their slots from `survivors`; one without is known to the kernel for all we know.
     pub fn restore(
         contents: Contents,
         limits: Limits,
+        (slots, survivors): (Slots, &mut Survivors),
         recorder: Option<Arc<dyn Recorder>>,
     ) -> Result<Superblock> {
         contents.check()?;
@@ -266,7 +270,8 @@ impl Superblock {
             let links = links(ino, &parts, count(&named), count(&below));
             let directory = parts.directory.take();
             let hidden = directory.as_ref().is_some_and(|(_, label)| label.is_some());
-            let inode = Inode::restore(parts, links).ok_or("an inode is not there")?;
+            let inode = Inode::restore(parts, links, survivors.take(&slots, ino.0));
+            let inode = inode.ok_or("an inode is not there")?;
             space += inode.space(hidden);
             tree.inodes.insert(ino, Arc::new(inode));
             if let Some((parent, label)) = directory {
@@ -286,6 +291,6 @@ impl Superblock {
             }
         }
         tree.find_places();
-        Ok(Superblock::with(tree, top, limits, space, recorder))
+        Ok(Superblock::with(tree, top, limits, space, slots, recorder))
     }
 }

@@ -10,10 +10,11 @@ use super::acl::Acls;
 use super::budget::{INODE_SPACE, InodeBudget};
 use super::directory::{Cookie, Directory};
 use super::ids::Ids;
-use super::inode::{DataState, Inode, NewInode};
+use super::inode::{DataState, Identity, Inode, NewInode};
 use super::record::{Answer, Entity, Limits, Recorder, SuperImage};
 use super::users::{Share, Users};
 use crate::errno::{Errno, Result};
+use crate::slots::Slots;
 use crate::types::{Ino, Kind, Timestamp};
 
 /// Numbers of inodes are random already: their own bits are their hash.
@@ -45,6 +46,7 @@ pub(super) type InoMap<T> = HashMap<Ino, T, BuildHasherDefault<InoHasher>>;
 pub struct Superblock {
     tree: RwLock<Tree>,
     ids: Ids,
+    slots: Slots,
     root: Ino,
     /// `nr_inodes`.
     pub inodes: InodeBudget,
@@ -69,15 +71,20 @@ impl Superblock {
         limits: Limits,
         (mode, uid, gid): (u32, u32, u32),
         now: Timestamp,
+        slots: Slots,
         recorder: Option<Arc<dyn Recorder>>,
     ) -> Superblock {
         let ids = Ids::new();
         // The numbers that this sets aside are told with the root.
         let (root, generation) = ids.next(|_, _| {});
-        let acls = Acls::default();
-        let new = NewInode {
+        let identity = Identity {
             ino: root,
             generation,
+            slot: slots.take(root.0),
+        };
+        let acls = Acls::default();
+        let new = NewInode {
+            identity,
             kind: Kind::Directory,
             mode,
             uid,
@@ -94,6 +101,7 @@ impl Superblock {
         let superblock = Superblock {
             tree: RwLock::new(tree),
             ids,
+            slots,
             root,
             inodes,
             users: Users::new(Share::default()),
@@ -110,6 +118,7 @@ impl Superblock {
         top: SuperImage,
         limits: Limits,
         space: u64,
+        slots: Slots,
         recorder: Option<Arc<dyn Recorder>>,
     ) -> Superblock {
         let SuperImage { root, key, numbers } = top;
@@ -119,6 +128,7 @@ impl Superblock {
         Superblock {
             tree: RwLock::new(tree),
             ids: Ids::restore(key, numbers),
+            slots,
             root,
             inodes,
             users: Users::new(Share::default()),
@@ -147,10 +157,21 @@ impl Superblock {
         self.tree().inode(ino).cloned()
     }
 
-    /// A number and a generation for a new inode.
-    pub fn fresh_ids(&self) -> (Ino, u32) {
-        self.ids
-            .next(|key, numbers| self.record_numbers(key, numbers))
+    /// A number, a generation and a slot for a new inode.
+    pub fn fresh(&self) -> Identity {
+        let (ino, generation) = self
+            .ids
+            .next(|key, numbers| self.record_numbers(key, numbers));
+        Identity {
+            ino,
+            generation,
+            slot: self.slots.take(ino.0),
+        }
+    }
+
+    /// The slots of its inodes, and of requests in hand.
+    pub fn slots(&self) -> &Slots {
+        &self.slots
     }
 
     fn record_numbers(&self, key: (u64, u64), numbers: u64) {

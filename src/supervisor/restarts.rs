@@ -4,6 +4,8 @@ use std::time::Duration;
 
 /// A worker that served this long had a fair chance: its death is the first again.
 const PROVEN: Duration = Duration::from_secs(10);
+/// So had one that answered so many requests: what killed it is none of those that come first, again and again.
+const ANSWERED: u64 = 64;
 /// The first wait between two that do not serve.
 const SHORTEST: Duration = Duration::from_millis(20);
 /// And the longest: who mends what keeps them from serving need not wait for long.
@@ -24,9 +26,10 @@ impl Restarts {
         Restarts { in_a_row: 0, total }
     }
 
-    /// A worker died after it had served for `served`; how long the next one has to wait.
-    pub(super) fn death(&mut self, served: Duration) -> Duration {
-        if served >= PROVEN {
+    /// A worker died after it had served for `served` and answered so many requests; how long the next one has to
+    /// wait.
+    pub(super) fn death(&mut self, served: Duration, answered: u64) -> Duration {
+        if served >= PROVEN || answered >= ANSWERED {
             self.in_a_row = 0;
         }
         self.total += 1;
@@ -47,19 +50,21 @@ mod tests {
     #[test]
     fn the_first_time_at_once() {
         let mut restarts = Restarts::default();
-        assert_eq!(restarts.death(NEVER), Duration::ZERO);
-        assert_eq!(restarts.death(NEVER), SHORTEST);
-        assert_eq!(restarts.death(NEVER), SHORTEST * 2);
-        assert_eq!(restarts.death(PROVEN), Duration::ZERO);
-        assert_eq!(restarts.total, 4);
+        assert_eq!(restarts.death(NEVER, 0), Duration::ZERO);
+        assert_eq!(restarts.death(NEVER, 0), SHORTEST);
+        assert_eq!(restarts.death(NEVER, 0), SHORTEST * 2);
+        assert_eq!(restarts.death(PROVEN, 0), Duration::ZERO);
+        assert_eq!(restarts.death(NEVER, ANSWERED), Duration::ZERO);
+        assert_eq!(restarts.death(NEVER, ANSWERED - 1), SHORTEST);
+        assert_eq!(restarts.total, 6);
     }
 
     #[test]
     fn the_wait_has_an_end() {
         let mut restarts = Restarts::default();
         for _ in 0..1000 {
-            assert!(restarts.death(NEVER) <= LONGEST);
+            assert!(restarts.death(NEVER, 0) <= LONGEST);
         }
-        assert_eq!(restarts.death(NEVER), LONGEST);
+        assert_eq!(restarts.death(NEVER, 0), LONGEST);
     }
 }

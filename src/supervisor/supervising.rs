@@ -20,6 +20,7 @@ use super::upgrade::Order;
 use crate::error::{Error, ExitCode, Result};
 use crate::fuse::{Layout, connection};
 use crate::log;
+use crate::slots::Requests;
 use crate::sys::{memory, process};
 
 /// How long the first worker may take until it serves.
@@ -133,8 +134,8 @@ impl Supervisor {
     }
 
     /// A service manager holds what must not be lost: it starts this program again.
-    pub fn set_stored(&mut self) {
-        self.stored = true;
+    pub fn set_stored(&mut self, stored: bool) {
+        self.stored = stored;
         self.say_mounts();
     }
 
@@ -362,7 +363,8 @@ impl Supervisor {
             let what = format!("the process that serves the mount ended by {why}");
             return Err(Error::new(ExitCode::Internal, what));
         }
-        let wait = self.restarts.death(served);
+        let answered = Requests::watch(&self.kept.slots).map_or(0, |requests| requests.finished());
+        let wait = self.restarts.death(served, answered);
         tracing::error!(%why, ?wait, deaths = self.restarts.total, "the worker died");
         let until = Instant::now() + wait;
         self.state = State::Waiting { until };
@@ -387,7 +389,7 @@ impl Supervisor {
         }
         if let Err(error) = self.launch() {
             // As long as there is a mount to hold, it is held: memory, or numbers of processes, come back.
-            let wait = self.restarts.death(Duration::ZERO);
+            let wait = self.restarts.death(Duration::ZERO, 0);
             tracing::error!(%error, ?wait, "cannot start a worker");
             let until = Instant::now() + wait.max(Duration::from_millis(20));
             self.state = State::Waiting { until };

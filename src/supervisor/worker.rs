@@ -13,7 +13,7 @@ use super::program::WORKER;
 use crate::data::{DataFiles, Keeper};
 use crate::error::{Error, ExitCode, Result};
 use crate::export::Source;
-use crate::fuse::{Handshake, Kept, Resources, Service};
+use crate::fuse::{Handshake, Kept, Resources, Saved, Service};
 use crate::log;
 use crate::options::{Environment, Options};
 use crate::recovery;
@@ -227,11 +227,15 @@ fn start_service(channel: &OwnedFd, given: Given, start: &Start) -> Result<Servi
             DataFiles::kept_memfds(Box::new(Handed(channel)), given.files)
         }
     };
+    let saved = match (given.journal, given.slots) {
+        (Some(journal), Some(slots)) => Some(Saved { journal, slots }),
+        (Some(_) | None, _) => None,
+    };
     let resources = Resources {
         device: given.device.ok_or_else(nothing)?,
         data,
+        saved,
         exports: given.exports,
-        journal: given.journal,
         layout: start.layout(),
         handshake: Handshake::Kept(Kept {
             request: &given.init,
@@ -294,8 +298,12 @@ fn obey(channel: &OwnedFd, service: &Arc<Service>, above: Orphaned) {
     }
     // Nobody is left to start another worker, nor to end the mount: programs must not wait for
     // that. With this process the last copy of the device goes, and they get ENOTCONN.
-    tracing::error!("the supervisor was killed: the mount ends");
-    (above.detach)(&mounts);
+    if mounts.is_empty() {
+        tracing::error!("the supervisor was killed; somebody else holds the mount");
+    } else {
+        tracing::error!("the supervisor was killed: the mount ends");
+        (above.detach)(&mounts);
+    }
     process::exit_now(ExitCode::Internal as i32);
 }
 

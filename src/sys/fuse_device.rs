@@ -47,6 +47,21 @@ pub fn backing_open(device: impl AsFd, data: impl AsFd) -> io::Result<u32> {
     unsafe { rustix::ioctl::ioctl(device, BackingOpen(map)) }
 }
 
+/// Whether the kernel has an inode for the node `id`: it says when it has none whose attributes it is to drop
+/// (`FUSE_NOTIFY_INVAL_INODE`).
+pub fn is_known(device: impl AsFd, id: u64) -> bool {
+    const INVAL_INODE: i32 = 2;
+    const LENGTH: usize = 16 + 24;
+    // A `struct fuse_out_header` and a `struct fuse_notify_inval_inode_out`; a negative offset leaves the
+    // data alone.
+    let mut notice = [0; LENGTH];
+    notice[..4].copy_from_slice(&(LENGTH as u32).to_ne_bytes());
+    notice[4..8].copy_from_slice(&INVAL_INODE.to_ne_bytes());
+    notice[16..24].copy_from_slice(&id.to_ne_bytes());
+    notice[24..32].copy_from_slice(&(-1i64).to_ne_bytes());
+    rustix::io::write(device, &notice) != Err(io::Errno::NOENT)
+}
+
 /// Takes a registration back.
 pub fn backing_close(device: impl AsFd, id: u32) -> io::Result<()> {
     // SAFETY: the opcode goes with the argument's type: the kernel reads one u32.

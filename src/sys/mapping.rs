@@ -51,6 +51,14 @@ impl Mapping {
         self.len == 0
     }
 
+    /// All of it as arrays of `N` words; what is left of them at the end is left out.
+    pub fn arrays<const N: usize>(&self) -> &[[AtomicU64; N]] {
+        let count = self.len / size_of::<[AtomicU64; N]>();
+        // SAFETY: within the mapping and aligned to a page; any bits are a number, and atomics may be changed by
+        // whoever shares the memory. It lives as long as `self`, and `&mut self` excludes it.
+        unsafe { std::slice::from_raw_parts(self.base.as_ptr().cast(), count) }
+    }
+
     /// Copies `bytes` to the place `at`; what does not fit is left out and said so.
     #[must_use]
     pub fn write(&mut self, at: usize, bytes: &[u8]) -> bool {

@@ -6,6 +6,7 @@
 mod exports;
 mod library;
 mod mount;
+mod recovery;
 mod run;
 mod sandbox;
 mod terminal;

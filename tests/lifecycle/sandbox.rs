@@ -14,6 +14,8 @@ pub(crate) enum User {
     Nobody,
     /// Nobody, where /dev/fuse may be opened by root alone.
     NobodyWithoutDevice,
+    /// Nobody, where there are no user namespaces: objects are memfds.
+    NobodyWithMemfds,
 }
 
 /// What every script finds: `$SHMFS`, its own empty directory to be in, and some words to check with.
@@ -97,6 +99,22 @@ fn output(user: User, script: &str) -> Output {
     command.output().expect("unshare of util-linux")
 }
 
+/// Runs a command in a user namespace with all users: there a limit is nobody else's.
+const WITH_ALL_USERS: &str = r#"
+import ctypes, os, sys
+made, may = os.pipe(), os.pipe()
+pid = os.fork()
+if pid == 0:
+    assert ctypes.CDLL(None).unshare(0x10000000) == 0
+    os.write(made[1], b"x"); os.read(may[0], 1); os.setgid(0); os.setuid(0)
+    os.execvp(sys.argv[1], sys.argv[1:])
+os.read(made[0], 1)
+for kind in "uid", "gid":
+    open(f"/proc/{pid}/{kind}_map", "w").write("0 0 65536")
+os.write(may[1], b"x")
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"#;
+
 /// What root does in the new namespace before the script runs.
 fn setup(user: User, path: &Path) -> String {
     let path = path.display();
@@ -109,6 +127,14 @@ fn setup(user: User, path: &Path) -> String {
     let rest = match user {
         User::Root => r#"exec bash "$1""#.to_owned(),
         User::Nobody => format!("{} {as_nobody}", node("666")),
+        User::NobodyWithMemfds => {
+            let inner =
+                format!("echo 0 > /proc/sys/user/max_user_namespaces || exit 98; {as_nobody}");
+            format!(
+                "{} exec python3 -c '{WITH_ALL_USERS}' bash -c '{inner}' bash \"$1\"",
+                node("666")
+            )
+        }
         User::NobodyWithoutDevice => format!("{} {as_nobody}", node("600")),
     };
     // Mounts that others have on this host are in the new namespace too.

@@ -11,11 +11,13 @@ use shmfs::ops::{
     UserLimit,
 };
 use shmfs::options::Atime;
+use shmfs::slots::Slots;
 use shmfs::sys::credentials::Credentials;
 use shmfs::types::{Clock, Ino, Kind, Timestamp};
 
 use crate::contents::{Contents, PAGE};
 use crate::generators::{At, Made, Op, Pick, Who};
+use crate::recovery::Saved;
 use crate::reference::{Id, Model, ROOT, What, check_name};
 use crate::streams::{DOT, Stream};
 
@@ -68,8 +70,10 @@ pub struct Harness {
     pub inos: BTreeMap<Id, Ino>,
     pub streams: Vec<Stream>,
     pub began: Timestamp,
+    /// What outlives a crash; nothing where there is none.
+    pub saved: Option<Saved>,
     clock: KernelClock,
-    backings: BTreeMap<Id, u32>,
+    pub backings: BTreeMap<Id, u32>,
     registrations: Arc<Mutex<Registrations>>,
 }
 
@@ -92,10 +96,17 @@ pub fn caller(who: Who) -> Caller {
 
 impl Harness {
     pub fn new(setup: Setup) -> Harness {
-        let clock = KernelClock::of(&DataFiles::memfds()).unwrap();
-        let began = clock.now();
-        let files = DataFiles::memfds();
-        let config = Config {
+        Harness::with(setup, DataFiles::memfds(), None)
+    }
+
+    /// A file system that can crash.
+    pub fn recorded(setup: Setup, on_tmpfs: bool) -> Harness {
+        let saved = Saved::new(on_tmpfs);
+        Harness::with(setup, saved.files(), Some(saved))
+    }
+
+    pub fn config(setup: Setup) -> Config {
+        Config {
             size: PAGES * PAGE,
             nr_inodes: INODES,
             users: UserLimit::default(),
@@ -105,14 +116,21 @@ impl Harness {
             reserve: true,
             atime: setup.atime,
             nodiratime: setup.nodiratime,
-        };
+        }
+    }
+
+    fn with(setup: Setup, files: DataFiles, saved: Option<Saved>) -> Harness {
+        let clock = KernelClock::of(&DataFiles::memfds()).unwrap();
+        let began = clock.now();
         let own_clock = Box::new(KernelClock::of(&files).unwrap());
-        let fs = Fs::new(config, files, own_clock);
-        let registrations = Arc::new(Mutex::new(Registrations::default()));
-        fs.set_data_mode(match setup.passthrough {
-            true => DataMode::Passthrough(Box::new(Registry(Arc::clone(&registrations)))),
-            false => DataMode::PageCache,
-        });
+        let journal = saved.as_ref().map(|saved| Arc::clone(&saved.journal));
+        let fs = Fs::recorded(
+            Harness::config(setup),
+            files,
+            own_clock,
+            Slots::default(),
+            journal,
+        );
         let model = Model::new(setup.passthrough, PAGES, INODES, 0o1777);
         let inos = BTreeMap::from([(ROOT, fs.root())]);
         let mut harness = Harness {
@@ -122,12 +140,25 @@ impl Harness {
             inos,
             streams: Vec::new(),
             began,
+            saved,
             clock,
             backings: BTreeMap::new(),
-            registrations,
+            registrations: Arc::default(),
         };
+        harness.connect();
         harness.check();
         harness
+    }
+
+    /// A connection to a kernel that knows no data file yet.
+    pub fn connect(&mut self) {
+        self.registrations = Arc::default();
+        self.backings.clear();
+        let registry = Registry(Arc::clone(&self.registrations));
+        self.fs.set_data_mode(match self.setup.passthrough {
+            true => DataMode::Passthrough(Box::new(registry)),
+            false => DataMode::PageCache,
+        });
     }
 
     pub fn now(&self) -> Timestamp {
@@ -138,6 +169,11 @@ impl Harness {
     pub fn step(&mut self, op: &Op) {
         self.began = self.clock.now();
         self.apply(op);
+        self.settle();
+    }
+
+    /// What happens by itself after an operation, and a look at everything.
+    pub fn settle(&mut self) {
         self.model.evict();
         let nodes = &self.model.nodes;
         self.inos.retain(|id, _| nodes.contains_key(id));
@@ -196,7 +232,7 @@ impl Harness {
         self.model.node_mut(id).lookups += 1;
     }
 
-    fn apply(&mut self, op: &Op) {
+    pub fn apply(&mut self, op: &Op) {
         match op {
             Op::Lookup(at) => self.lookup(at),
             Op::Forget(pick, count) => self.forget(self.any(*pick), u64::from(*count)),

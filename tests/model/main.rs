@@ -11,6 +11,7 @@ mod check;
 mod contents;
 mod generators;
 mod harness;
+mod recovery;
 mod reference;
 mod streams;
 mod times;
@@ -24,6 +25,7 @@ use shmfs::options::Atime;
 use crate::harness::{Harness, Setup};
 
 const CASES: u32 = 150;
+const CRASH_CASES: u32 = 60;
 const REGRESSIONS: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
     "/proptest-regressions/model.txt"
@@ -33,13 +35,13 @@ fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok()?.parse().ok()
 }
 
-fn runner() -> (TestRunner, u64) {
+fn runner(cases: u32) -> (TestRunner, u64) {
     let seed = number("SHMFS_SEED").unwrap_or(1);
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
     let config = Config {
-        cases: number("SHMFS_CASES").map_or(CASES, |cases| cases as u32),
-        max_shrink_iters: 4000,
+        cases: number("SHMFS_CASES").map_or(cases, |cases| cases as u32),
+        max_shrink_iters: number("SHMFS_SHRINK").map_or(4000, |steps| steps as u32),
         failure_persistence: Some(Box::new(FileFailurePersistence::Direct(REGRESSIONS))),
         ..Config::default()
     };
@@ -67,7 +69,7 @@ fn setup() -> impl Strategy<Value = Setup> {
 
 #[test]
 fn operations_agree_with_the_model() {
-    let (mut runner, seed) = runner();
+    let (mut runner, seed) = runner(CASES);
     let result = runner.run(&(setup(), generators::ops()), |(setup, ops)| {
         let mut harness = Harness::new(setup);
         for op in &ops {
@@ -76,6 +78,41 @@ fn operations_agree_with_the_model() {
         harness.finish();
         Ok::<(), TestCaseError>(())
     });
+    report(result, seed);
+}
+
+/// At random moments the process dies at a random byte of its journal; another one goes on, and the operation in
+/// hand is asked for again.
+#[test]
+fn operations_survive_crashes() {
+    let (mut runner, seed) = runner(CRASH_CASES);
+    let ops = generators::ops().prop_flat_map(|ops| {
+        let crashes = prop::collection::vec(recovery::crash(), ops.len());
+        (Just(ops), crashes)
+    });
+    let ops = ops.prop_map(|(ops, crashes)| ops.into_iter().zip(crashes).collect::<Vec<_>>());
+    let result = runner.run(&(setup(), any::<bool>(), ops), |(setup, on_tmpfs, ops)| {
+        let mut harness = Harness::recorded(setup, on_tmpfs);
+        for (op, crash) in &ops {
+            match crash {
+                Some(crash) => harness.step_and_crash(op, crash),
+                None => harness.step(op),
+            }
+        }
+        harness.finish();
+        Ok::<(), TestCaseError>(())
+    });
+    let result = result.map_err(|error| match error {
+        TestError::Abort(reason) => TestError::Abort(reason),
+        TestError::Fail(reason, (setup, on_tmpfs, ops)) => {
+            let reason = format!("{reason} (on_tmpfs: {on_tmpfs})");
+            TestError::Fail(reason.into(), (setup, ops))
+        }
+    });
+    report(result, seed);
+}
+
+fn report<T: std::fmt::Debug>(result: Result<(), TestError<(Setup, Vec<T>)>>, seed: u64) {
     match result {
         Ok(()) => {}
         Err(TestError::Abort(reason)) => panic!("SHMFS_SEED={seed}: {reason}"),

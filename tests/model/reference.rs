@@ -60,7 +60,7 @@ pub struct Name {
 }
 
 /// Everything.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Model {
     pub nodes: BTreeMap<Id, Node>,
     pub names: BTreeMap<Path, Name>,

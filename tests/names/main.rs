@@ -5,3 +5,5 @@ mod documents;
 mod examples;
 mod properties;
 mod vectors;
+#[path = "../support/written.rs"]
+mod written;

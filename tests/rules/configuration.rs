@@ -298,6 +298,7 @@ fn warnings_are_told() {
             Code::FilesOnly,
             "read = ['**/x', 'tree/**']\nhide = ['tree/secret*']",
         ),
+        (Code::FilesOnly, "read = ['**/x']\nhide = ['secret']"),
         (Code::NoEffect, "read = ['a']\nkeep = true"),
     ] {
         assert!(

@@ -2,11 +2,16 @@
 
 mod adversary;
 mod cases;
+mod cli;
 mod configuration;
+mod documents;
+mod import;
 mod names;
 mod oracle;
 mod properties;
 mod table;
+#[path = "../support/written.rs"]
+mod written;
 
 use shmfs::export::{Code, Export, Exports, Problems, Warning};
 

@@ -11,6 +11,7 @@
 pub(crate) mod site;
 mod worker;
 
+#[allow(unused_imports, reason = "each suite uses a part of this module")]
 pub(crate) use site::{Site, check, die_with_us};
 pub(crate) use worker::{Case, Suite};
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::{columns, live};
+use super::columns;
 use crate::cli::name::output::{JsonBytes, show};
 use crate::cli::words;
 use crate::error::{Error, Result};
@@ -30,7 +30,7 @@ pub(in crate::cli) struct ExplainCommand {
         help_heading = "Where the rules are"
     )]
     file: Option<PathBuf>,
-    /// A mount: the rules that are in force there
+    /// The mount whose rules in force are asked
     #[arg(long, value_name = "DIR", help_heading = "Where the rules are")]
     from: Option<PathBuf>,
     /// Print one JSON object
@@ -43,16 +43,24 @@ pub(in crate::cli) struct ExplainCommand {
 }
 
 pub(super) fn run(command: &ExplainCommand) -> Result<String> {
-    let exports = match (&command.file, &command.from) {
-        (Some(file), _) => Exports::load(file).map_err(Error::from)?.0,
-        (None, Some(dir)) => live::in_force(dir)?.1,
-        (None, None) => return Err(Error::usage("where are the rules? --file or --from")),
-    };
+    let exports = exports(command)?;
     let export = super::find(&exports, &command.name)?;
     let explained = Explained::new(export, command.path.as_bytes())?;
     match command.json {
         true => super::json(&explained.json(&command.name)),
         false => Ok(explained.text(&command.name)),
+    }
+}
+
+fn exports(command: &ExplainCommand) -> Result<Exports> {
+    match (&command.file, &command.from) {
+        (Some(file), _) => Exports::load(file)
+            .map(|(exports, _)| exports)
+            .map_err(Error::from),
+        (None, Some(dir)) => super::live::in_force(dir).map(|(_, exports)| exports),
+        (None, None) => Err(Error::usage(
+            "one of --file and --from says where the rules are",
+        )),
     }
 }
 

@@ -1,11 +1,11 @@
-//! `shmfs export list|show|reload|mount`: about a mount that there is.
+//! `shmfs export list`, `show`, `reload` and `mount`: the exports of a mount.
 
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::{columns, find};
-use crate::cli::words;
+use super::super::words;
+use super::{columns, print};
 use crate::error::Result;
 use crate::export::{Export, Exports, Source, Unmatched, Verb};
 use crate::mount::exports;
@@ -57,39 +57,32 @@ pub(in crate::cli) struct MountCommand {
     target: Option<PathBuf>,
 }
 
-impl ListCommand {
-    pub(super) fn run(&self) -> Result<String> {
-        Ok(list(&in_force(&self.dir)?.1))
-    }
+pub(super) fn list(command: &ListCommand) -> Result<()> {
+    print(&table(&in_force(&command.dir)?.1))
 }
 
-impl ShowCommand {
-    pub(super) fn run(&self) -> Result<String> {
-        let (source, exports) = in_force(&self.dir)?;
-        Ok(show(find(&exports, &self.name)?, &source, &self.dir))
-    }
+pub(super) fn show(command: &ShowCommand) -> Result<()> {
+    let (source, exports) = in_force(&command.dir)?;
+    let found = exports.get(&command.name);
+    let export = found.ok_or_else(|| exports::unknown(&command.name, &exports))?;
+    print(&described(export, &source, &command.dir))
 }
 
-impl ReloadCommand {
-    pub(super) fn run(&self) -> Result<()> {
-        exports::reload(&self.dir, self.file.as_deref())
-    }
+pub(super) fn reload(command: &ReloadCommand) -> Result<()> {
+    exports::reload(&command.dir, command.file.as_deref())
 }
 
-impl MountCommand {
-    pub(super) fn run(&self) -> Result<()> {
-        exports::bind(&self.name, &self.dir, self.target.as_deref())
-    }
+pub(super) fn mount(command: &MountCommand) -> Result<()> {
+    exports::bind(&command.name, &command.dir, command.target.as_deref())
 }
 
-/// The exports in force on the mount on `dir`.
 pub(super) fn in_force(dir: &Path) -> Result<(Source, Exports)> {
     let source = exports::in_force(dir)?;
     let (exports, _) = exports::parse(&source)?;
     Ok((source, exports))
 }
 
-fn list(exports: &Exports) -> String {
+fn table(exports: &Exports) -> String {
     let mut rows = vec![["EXPORT", "RULES", "OWN", "LIMITS", "AT"].map(str::to_owned)];
     rows.extend(exports.iter().map(|export| {
         [
@@ -139,7 +132,7 @@ fn or_nothing(words: Vec<String>) -> String {
     }
 }
 
-fn show(export: &Export, source: &Source, dir: &Path) -> String {
+fn described(export: &Export, source: &Source, dir: &Path) -> String {
     let directory = dir.join(".shmfs/exports").join(&export.name);
     let view = export.view.as_deref().unwrap_or("-");
     let sticky = if export.sticky { "yes" } else { "no" };
@@ -193,7 +186,7 @@ nr_inodes = 10
     #[test]
     fn all_on_one_line_each() {
         let (exports, _) = source().parse().unwrap();
-        let text = list(&exports);
+        let text = table(&exports);
         let lines: Vec<Vec<&str>> = text
             .lines()
             .map(|it| it.split_whitespace().collect())
@@ -215,7 +208,7 @@ nr_inodes = 10
     #[test]
     fn one_with_its_rules() {
         let (exports, _) = source().parse().unwrap();
-        let text = show(exports.get("camera").unwrap(), &source(), Path::new("/mnt"));
+        let text = described(exports.get("camera").unwrap(), &source(), Path::new("/mnt"));
         for line in [
             "directory  /mnt/.shmfs/exports/camera",
             "frames_*     read                      line 3: read",

@@ -98,49 +98,44 @@ fn check_text(text: &str, faults: &mut Vec<Fault>) {
             "Write a name or a pattern, or leave it out.",
         ));
     }
-    let trimmed = text.trim();
-    if trimmed.len() < text.len() {
-        let offset = if text.starts_with(char::is_whitespace) {
-            0
-        } else {
-            trimmed.len()
-        };
-        let instead = match trimmed {
-            "" => "Write a name or a pattern, or leave it out.".to_owned(),
-            trimmed => format!("Write {trimmed:?}."),
-        };
-        faults.push(Fault::new(
-            Code::Whitespace,
-            offset,
-            "has white space at an end",
-            instead,
-        ));
-    }
-    // White space at the ends, a newline for instance, has been told.
-    let inner = text.len() - text.trim_start().len();
-    if let Some((at, sign)) = trimmed.char_indices().find(|(_, sign)| sign.is_control()) {
+    faults.extend(white_space(text));
+    // White space at the ends, a newline for instance, is told by then.
+    let start = text.len() - text.trim_start().len();
+    let mut signs = text.trim().char_indices();
+    if let Some((at, sign)) = signs.find(|(_, sign)| sign.is_control()) {
         let what = format!("has the control character U+{:04X}", u32::from(sign));
         let instead = "Write ? where a name has one.";
-        faults.push(Fault::new(Code::Control, inner + at, what, instead));
+        faults.push(Fault::new(Code::Control, start + at, what, instead));
     }
-    if let Some(rest) = text.strip_prefix('/') {
-        let name = rest
-            .strip_prefix("dev/shm/")
-            .unwrap_or(rest)
-            .trim_start_matches('/');
-        let instead = match name {
-            "" => "For the names in the root write \"*\".".to_owned(),
-            name => {
-                format!("Write {name:?}: names are relative to the export's root, without a slash.")
-            }
-        };
-        faults.push(Fault::new(
-            Code::Absolute,
-            0,
-            "begins with a slash",
-            instead,
-        ));
+    faults.extend(text.strip_prefix('/').map(absolute));
+}
+
+fn white_space(text: &str) -> Option<Fault> {
+    let trimmed = text.trim();
+    if trimmed.len() == text.len() {
+        return None;
     }
+    let offset = match text.starts_with(char::is_whitespace) {
+        true => 0,
+        false => trimmed.len(),
+    };
+    let instead = match trimmed {
+        "" => "Write a name or a pattern, or leave it out.".to_owned(),
+        trimmed => format!("Write {trimmed:?}."),
+    };
+    let what = "has white space at an end";
+    Some(Fault::new(Code::Whitespace, offset, what, instead))
+}
+
+fn absolute(rest: &str) -> Fault {
+    let name = rest.strip_prefix("dev/shm/").unwrap_or(rest);
+    let instead = match name.trim_start_matches('/') {
+        "" => "For the names in the root write \"*\".".to_owned(),
+        name => {
+            format!("Write {name:?}: names are relative to the export's root, without a slash.")
+        }
+    };
+    Fault::new(Code::Absolute, 0, "begins with a slash", instead)
 }
 
 fn parse_component(text: &str, at: usize) -> Result<Component, Fault> {

@@ -1,0 +1,90 @@
+//! Inodes of which nobody is sure that the kernel still knows them.
+//!
+//! A process that dies may have counted references that the kernel never got, or have read of a FORGET and not
+//! counted it. As long as an inode has a name that does no harm. Without one it would stay for ever; but the
+//! kernel says whether it knows a node.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+
+use super::Fs;
+use crate::slots::{Cell, Flag};
+use crate::types::Ino;
+
+/// Those without a name.
+#[derive(Debug, Default)]
+pub(super) struct Doubts {
+    all: Mutex<Vec<Doubt>>,
+    count: AtomicUsize,
+}
+
+#[derive(Debug)]
+struct Doubt {
+    ino: Ino,
+    /// The kernel did not know it when it had this many references.
+    unknown_at: Option<u64>,
+}
+
+impl Doubts {
+    /// An inode has no name and no handle, and references that may be none.
+    pub(super) fn add(&self, ino: Ino, cell: &Cell) {
+        if !cell.is(Flag::Uncertain) {
+            return;
+        }
+        let mut all = self.all.lock();
+        if all.iter().all(|doubt| doubt.ino != ino) {
+            let unknown_at = None;
+            all.push(Doubt { ino, unknown_at });
+            self.count.store(all.len(), Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn any(&self) -> bool {
+        self.count.load(Ordering::Relaxed) > 0
+    }
+}
+
+impl Fs {
+    /// Whether there is somebody to ask the kernel about.
+    pub fn has_doubts(&self) -> bool {
+        self.doubts.any()
+    }
+
+    /// Asks `is_known` of each inode without a name whether the kernel knows it, and evicts those that it does not.
+    ///
+    /// An answer of ours may be on its way to become a node of the kernel's: it must say so twice, and nothing
+    /// may have been counted in between.
+    pub fn settle_doubts(&self, is_known: impl Fn(Ino) -> bool) {
+        let mut doubts = std::mem::take(&mut *self.doubts.all.lock());
+        doubts.retain_mut(|doubt| self.is_doubtful(doubt, &is_known));
+        let mut all = self.doubts.all.lock();
+        all.append(&mut doubts);
+        self.doubts.count.store(all.len(), Ordering::Relaxed);
+    }
+
+    fn is_doubtful(&self, doubt: &mut Doubt, is_known: &impl Fn(Ino) -> bool) -> bool {
+        let Ok(inode) = self.superblock.inode(doubt.ino) else {
+            return false;
+        };
+        {
+            let state = inode.state();
+            if !state.is_orphan() || state.nopen() > 0 {
+                return false;
+            }
+        }
+        let lookups = inode.lookups();
+        if is_known(doubt.ino) {
+            doubt.unknown_at = None;
+            return true;
+        }
+        if doubt.unknown_at != Some(lookups) {
+            doubt.unknown_at = Some(lookups);
+            return true;
+        }
+        tracing::debug!(ino = ?doubt.ino, lookups, "the kernel does not know it");
+        inode.lower_lookups(lookups);
+        self.evict_if_unused(&inode);
+        false
+    }
+}
