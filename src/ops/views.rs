@@ -161,13 +161,14 @@ impl Fs {
     /// Says which views there are, once, before the first request.
     pub fn set_views(&self, views: Vec<Box<dyn Names>>, listener: Box<dyn Listener>) {
         let views: Vec<View> = views.into_iter().map(View::new).collect();
-        if self.views.listener.set(listener).is_err() {
-            return tracing::error!("the views are chosen already");
-        }
+        // Exports have names that go too.
+        let _ = self.views.listener.set(listener);
         if views.is_empty() {
             return;
         }
-        let _ = self.views.all.set(views);
+        if self.views.all.set(views).is_err() {
+            tracing::error!("the views are chosen already");
+        }
         // In a file system that was before, some may have been opened already.
         let tree = self.superblock.tree();
         for view in self.views.all() {
