@@ -115,7 +115,9 @@ impl Fs {
         };
         Ok(Some(Standing {
             rights: rights.unwrap_or_default().union(root),
-            presence: Presence::Directory { leads: true },
+            presence: Presence::Directory {
+                leads: rules.is_some_and(|rules| rules.leads(&path)),
+            },
         }))
     }
 
