@@ -171,43 +171,6 @@ impl Server {
         reply.entry_with_ttls(&zero, &self.entry_ttl(), &nothing, Generation(0));
     }
 
-    /// The tree's node of a file whose data the kernel keeps there, where `id` is another node of it.
-    pub(super) fn shadowed(&self, id: INodeNo) -> Option<INodeNo> {
-        if self.fs.is_passthrough() {
-            return None;
-        }
-        let object = self.nodes.object(id).ok()?;
-        object.way.is_some().then(|| self.nodes.id(object.ino))
-    }
-
-    /// Changes data of which the kernel keeps pages by the node `id`: what is dirty there goes first, what is old
-    /// afterwards. Not on a thread that reads requests: dirty pages come back as such.
-    pub(super) fn around_the_cache<T>(
-        &self,
-        id: INodeNo,
-        (offset, length): (u64, u64),
-        change: impl FnOnce() -> Result<T>,
-    ) -> Result<T> {
-        let drop_pages = || {
-            let (offset, length) = (offset as i64, length.min(i64::MAX as u64) as i64);
-            let told = self
-                .notifier
-                .get()
-                .map(|it| it.inval_inode(id, offset, length));
-            match told {
-                // The kernel does not know the node, so it keeps nothing.
-                Some(Err(error)) if error.raw_os_error() != Some(libc::ENOENT) => {
-                    tracing::warn!(%error, "cannot invalidate data");
-                }
-                _ => {}
-            }
-        };
-        drop_pages();
-        let changed = change();
-        drop_pages();
-        changed
-    }
-
     /// Makes the kernel ask for attributes again: those that it has for ever are true no more.
     pub(super) fn forget_attributes(&self, id: INodeNo) {
         // A negative offset leaves the data alone, and takes no lock that the caller could hold.

@@ -192,6 +192,14 @@ fn converse(mut connection: &UnixStream, door: &Door) -> io::Result<()> {
     Ok(())
 }
 
+/// What the worker says of itself, and what only the supervisor knows.
+fn with_deaths(status: &str, deaths: u64) -> String {
+    match status.strip_prefix('{') {
+        Some(rest) => format!("{{\"deaths\":{deaths},{rest}"),
+        None => status.to_owned(),
+    }
+}
+
 fn export_text(door: &Door) -> Result<String, String> {
     let source = door.exports().map_err(|error| error.to_string())?;
     let source = source.ok_or("it was mounted without exports")?;
@@ -209,14 +217,6 @@ fn reload_exports(door: &Door, length: &str, reader: &mut impl Read) -> Result<S
     read.map_err(|error| error.to_string())?;
     let source = Source::decode(&bytes).ok_or("these are no exports")?;
     door.reload_exports(&source)
-}
-
-/// What the worker says of itself, and what only the supervisor knows.
-fn with_deaths(status: &str, deaths: u64) -> String {
-    match status.strip_suffix('}') {
-        Some(open) => format!("{open},\"deaths\":{deaths}}}"),
-        None => status.to_owned(),
-    }
 }
 
 pub(super) fn encode(limits: &Limits) -> String {

@@ -18,14 +18,38 @@ pub(super) struct Cause {
 pub(super) struct Memory {
     cgroup: Option<cgroup::Memory>,
     kills: u64,
+    /// The worker holds memory for the next one to work with once the cgroup is full: it comes free by its death.
+    given: bool,
+    /// Somebody was killed, and there is no room yet: what takes more memory is refused.
+    pub(super) short: bool,
 }
+
+/// As much as that, or an eighth of the limit.
+const BALLAST: u64 = 16 << 20;
 
 impl Memory {
     /// Looks at the cgroup as it is now.
     pub(super) fn look() -> Memory {
         let cgroup = cgroup::Memory::of_this_process();
         let kills = cgroup.as_ref().map_or(0, cgroup::Memory::kills);
-        Memory { cgroup, kills }
+        Memory {
+            cgroup,
+            kills,
+            given: false,
+            short: false,
+        }
+    }
+
+    /// How many bytes the worker shall hold for the next one from now on: where there is a limit, and room. Then
+    /// memory is short no longer.
+    pub(super) fn settle(&mut self) -> Option<u64> {
+        let cgroup = self.cgroup.as_ref().filter(|_| !self.given)?;
+        let bytes = BALLAST.min(cgroup.limit()? / 8);
+        if cgroup.room()? < 3 * bytes {
+            return None;
+        }
+        (self.given, self.short) = (true, false);
+        Some(bytes)
     }
 
     /// Whether somebody was killed since the last look.
@@ -37,6 +61,8 @@ impl Memory {
     /// How a process ended.
     pub(super) fn tell(&mut self, status: WaitStatus) -> Cause {
         let killed = self.has_killed();
+        self.given = false;
+        self.short |= killed;
         Cause {
             text: Memory::text(status, killed),
             errno: match status.terminating_signal() {

@@ -23,8 +23,8 @@ pub struct Door {
     channel: Mutex<Option<Arc<OwnedFd>>>,
     opened: Condvar,
     orders: OwnedFd,
-    exports: Mutex<Option<Configuration>>,
     deaths: AtomicU64,
+    exports: Mutex<Option<Configuration>>,
 }
 
 impl Door {
@@ -35,8 +35,8 @@ impl Door {
             channel: Mutex::default(),
             opened: Condvar::new(),
             orders,
-            exports: Mutex::default(),
             deaths: AtomicU64::new(0),
+            exports: Mutex::default(),
         };
         Ok((door, inbox))
     }

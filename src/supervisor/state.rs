@@ -184,8 +184,8 @@ impl Supervisor {
         }
         let entrance = saved.ready.entrance.clone();
         let (door, inbox) = Door::new().map_err(unusable)?;
-        door.keep_exports(kept.exports.as_ref()).map_err(unusable)?;
         door.set_deaths(saved.deaths);
+        door.keep_exports(kept.exports.as_ref()).map_err(unusable)?;
         if let Phase::Serving { worker, .. } = &phase {
             door.open(&worker.channel).map_err(unusable)?;
         }

@@ -289,6 +289,7 @@ impl Supervisor {
             log: log::chosen().to_owned(),
             background: self.background,
             oom_score: self.oom_score,
+            short: self.memory.short,
         };
         message::send(channel, "start", &message::encode(&start)?, None)
     }
@@ -400,6 +401,13 @@ impl Supervisor {
                 self.kill();
             } else if well {
                 self.watch.forgive();
+            }
+            // With passthrough who uses the memory pays for it.
+            if let Some(bytes) = (!self.passthrough())
+                .then(|| self.memory.settle())
+                .flatten()
+            {
+                self.say("memory", &bytes.to_le_bytes());
             }
             return Ok(());
         }

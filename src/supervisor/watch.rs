@@ -21,6 +21,10 @@ const BESIDE: Duration = Duration::from_secs(60);
 /// So many workers may die of a request.
 const CHANCES: u32 = 3;
 
+/// WRITE, FALLOCATE, COPY_FILE_RANGE: where memory is short each try takes more of what is left, until no worker
+/// has any to start with. They have one chance.
+const GREEDY: [u32; 3] = [16, 43, 47];
+
 /// A look at a worker, and what was seen before.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
@@ -156,7 +160,8 @@ impl Watch {
             let number = seen.request.unique;
             let deaths = self.deaths.entry(number).or_default();
             *deaths += 1;
-            if *deaths < CHANCES {
+            let greedy = errno == libc::ENOMEM && GREEDY.contains(&seen.request.opcode);
+            if *deaths < CHANCES && !greedy {
                 continue;
             }
             self.deaths.remove(&number);

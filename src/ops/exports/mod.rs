@@ -22,7 +22,7 @@ use self::gate::Inside;
 use self::index::Index;
 use super::Fs;
 use crate::errno::{Errno, Result};
-use crate::export::Export;
+use crate::export::{Export, Unmatched};
 use crate::types::Ino;
 
 /// Which export: a number for as long as the file system lives.
@@ -108,6 +108,12 @@ impl Exports {
 }
 
 impl Session {
+    /// Whether nothing is the session's own but temporary names.
+    fn has_scratch_alone(&self) -> bool {
+        let config = self.served.config();
+        config.is_some_and(|config| !config.private && config.unmatched == Unmatched::Hidden)
+    }
+
     /// Whether a name of the root is the session's own.
     fn is_own(&self, name: &[u8]) -> bool {
         let config = self.served.config();
