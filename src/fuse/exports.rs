@@ -264,9 +264,16 @@ fn drop_name(fs: &Fs, nodes: &Nodes, notifier: Option<&Notifier>, session: &Sess
     let (Some(notifier), Some(export)) = (notifier, fs.export_name(session.export)) else {
         return;
     };
-    let above = nodes.special(Special::Exports).ino;
     let name = name_of_session(&export, &session.token);
-    if let Err(error) = notifier.inval_entry(above, OsStr::new(&name)) {
-        tracing::debug!(%error, "cannot drop a name");
+    // What the owner looked at in its layer is known to the kernel by other names, and kept too.
+    let ways = [
+        (Special::PrivateOf(session.export), &session.token),
+        (Special::Exports, &name),
+    ];
+    for (above, name) in ways {
+        let above = nodes.special(above).ino;
+        if let Err(error) = notifier.inval_entry(above, OsStr::new(name)) {
+            tracing::debug!(%error, "cannot drop a name");
+        }
     }
 }

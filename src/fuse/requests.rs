@@ -226,7 +226,6 @@ impl Filesystem for Adapter {
         _: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
-        let _hand = self.0.begin(request, Opcode::Write, id);
         self.0.write(request, id, (offset, data), flags, reply);
     }
 

@@ -171,6 +171,9 @@ fn converse(mut connection: &UnixStream, door: &Door) -> io::Result<()> {
             serve::ask(rest == "force");
             Ok(String::new())
         }
+        "status" => door
+            .ask(verb)
+            .map(|status| with_deaths(&status, door.deaths())),
         "wait" => Ok(String::new()),
         "export-text" => export_text(door),
         "export-reload" => reload_exports(door, rest, &mut reader),
@@ -187,6 +190,14 @@ fn converse(mut connection: &UnixStream, door: &Door) -> io::Result<()> {
         io::copy(&mut connection, &mut io::sink())?;
     }
     Ok(())
+}
+
+/// What the worker says of itself, and what only the supervisor knows.
+fn with_deaths(status: &str, deaths: u64) -> String {
+    match status.strip_prefix('{') {
+        Some(rest) => format!("{{\"deaths\":{deaths},{rest}"),
+        None => status.to_owned(),
+    }
 }
 
 fn export_text(door: &Door) -> Result<String, String> {

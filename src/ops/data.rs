@@ -173,7 +173,6 @@ impl Fs {
         };
         let orphan = {
             let mut state = inode.state();
-            debug_assert!(state.nopen() > 0, "released more often than opened");
             state.cell.close_one();
             if state.nopen() > 0 {
                 return;

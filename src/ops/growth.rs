@@ -35,8 +35,8 @@ pub(super) struct Change {
 pub(super) enum Outcome {
     /// The file has become as long as the room that was taken, or stayed as it was.
     Grown,
-    /// It has pages for all of that room, beyond its size or not (fallocate(2)).
-    Allocated,
+    /// It has so many pages, beyond its size or not (fallocate(2)).
+    Allocated(u64),
     /// Beyond so many pages it needs none.
     Cut(u64),
     /// It did not become what the room was taken for.
@@ -71,12 +71,12 @@ impl Changes {
     }
 
     /// With the last change, the pages that the file needs at least, where more may have been taken.
-    fn end(&self, ino: Ino, outcome: Outcome, reserved: u64) -> Option<u64> {
+    fn end(&self, ino: Ino, outcome: Outcome) -> Option<u64> {
         let mut changes = self.0.lock();
         let ongoing = changes.get_mut(&ino)?;
         match outcome {
             Outcome::Grown => {}
-            Outcome::Allocated => ongoing.floor = ongoing.floor.max(reserved),
+            Outcome::Allocated(pages) => ongoing.floor = ongoing.floor.max(pages),
             // What another change has allocated meanwhile is not to be told from what was cut.
             Outcome::Cut(_) if ongoing.together => {}
             Outcome::Cut(left) => ongoing.floor = ongoing.floor.min(left),
@@ -121,7 +121,7 @@ impl Fs {
         outcome: Outcome,
     ) -> Result<()> {
         let floor = if change.counted {
-            self.changes.end(ino, outcome, state.data.reserved)
+            self.changes.end(ino, outcome)
         } else {
             // Where counting began meanwhile, it did not see this.
             state.data.charged.then_some(state.data.reserved)
@@ -301,7 +301,7 @@ mod tests {
     fn one_that_grew_needs_no_look() {
         let changes = Changes::default();
         changes.begin(INO, 10);
-        assert_eq!(changes.end(INO, Outcome::Grown, 20), None);
+        assert_eq!(changes.end(INO, Outcome::Grown), None);
         assert!(changes.0.lock().is_empty());
     }
 
@@ -310,8 +310,8 @@ mod tests {
         let changes = Changes::default();
         changes.begin(INO, 10);
         changes.begin(INO, 20);
-        assert_eq!(changes.end(INO, Outcome::Failed, 30), None);
-        assert_eq!(changes.end(INO, Outcome::Grown, 30), Some(10));
+        assert_eq!(changes.end(INO, Outcome::Failed), None);
+        assert_eq!(changes.end(INO, Outcome::Grown), Some(10));
     }
 
     #[test]
@@ -319,18 +319,18 @@ mod tests {
         let changes = Changes::default();
         changes.begin(INO, 10);
         changes.begin(INO, 20);
-        assert_eq!(changes.end(INO, Outcome::Allocated, 25), None);
-        assert_eq!(changes.end(INO, Outcome::Failed, 30), Some(25));
+        assert_eq!(changes.end(INO, Outcome::Allocated(25)), None);
+        assert_eq!(changes.end(INO, Outcome::Failed), Some(25));
     }
 
     #[test]
     fn a_cut_alone_counts() {
         let changes = Changes::default();
         changes.begin(INO, 10);
-        assert_eq!(changes.end(INO, Outcome::Cut(3), 10), Some(3));
+        assert_eq!(changes.end(INO, Outcome::Cut(3)), Some(3));
         changes.begin(INO, 10);
         changes.begin(INO, 10);
-        assert_eq!(changes.end(INO, Outcome::Cut(0), 10), None);
-        assert_eq!(changes.end(INO, Outcome::Grown, 10), Some(10));
+        assert_eq!(changes.end(INO, Outcome::Cut(0)), None);
+        assert_eq!(changes.end(INO, Outcome::Grown), Some(10));
     }
 }

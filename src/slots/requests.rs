@@ -366,6 +366,7 @@ pub(super) fn change_handles(cell: &Cell, by: i8) {
         deed.credit = 0;
         return words[DEED].store(deed.word(), Release);
     }
+    debug_assert!(by > 0 || cell.nopen() > 0, "closed more often than opened");
     deed.net += by;
     deed.pending = Some(new);
     words[DEED].store(deed.word(), Release);

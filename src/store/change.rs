@@ -48,7 +48,7 @@ pub enum TreeChange<'a> {
         above: Ino,
         /// The new inode.
         inode: NewInode,
-        /// Whose it is; no two have the same.
+        /// Whose it is; no two have the same, and it is not empty.
         label: &'a str,
     },
     /// A directory without a name, which is empty, goes.
@@ -405,6 +405,11 @@ impl Tree {
         state.ctime = now;
         drop(state);
         trace.add(Touched::State(ino));
+        if let Some(directory) = self.directories.get_mut(&ino) {
+            // Nobody's: after a recovery it is a directory that has lost its name.
+            directory.hidden = Some("".into());
+            trace.add(Touched::Directory(ino));
+        }
         Some(Arc::clone(inode))
     }
 

@@ -7,7 +7,9 @@ use shmfs::export::Exports;
 
 use crate::calls::{Call, Descriptor};
 use crate::consumer::{Crew, Order};
-use crate::model::{Actor, Kind, Presence, Rights, Rules, Tree, Way, Who, answer};
+use crate::model::{
+    Actor, Kind, Other, Presence, Rights, Rules, Situation, Tree, Way, Who, answer, verdict,
+};
 use crate::rng::Rng;
 use crate::rules::{cases, random_rules, seed};
 use crate::sys::{self, E, ENOENT, ENOTDIR, ESTALE, R};
@@ -282,30 +284,18 @@ fn at_once(way: Way) {
     world.stop();
 }
 
-/// Every answer that the model gives for this call, whatever is there.
+/// Every answer that the model gives for this call, whatever is there, and wherever the
+/// directory of a name has been moved to meanwhile.
 fn possible(rules: &Rules, way: Way, order: &Order) -> BTreeSet<String> {
-    use crate::model::{Other, Situation, verdict};
     let mut all = BTreeSet::new();
-    let paths = |path: &str, wanted: Kind| -> Vec<Other> {
-        let other = |presence, kind| Other {
-            rights: rules.rights(path.as_bytes(), kind),
-            presence,
-            leads: kind == Kind::Directory && rules.leads(path.as_bytes()),
-        };
-        vec![
-            other(Presence::Absent, wanted),
-            other(Presence::File, Kind::File),
-            other(Presence::Directory, Kind::Directory),
-        ]
-    };
-    let kinds = match order.call {
-        Call::Mkdir => vec![Kind::Directory],
-        Call::Rename(_) => vec![Kind::File, Kind::Directory],
-        _ => vec![Kind::File],
+    let kinds: &[Kind] = match order.call {
+        Call::Mkdir => &[Kind::Directory],
+        Call::Rename(_) => &[Kind::File, Kind::Directory],
+        _ => &[Kind::File],
     };
     for wanted in kinds {
-        for name in paths(&order.name, wanted) {
-            for target in paths(&order.target, wanted) {
+        for name in states(rules, &order.name, *wanted) {
+            for target in states(rules, &order.target, *wanted) {
                 let who = Who::User;
                 let situation = Situation {
                     who,
@@ -315,36 +305,56 @@ fn possible(rules: &Rules, way: Way, order: &Order) -> BTreeSet<String> {
                 };
                 let expected = verdict(order.call, &situation);
                 all.extend(expected.any.iter().map(answer));
+                if !order.call.has_target() {
+                    break;
+                }
             }
         }
     }
-    let mut more = |errno: E| all.insert(answer(&Err(errno)));
-    for path in [&order.name, &order.target] {
-        if path.contains('/') {
-            more(ENOENT);
-            more(ENOTDIR);
-        }
-    }
-    // The kernel found one thing, and the operation another.
-    more(ENOENT);
-    if matches!(order.call, Call::Rename(_) | Call::Rmdir) {
-        for errno in [
+    let more: &[E] = match order.call {
+        // The shape of the tree, and what is in a directory.
+        Call::Rename(_) | Call::Rmdir => &[
             sys::ENOTEMPTY,
             sys::EINVAL,
             sys::EXDEV,
             sys::EACCES,
-            ENOTDIR,
             sys::EISDIR,
-        ] {
-            more(errno);
-        }
-        if let Call::Rename(_) = order.call {
-            // Two names of one object: nothing is done.
-            all.insert("OK".to_owned());
-        }
-    }
-    if order.call.has_target() {
-        all.insert(answer(&Err(sys::EEXIST)));
+            sys::EEXIST,
+        ],
+        // Into a directory that was removed meanwhile.
+        Call::Link => &[sys::EEXIST, sys::EXDEV],
+        _ => &[],
+    };
+    // The kernel found one thing, and the operation another.
+    let more = more.iter().chain(&[ENOENT, ENOTDIR]);
+    all.extend(more.map(|errno| answer(&Err(*errno))));
+    if let Call::Rename(_) = order.call {
+        // Two names of one object: nothing is done.
+        all.insert("OK".to_owned());
     }
     all
+}
+
+/// What may be there, under each name that its directory can come to have.
+fn states(rules: &Rules, path: &str, wanted: Kind) -> BTreeSet<Other> {
+    let mut paths = vec![path.to_owned()];
+    if let Some((_, last)) = path.rsplit_once('/') {
+        for above in NAMES {
+            paths.push(format!("{above}/{last}"));
+            paths.extend(NAMES.iter().map(|top| format!("{top}/{above}/{last}")));
+        }
+    }
+    let state = |path: &String, presence, kind| Other {
+        rights: rules.rights(path.as_bytes(), kind),
+        presence,
+        leads: kind == Kind::Directory && rules.leads(path.as_bytes()),
+    };
+    let of = |path: &String| {
+        [
+            state(path, Presence::Absent, wanted),
+            state(path, Presence::File, Kind::File),
+            state(path, Presence::Directory, Kind::Directory),
+        ]
+    };
+    paths.iter().flat_map(of).collect()
 }

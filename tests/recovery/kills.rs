@@ -84,12 +84,8 @@ fn kill_often(
         let wait = least + rng.below((most - least) as usize) as u64;
         std::thread::sleep(Duration::from_millis(wait));
         load.check_alive()?;
-        let mut worker = None;
-        wait_until("there is a worker", Duration::from_secs(20), || {
-            worker = worker_of(daemon);
-            Ok(worker.is_some())
-        })?;
-        if let Some(worker) = worker {
+        // While there is none another moment is chosen: one that begins is not hunted down.
+        if let Some(worker) = worker_of(daemon) {
             killed.push(now());
             // It may have died of something else: that shows.
             let _ = rustix::process::kill_process(worker, Signal::KILL);

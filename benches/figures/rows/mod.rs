@@ -2,8 +2,11 @@
 
 mod bare;
 mod cache;
+mod calls;
 mod crowd;
 mod cycle;
+mod exports;
+mod journal;
 mod mapped;
 mod million;
 mod open;
@@ -68,6 +71,12 @@ pub(crate) const ALL: &[Group] = &[
         "views",
         "the tree under another platform's names",
         views::run,
+    ),
+    group("exports", "a consumer's part of the tree", exports::run),
+    group(
+        "journal",
+        "what it costs that objects outlive the process",
+        journal::run,
     ),
     Group {
         name: "swarm",

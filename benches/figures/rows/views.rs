@@ -6,17 +6,16 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, Mode, OFlags};
 use shmfs::view::find;
 
-use super::million::{list, wait_for_slab};
+use super::calls::{FIGURES, Filled, Line, create, directory, fill, names, report, stat, three};
+use super::million::list;
 use crate::Context;
-use crate::measure::{Samples, Subject, interleave, time_each};
-use crate::place::{Shmfs, memory_of_shmfs, pin_shmfs};
+use crate::measure::{Subject, interleave, time_each};
+use crate::place::{Shmfs, pin_shmfs};
 use crate::report::{Row, times};
 use crate::sys;
 
-const CALLS: usize = 200;
 const OBJECTS: usize = 100_000;
 const LISTINGS: usize = 5;
 const LOOKUPS: usize = 2_000;
@@ -40,67 +39,8 @@ fn name_in(key: &str, entry: &str) -> io::Result<CString> {
     Ok(CString::new(path.ok_or(io::ErrorKind::InvalidInput)?)?)
 }
 
-fn directory(path: &Path) -> io::Result<OwnedFd> {
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    Ok(rustix::fs::open(path, flags, Mode::empty())?)
-}
-
 fn view(shmfs: &Shmfs, key: &str) -> io::Result<OwnedFd> {
     directory(&shmfs.dir.join(".shmfs/views").join(key))
-}
-
-fn stat(dir: &OwnedFd, name: &CString) -> io::Result<()> {
-    rustix::fs::statat(dir, name.as_c_str(), AtFlags::empty())?;
-    Ok(())
-}
-
-fn open(dir: &OwnedFd, name: &CString, flags: OFlags) -> io::Result<()> {
-    let flags = OFlags::RDWR | OFlags::CLOEXEC | flags;
-    rustix::fs::openat(dir, name.as_c_str(), flags, Mode::RUSR | Mode::WUSR)?;
-    Ok(())
-}
-
-fn create(dir: &OwnedFd, name: &CString) -> io::Result<()> {
-    open(dir, name, OFlags::CREATE | OFlags::EXCL)
-}
-
-fn unlink(dir: &OwnedFd, name: &CString) -> io::Result<()> {
-    rustix::fs::unlinkat(dir, name.as_c_str(), AtFlags::empty())?;
-    Ok(())
-}
-
-const FIGURES: [&str; 3] = ["stat", "open+close", "create+close+unlink"];
-
-/// Nanoseconds of each of [`FIGURES`], of an object that is there and one that is not.
-fn three(dir: &OwnedFd, old: &CString, new: &CString) -> io::Result<Vec<f64>> {
-    // Caller and daemon on one CPU: nothing but work counts.
-    sys::pin(0)?;
-    let both = |_| create(dir, new).and_then(|()| unlink(dir, new));
-    Ok(vec![
-        time_each(CALLS, |_| stat(dir, old))?,
-        time_each(CALLS, |_| open(dir, old, OFlags::empty()))?,
-        time_each(CALLS, both)?,
-    ])
-}
-
-/// One line: the first subject beside the second.
-struct Line<'a> {
-    what: String,
-    of: &'a str,
-    limit: Option<f64>,
-}
-
-fn report(context: &Context, samples: &Samples, figure: usize, line: &Line<'_>) {
-    let ratio = samples.ratio((0, figure), (1, figure));
-    let goal = line.limit.map(|limit| format!("≤ {limit} × {}", line.of));
-    context.report.row(&Row {
-        what: &line.what,
-        ours: Some(samples.median(0, figure)),
-        measured: times(ratio, line.of),
-        goal: goal.as_deref().unwrap_or_default(),
-        pass: line.limit.map(|limit| ratio.median <= limit),
-        ..Row::default()
-    });
 }
 
 /// The same object by its names in the tree and in a view of one mount.
@@ -113,8 +53,8 @@ fn beside_the_tree(context: &mut Context) -> io::Result<()> {
         let view = view(&shmfs, key)?;
         let theirs = [name_in(key, "object")?, name_in(key, "new")?];
         pin_shmfs()?;
-        let subjects: [Subject<'_>; 2] = [&|_| three(&view, &theirs[0], &theirs[1]), &|_| {
-            three(&tree, &names[0], &names[1])
+        let subjects: [Subject<'_>; 2] = [&|_| three(&view, &theirs[..1], &theirs[1]), &|_| {
+            three(&tree, &names[..1], &names[1])
         }];
         let samples = interleave(0, context.rounds(20), FIGURES.len(), &subjects)?;
         for (figure, call) in FIGURES.into_iter().enumerate() {
@@ -132,8 +72,8 @@ fn unused(context: &mut Context) -> io::Result<()> {
     let with = context.place.shmfs("unused", "view=netbsd,view=openbsd")?;
     let without = context.place.shmfs("no-views", "")?;
     let trees = [directory(&with.dir)?, directory(&without.dir)?];
-    let (old, new) = (c"object".to_owned(), c"new".to_owned());
-    trees.iter().try_for_each(|tree| create(tree, &old))?;
+    let (old, new) = ([c"object".to_owned()], c"new".to_owned());
+    trees.iter().try_for_each(|tree| create(tree, &old[0]))?;
     pin_shmfs()?;
     for (of_what, limit) in [("views unused", Some(1.1)), ("views in use", None)] {
         let subjects: [Subject<'_>; 2] = [&|_| three(&trees[0], &old, &new), &|_| {
@@ -151,32 +91,12 @@ fn unused(context: &mut Context) -> io::Result<()> {
     Ok(())
 }
 
-/// What a hundred thousand objects cost: each, in nanoseconds and bytes.
-#[derive(Debug)]
-struct Filled {
-    create: f64,
-    bytes: f64,
-}
-
-fn fill(dir: &OwnedFd, names: &[CString]) -> io::Result<Filled> {
-    wait_for_slab()?;
-    let before = memory_of_shmfs()?;
-    let create = time_each(names.len(), |at| create(dir, &names[at]))?;
-    let grown = memory_of_shmfs()?.saturating_sub(before);
-    let bytes = grown as f64 / names.len() as f64;
-    Ok(Filled { create, bytes })
-}
-
 /// A hundred thousand objects: by digest in a view, by name with a view of digests, and without any view.
 fn many(context: &mut Context) -> io::Result<()> {
-    let entries: Vec<String> = (0..OBJECTS).map(|at| format!("object-{at:07}")).collect();
-    let plain: Vec<CString> = entries
-        .iter()
-        .map(|entry| CString::new(entry.as_str()).map_err(io::Error::from))
-        .collect::<io::Result<_>>()?;
-    let digests: Vec<CString> = entries
-        .iter()
-        .map(|entry| name_in("openbsd", entry))
+    let entry = |at: usize| format!("object-{at:07}");
+    let plain = names(OBJECTS, entry)?;
+    let digests: Vec<CString> = (0..OBJECTS)
+        .map(|at| name_in("openbsd", &entry(at)))
         .collect::<io::Result<_>>()?;
     let options = "nr_inodes=200000,view=openbsd";
     let hashed = context.place.shmfs("hashed", options)?;
