@@ -18,7 +18,7 @@ use report::Report;
 
 const USAGE: &str = "\
 usage: cargo bench [-- [--quick] [--stand-in] [NAME…]]
-  NAME        run only these: bare mapped rw cycle open crowd cache million views exports, and on
+  NAME        run only these: bare mapped rw cycle open crowd cache million views exports journal, and on
               request swarm
   --quick     fewer rounds and 100,000 objects instead of 1,000,000
   --stand-in  a second tmpfs in the place of shmfs: shows the noise, every ratio should be 1";

@@ -89,6 +89,19 @@ impl Samples {
             .zip(self.series(under.0, under.1));
         spread(pairs.map(|(a, b)| a / b).collect())
     }
+
+    /// By how much one figure is more than another, in units of a third, taken round by round.
+    pub(crate) fn excess(
+        &self,
+        over: (usize, usize),
+        base: (usize, usize),
+        unit: (usize, usize),
+    ) -> Spread {
+        let bases = self.series(base.0, base.1);
+        let units = self.series(unit.0, unit.1);
+        let all = self.series(over.0, over.1).zip(bases).zip(units);
+        spread(all.map(|((a, b), unit)| (a - b) / unit).collect())
+    }
 }
 
 /// Quartiles of some numbers.

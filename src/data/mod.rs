@@ -12,13 +12,14 @@ mod tmpfs;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
-use rustix::fs::{FallocateFlags, Stat, Timestamps};
+use rustix::fs::{FallocateFlags, SeekFrom, Stat, Timestamps};
 use rustix::io::Errno as OsErrno;
 
 pub use self::clock::{KernelClock, SCRATCH};
 pub use self::memfd::Keeper;
 pub use self::reservation::{Reservation, pages};
 use crate::errno::{Errno, Result};
+use crate::sys::memory;
 use crate::types::{Ino, Timestamp};
 
 /// An open data file.
@@ -257,6 +258,9 @@ pub fn read(file: impl AsFd, buffer: &mut [u8], offset: u64) -> Result<usize> {
 
 /// Writes `bytes` at `offset`; returns how many found room.
 pub fn write(file: impl AsFd, bytes: &[u8], offset: u64) -> Result<usize> {
+    if memory::is_short() && !has_pages(&file, offset, bytes.len() as u64) {
+        return Err(Errno::ENOMEM);
+    }
     let mut done = 0;
     while done < bytes.len() {
         match rustix::io::pwrite(&file, &bytes[done..], offset + done as u64) {
@@ -270,6 +274,12 @@ pub fn write(file: impl AsFd, bytes: &[u8], offset: u64) -> Result<usize> {
     Ok(done)
 }
 
+/// Whether all of a range is there already.
+fn has_pages(file: impl AsFd, offset: u64, len: u64) -> bool {
+    let hole = rustix::fs::seek(file, SeekFrom::Hole(offset));
+    hole.is_ok_and(|hole| hole >= offset.saturating_add(len))
+}
+
 /// Changes the size.
 pub fn truncate(file: impl AsFd, size: u64) -> Result<()> {
     Ok(rustix::fs::ftruncate(file, size)?)
@@ -277,6 +287,9 @@ pub fn truncate(file: impl AsFd, size: u64) -> Result<()> {
 
 /// Allocates or frees room, as fallocate(2).
 pub fn fallocate(file: impl AsFd, mode: FallocateFlags, offset: u64, len: u64) -> Result<()> {
+    if memory::is_short() && !mode.contains(FallocateFlags::PUNCH_HOLE) {
+        return Err(Errno::ENOMEM);
+    }
     loop {
         match rustix::fs::fallocate(&file, mode, offset, len) {
             Err(OsErrno::INTR) => {}

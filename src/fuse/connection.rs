@@ -43,14 +43,41 @@ pub fn resend(device: impl AsFd) -> io::Result<()> {
 
 /// Whether the connection is over: unmounted everywhere, or aborted.
 pub fn has_ended(device: impl AsFd) -> bool {
+    ask(device).contains(PollFlags::ERR)
+}
+
+/// Whether there are requests that nobody has read.
+pub fn has_requests(device: impl AsFd) -> bool {
+    ask(device).contains(PollFlags::IN)
+}
+
+/// Looks without waiting: who waits here is woken by each request.
+fn ask(device: impl AsFd) -> PollFlags {
     let now = Timespec {
         tv_sec: 0,
         tv_nsec: 0,
     };
-    // Nobody asks this while requests come in: each of them would wake a process that waits.
-    let mut asked = [PollFd::new(&device, PollFlags::empty())];
-    let answered = poll(&mut asked, Some(&now));
-    answered.is_ok() && asked[0].revents().contains(PollFlags::ERR)
+    let mut asked = [PollFd::new(&device, PollFlags::IN)];
+    match poll(&mut asked, Some(&now)) {
+        Ok(_) => asked[0].revents(),
+        Err(_) => PollFlags::empty(),
+    }
+}
+
+/// Answers the request `unique`, which somebody has read who is gone, with an error.
+pub fn answer_error(device: impl AsFd, unique: u64, errno: i32) -> io::Result<()> {
+    // The kernel knows a request that it has sent again by another number (`FUSE_UNIQUE_RESEND`).
+    let answer = |unique: u64| {
+        let mut header = [0; 16];
+        header[..4].copy_from_slice(&16u32.to_ne_bytes());
+        header[4..8].copy_from_slice(&(-errno).to_ne_bytes());
+        header[8..].copy_from_slice(&unique.to_ne_bytes());
+        rustix::io::write(&device, &header).map(drop)
+    };
+    match answer(unique | 1 << 63) {
+        Err(Errno::NOENT) => Ok(answer(unique)?),
+        other => Ok(other?),
+    }
 }
 
 /// Ends the connection at once: programs that use it get ENOTCONN. Says whether the kernel let us;
@@ -59,13 +86,7 @@ pub fn abort(device: impl AsFd) -> bool {
     control_file(device, "abort").is_some_and(|path| fs::write(path, "1").is_ok())
 }
 
-/// How many requests the kernel has that are not answered, where it lets us see it.
-pub fn waiting(device: impl AsFd) -> Option<u64> {
-    let text = fs::read_to_string(control_file(device, "waiting")?).ok()?;
-    text.trim().parse().ok()
-}
-
-/// A file of the connection in the kernel's fusectl, if that is mounted.
+/// A file of the connection in the kernel's fusectl.
 fn control_file(device: impl AsFd, name: &str) -> Option<String> {
     let info = format!("/proc/self/fdinfo/{}", device.as_fd().as_raw_fd());
     let info = fs::read_to_string(info).ok()?;

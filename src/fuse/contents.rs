@@ -18,6 +18,7 @@ use super::passthrough::reply_open;
 use crate::data::PAGE_SIZE;
 use crate::errno::{Errno, Result};
 use crate::ops::{Access, Caller, NAME_MAX, SetAttr, WriteFlags};
+use crate::types::Ino;
 
 thread_local! {
     /// Where a thread reads data before it sends them.
@@ -57,8 +58,11 @@ impl Server {
         wait_while(|| self.fs.is_short());
         let before = self.nodes.inode(id).and_then(|ino| self.fs.getattr(ino));
         let freed = before.map_or(0, |entry| entry.attr.blocks * 512);
+        let apart = self.apart(id);
+        let freed = apart.map_or(freed, |_| u64::MAX);
         let change = move |server: &Server, caller: &Caller| {
-            server.fs.setattr(caller, server.nodes.object(id)?, set)
+            let object = server.nodes.object(id)?;
+            server.past_the_cache(apart, || server.fs.setattr(caller, object, set))
         };
         self.change_beside(
             held,
@@ -127,7 +131,7 @@ impl Server {
     }
 
     pub(super) fn write(
-        &self,
+        self: &Arc<Server>,
         request: &Request,
         id: INodeNo,
         (offset, data): (u64, &[u8]),
@@ -139,6 +143,17 @@ impl Server {
             from_cache: flags.contains(fuser::WriteFlags::FUSE_WRITE_CACHE),
             kill_privileges: flags.contains(fuser::WriteFlags::FUSE_WRITE_KILL_SUIDGID),
         };
+        if let Some(ino) = self.apart(id) {
+            let data = data.to_vec();
+            let write = move |server: &Server, caller: &Caller| {
+                server.past_the_cache(Some(ino), || {
+                    server.fs.write(caller, ino, offset, &data, flags)
+                })
+            };
+            let send = |_: &Server, reply, count| written(reply, count);
+            let held = self.hold(request, Opcode::Write, id);
+            return self.change_beside(held, request, reply, u64::MAX, write, send);
+        }
         let write = |caller: &Caller| {
             let ino = self.nodes.inode(id)?;
             self.fs.write(caller, ino, offset, data, flags)
@@ -160,14 +175,47 @@ impl Server {
             return done(reply, ());
         }
         wait_while(|| self.fs.is_short());
+        let apart = self.apart(id);
         let allocate = move |server: &Server, caller: &Caller| {
             let ino = server.nodes.inode(id)?;
-            server
-                .fs
-                .fallocate(caller, ino, mode as u32, offset, length)
+            let fs = &server.fs;
+            let allocate = || fs.fallocate(caller, ino, mode as u32, offset, length);
+            server.past_the_cache(apart, allocate)
         };
         let send = |_: &Server, reply, ()| done(reply, ());
-        self.change_beside(held, request, reply, length, allocate, send);
+        let bytes = apart.map_or(length, |_| u64::MAX);
+        self.change_beside(held, request, reply, bytes, allocate, send);
+    }
+
+    /// The inode of a node whose contents do not go through the page cache, though the object's do.
+    fn apart(&self, id: INodeNo) -> Option<Ino> {
+        if self.fs.is_passthrough() {
+            return None;
+        }
+        let object = self.nodes.object(id).ok()?;
+        object.way.map(|_| object.ino)
+    }
+
+    /// Changes contents that the kernel may have in its page cache: what is there is written back before, and dropped
+    /// after. Whoever does that waits for requests, and so does not read them.
+    fn past_the_cache<T>(&self, apart: Option<Ino>, change: impl FnOnce() -> T) -> T {
+        apart.into_iter().for_each(|ino| self.drop_pages(ino));
+        let result = change();
+        apart.into_iter().for_each(|ino| self.drop_pages(ino));
+        result
+    }
+
+    fn drop_pages(&self, ino: Ino) {
+        let told = self
+            .notifier
+            .get()
+            .map(|it| it.inval_inode(self.nodes.id(ino), 0, 0));
+        match told {
+            // The kernel does not know the node.
+            Some(Err(error)) if error.raw_os_error() == Some(libc::ENOENT) => {}
+            Some(Err(error)) => tracing::warn!(%error, "cannot drop pages"),
+            Some(Ok(())) | None => {}
+        }
     }
 
     pub(super) fn lseek(&self, id: INodeNo, offset: i64, whence: i32, reply: ReplyLseek) {
@@ -184,19 +232,25 @@ impl Server {
         length: u64,
         reply: ReplyWrite,
     ) {
+        let apart = self.apart(target);
         let copy = move |server: &Server, caller: &Caller| {
             let from = (server.nodes.inode(source)?, offset_in);
             let to = (server.nodes.inode(target)?, offset_out);
-            server.fs.copy_file_range(caller, from, to, length)
+            let copy = || server.fs.copy_file_range(caller, from, to, length);
+            server.past_the_cache(apart, copy)
         };
         let send = |_: &Server, reply, count| written(reply, count);
+        let bytes = apart.map_or(length, |_| u64::MAX);
         let held = self.hold(request, Opcode::CopyFileRange, target);
-        self.change_beside(held, request, reply, length, copy, send);
+        self.change_beside(held, request, reply, bytes, copy, send);
     }
 
-    pub(super) fn statfs(&self, reply: ReplyStatfs) {
+    pub(super) fn statfs(&self, id: INodeNo, reply: ReplyStatfs) {
         wait_while(|| self.fs.is_freeing());
-        let statfs = self.fs.statfs();
+        let statfs = match self.nodes.dir(id) {
+            Ok(dir) => self.fs.statfs_of(dir),
+            Err(_) => self.fs.statfs(),
+        };
         let page = PAGE_SIZE as u32;
         let (blocks, free) = (statfs.blocks, statfs.blocks_free);
         let (files, files_free) = (statfs.files, statfs.files_free);

@@ -23,8 +23,10 @@ use crate::sys::mount_tables;
 
 /// How often the mount namespaces are looked through, while there are sessions that can end.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// How long a session may wait to be bound.
-const UNBOUND: Duration = Duration::from_secs(60);
+/// How long a session may wait to be looked up.
+const UNKNOWN: Duration = Duration::from_secs(60);
+/// How long a session that was looked up may wait to be bound: whoever binds it has it in hand.
+const UNBOUND: Duration = Duration::from_secs(5);
 
 /// Lets the file system have the exports of a source.
 pub(super) fn install(fs: &Fs, source: &Source) -> Result<()> {
@@ -37,10 +39,16 @@ pub(super) fn install(fs: &Fs, source: &Source) -> Result<()> {
 
 /// Says what does not work for readers.
 pub(super) fn warn_without_passthrough(fs: &Fs) {
-    if !fs.is_passthrough() && fs.exports().iter().any(|(_, export)| gives_reading(export)) {
-        tracing::warn!(
-            "without passthrough an export that only lets read refuses shared mappings (ENODEV); read(2) sees what has been written back"
-        );
+    if fs.is_passthrough() {
+        return;
+    }
+    for (_, export) in fs.exports() {
+        if gives_reading(&export) {
+            tracing::warn!(
+                export = export.name,
+                "without passthrough, what it only lets read cannot be mapped (ENODEV), and read(2) sees what has been written back"
+            );
+        }
     }
 }
 
@@ -99,6 +107,8 @@ pub(super) struct Sessions {
 #[derive(Clone, Copy, Debug)]
 struct Watched {
     since: Instant,
+    /// When the kernel was first seen to know it.
+    known: Option<Instant>,
     was_bound: bool,
 }
 
@@ -106,6 +116,7 @@ impl Watched {
     fn new() -> Watched {
         Watched {
             since: Instant::now(),
+            known: None,
             was_bound: false,
         }
     }
@@ -223,31 +234,46 @@ impl Watcher {
         let tokens: Vec<&str> = sessions.iter().map(|it| it.token.as_str()).collect();
         let bound = mount_tables::mentioned(&tokens);
         for session in sessions {
-            let known = watched.entry(session.id).or_insert_with(Watched::new);
+            let of_it = watched.entry(session.id).or_insert_with(Watched::new);
+            if is_known(fs, &self.nodes, session) {
+                of_it.known.get_or_insert_with(Instant::now);
+            }
+            let waited = of_it.known.is_some_and(|since| since.elapsed() > UNBOUND);
             if bound.contains(session.token.as_str()) {
-                known.was_bound = true;
-            } else if known.was_bound || known.since.elapsed() > UNBOUND {
+                of_it.was_bound = true;
+            } else if of_it.was_bound || waited || of_it.since.elapsed() > UNKNOWN {
                 drop_name(fs, &self.nodes, self.notifier.get(), session);
             }
         }
     }
 }
 
-/// Lets the kernel forget a session's root, if nobody has it. What it never knew ends here.
-fn drop_name(fs: &Fs, nodes: &Nodes, notifier: Option<&Notifier>, session: &SessionInfo) {
+fn is_known(fs: &Fs, nodes: &Nodes, session: &SessionInfo) -> bool {
     let dir = Dir {
         ino: fs.root(),
         face: Face::Export(session.id),
     };
-    if nodes.known(dir).is_none() {
+    nodes.known(dir).is_some()
+}
+
+/// Lets the kernel forget a session's root, if nobody has it. What it never knew ends here.
+fn drop_name(fs: &Fs, nodes: &Nodes, notifier: Option<&Notifier>, session: &SessionInfo) {
+    if !is_known(fs, nodes, session) {
         return fs.end_session(session.id);
     }
     let (Some(notifier), Some(export)) = (notifier, fs.export_name(session.export)) else {
         return;
     };
-    let above = nodes.special(Special::Exports).ino;
     let name = name_of_session(&export, &session.token);
-    if let Err(error) = notifier.inval_entry(above, OsStr::new(&name)) {
-        tracing::debug!(%error, "cannot drop a name");
+    // What the owner looked at in its layer is known to the kernel by other names, and kept too.
+    let ways = [
+        (Special::PrivateOf(session.export), &session.token),
+        (Special::Exports, &name),
+    ];
+    for (above, name) in ways {
+        let above = nodes.special(above).ino;
+        if let Err(error) = notifier.inval_entry(above, OsStr::new(name)) {
+            tracing::debug!(%error, "cannot drop a name");
+        }
     }
 }

@@ -226,7 +226,6 @@ impl Filesystem for Adapter {
         _: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
-        let _hand = self.0.begin(request, Opcode::Write, id);
         self.0.write(request, id, (offset, data), flags, reply);
     }
 
@@ -346,7 +345,7 @@ impl Filesystem for Adapter {
 
     fn statfs(&self, request: &Request, id: INodeNo, reply: ReplyStatfs) {
         let _hand = self.0.begin(request, Opcode::Statfs, id);
-        self.0.statfs(reply);
+        self.0.statfs(id, reply);
     }
 
     fn setxattr(

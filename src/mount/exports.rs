@@ -60,9 +60,7 @@ fn wrong(problems: Problems) -> Error {
     for warning in &problems.warnings {
         tracing::warn!("{warning}");
     }
-    Error::usage(format!(
-        "nothing is served from a file with errors\n{problems}"
-    ))
+    Error::from(problems)
 }
 
 fn check_view(export: &str, key: Option<&str>) -> Result<()> {

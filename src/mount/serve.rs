@@ -1,5 +1,6 @@
 //! Serving a mount until it is gone: signals, the control socket, the last user.
 
+use std::fs::File;
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
@@ -69,8 +70,10 @@ fn serve_on(
     control: Option<&Control>,
 ) -> Result<()> {
     let (mut asked, mut aborted) = (false, None);
+    let table = watch_mounts(live);
     loop {
-        wait(&live.server, requests, aborted)?;
+        wait(&live.server, requests, table.as_ref(), aborted)?;
+        take_parts_along(live);
         let over = aborted.is_some_and(|until| until <= Instant::now());
         if over {
             break;
@@ -94,14 +97,40 @@ fn serve_on(
     Ok(())
 }
 
-/// Waits for a signal or the worker; at most `until` then.
-fn wait(supervisor: &Supervisor, requests: &Requests, until: Option<Instant>) -> Result<()> {
+/// The table of mounts, if something that was bound with the mount shall go with it.
+fn watch_mounts(live: &Live<Supervisor>) -> Option<File> {
+    if live.views.is_empty() {
+        return None;
+    }
+    let table = File::open("/proc/self/mountinfo");
+    table
+        .inspect_err(|error| tracing::warn!(%error, "cannot watch the mounts"))
+        .ok()
+}
+
+/// What was bound with the mount goes when umount(8) has taken the mount away.
+fn take_parts_along(live: &mut Live<Supervisor>) {
+    if !live.views.is_empty() && matches!(live.identity.entry(), Ok(None)) {
+        live.views.iter().for_each(detach);
+        live.views.clear();
+    }
+}
+
+/// Waits for a signal, the worker, or a change of the `table` of mounts; at most `until` then.
+fn wait(
+    supervisor: &Supervisor,
+    requests: &Requests,
+    table: Option<&File>,
+    until: Option<Instant>,
+) -> Result<()> {
     let until = until.into_iter().chain(supervisor.deadline()).min();
     let left = until.map(|until| until.saturating_duration_since(Instant::now()));
     let timeout = left.and_then(|left| Timespec::try_from(left).ok());
     let worker: Vec<BorrowedFd<'_>> = supervisor.descriptors().collect();
     let mut waiting = vec![PollFd::new(&requests.signals, PollFlags::IN)];
     waiting.extend(worker.iter().map(|it| PollFd::new(it, PollFlags::IN)));
+    // proc_pid_mountinfo(5): a change is urgent.
+    waiting.extend(table.map(|it| PollFd::new(it, PollFlags::PRI)));
     match poll(&mut waiting, timeout.as_ref()) {
         Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
         Err(error) => Err(Error::system("cannot wait for signals", error)),

@@ -231,6 +231,8 @@ impl Fs {
             self.check_new(&tree, &at, operation, node.kind.is_dir())?;
             self.check_lent(Some(caller), &tree, &at)?;
             self.superblock.inodes.take(INODE_SPACE)?;
+            self.enter_pool(&at, &mut data)
+                .inspect_err(|_| self.superblock.inodes.give(INODE_SPACE))?;
             self.charge_new(caller, &mut data)
                 .inspect_err(|_| self.superblock.inodes.give(INODE_SPACE))?;
             Ok(at)
@@ -366,8 +368,8 @@ impl Fs {
     fn check_link(&self, tree: &Tree, of: &Object, dir: Dir, at: &Located<'_>) -> Result<()> {
         let source = self.source_of_link(tree, of, dir)?;
         let from = match (source, &at.zone) {
-            (_, Zone::Free) | (Source::Own, Zone::Layer(_)) => return Ok(()),
-            (Source::Ruled(_), Zone::Layer(_)) => return Err(Errno::EXDEV),
+            (_, Zone::Free) | (Source::Own, Zone::Layer(_) | Zone::Scratch(_)) => return Ok(()),
+            (Source::Ruled(_), Zone::Layer(_) | Zone::Scratch(_)) => return Err(Errno::EXDEV),
             (Source::Ruled(rights), Zone::Ruled(_)) => rights,
             (Source::Own, Zone::Ruled(_)) => Rights::ALL,
         };

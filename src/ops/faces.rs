@@ -75,6 +75,12 @@ impl<'n> Located<'n> {
         }
     }
 
+    /// The same, where only files can be.
+    pub(super) fn scratch(self, id: SessionId) -> Located<'n> {
+        let zone = Zone::Scratch(id);
+        Located { zone, ..self }
+    }
+
     /// What the rules of an export are on.
     pub(super) fn ruled(dir: Ino, name: &'n [u8], gate: Gate<'n>) -> Located<'n> {
         Located {

@@ -4,6 +4,7 @@
 //! this tree. What of the taken room nobody needs is known when the last of them has ended.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 
@@ -11,6 +12,7 @@ use super::Fs;
 use super::access::Caller;
 use crate::data::{self, DataFile, pages};
 use crate::errno::{Errno, Result};
+use crate::store::pools::Pool;
 use crate::store::{Inode, Share, State};
 use crate::types::Ino;
 
@@ -33,8 +35,8 @@ pub(super) struct Change {
 pub(super) enum Outcome {
     /// The file has become as long as the room that was taken, or stayed as it was.
     Grown,
-    /// It has pages for all of that room, beyond its size or not (fallocate(2)).
-    Allocated,
+    /// It has so many pages, beyond its size or not (fallocate(2)).
+    Allocated(u64),
     /// Beyond so many pages it needs none.
     Cut(u64),
     /// It did not become what the room was taken for.
@@ -69,12 +71,12 @@ impl Changes {
     }
 
     /// With the last change, the pages that the file needs at least, where more may have been taken.
-    fn end(&self, ino: Ino, outcome: Outcome, reserved: u64) -> Option<u64> {
+    fn end(&self, ino: Ino, outcome: Outcome) -> Option<u64> {
         let mut changes = self.0.lock();
         let ongoing = changes.get_mut(&ino)?;
         match outcome {
             Outcome::Grown => {}
-            Outcome::Allocated => ongoing.floor = ongoing.floor.max(reserved),
+            Outcome::Allocated(pages) => ongoing.floor = ongoing.floor.max(pages),
             // What another change has allocated meanwhile is not to be told from what was cut.
             Outcome::Cut(_) if ongoing.together => {}
             Outcome::Cut(left) => ongoing.floor = ongoing.floor.min(left),
@@ -98,7 +100,7 @@ impl Fs {
 
     /// Whether the pages of this object are counted, for the file system or for its owner.
     fn counts(&self, state: &State) -> bool {
-        self.reserves() || state.data.charged
+        self.reserves() || state.data.charged || state.data.pool != 0
     }
 
     /// Announces a change of contents; before room is taken for it.
@@ -119,7 +121,7 @@ impl Fs {
         outcome: Outcome,
     ) -> Result<()> {
         let floor = if change.counted {
-            self.changes.end(ino, outcome, state.data.reserved)
+            self.changes.end(ino, outcome)
         } else {
             // Where counting began meanwhile, it did not see this.
             state.data.charged.then_some(state.data.reserved)
@@ -163,7 +165,16 @@ impl Fs {
         if self.reserves() {
             self.room.take(more)?;
         }
-        self.charge(caller, state, more).inspect_err(|_| {
+        let pool = self.pools.get(state.data.pool);
+        let pooled = pool
+            .as_ref()
+            .map_or(Ok(()), |pool| pool.take(Share::pages(more)));
+        let taken = pooled.and_then(|()| {
+            let charged = self.charge(caller, state, more);
+            let give = |pool: &Arc<Pool>| pool.give(Share::pages(more));
+            charged.inspect_err(|_| pool.iter().for_each(give))
+        });
+        taken.inspect_err(|_| {
             if self.reserves() {
                 self.room.give(more);
             }
@@ -201,9 +212,18 @@ impl Fs {
         let free = if errno == Errno::EDQUOT {
             self.superblock.users.free_pages(state.uid)
         } else {
-            self.room.limit().saturating_sub(self.room.used())
+            let pool = self.pools.get(state.data.pool);
+            let pooled = pool.map_or(u64::MAX, |pool| pool.free().pages);
+            let room = match self.room.limit() {
+                limit if limit != 0 && self.reserves() => limit.saturating_sub(self.room.used()),
+                _ => u64::MAX,
+            };
+            room.min(pooled)
         };
-        let fits = (state.data.reserved + free)
+        let fits = state
+            .data
+            .reserved
+            .saturating_add(free)
             .saturating_mul(data::PAGE_SIZE)
             .min(end);
         if fits <= start {
@@ -238,6 +258,9 @@ impl Fs {
             // Only where huge pages made more of it than was asked for, or where nobody counted.
             let more = wanted - state.data.reserved;
             if !self.reserves() || self.room.take(more).is_ok() {
+                if let Some(pool) = self.pools.get(state.data.pool) {
+                    pool.force(Share::pages(more));
+                }
                 if state.data.charged {
                     self.superblock.users.force(state.uid, Share::pages(more));
                 }
@@ -250,6 +273,9 @@ impl Fs {
     fn give_pages(&self, state: &State, less: u64) {
         if self.reserves() {
             self.room.give(less);
+        }
+        if let Some(pool) = self.pools.get(state.data.pool) {
+            pool.give(Share::pages(less));
         }
         if state.data.charged {
             self.superblock.users.give(state.uid, Share::pages(less));
@@ -275,7 +301,7 @@ mod tests {
     fn one_that_grew_needs_no_look() {
         let changes = Changes::default();
         changes.begin(INO, 10);
-        assert_eq!(changes.end(INO, Outcome::Grown, 20), None);
+        assert_eq!(changes.end(INO, Outcome::Grown), None);
         assert!(changes.0.lock().is_empty());
     }
 
@@ -284,8 +310,8 @@ mod tests {
         let changes = Changes::default();
         changes.begin(INO, 10);
         changes.begin(INO, 20);
-        assert_eq!(changes.end(INO, Outcome::Failed, 30), None);
-        assert_eq!(changes.end(INO, Outcome::Grown, 30), Some(10));
+        assert_eq!(changes.end(INO, Outcome::Failed), None);
+        assert_eq!(changes.end(INO, Outcome::Grown), Some(10));
     }
 
     #[test]
@@ -293,18 +319,18 @@ mod tests {
         let changes = Changes::default();
         changes.begin(INO, 10);
         changes.begin(INO, 20);
-        assert_eq!(changes.end(INO, Outcome::Allocated, 25), None);
-        assert_eq!(changes.end(INO, Outcome::Failed, 30), Some(25));
+        assert_eq!(changes.end(INO, Outcome::Allocated(25)), None);
+        assert_eq!(changes.end(INO, Outcome::Failed), Some(25));
     }
 
     #[test]
     fn a_cut_alone_counts() {
         let changes = Changes::default();
         changes.begin(INO, 10);
-        assert_eq!(changes.end(INO, Outcome::Cut(3), 10), Some(3));
+        assert_eq!(changes.end(INO, Outcome::Cut(3)), Some(3));
         changes.begin(INO, 10);
         changes.begin(INO, 10);
-        assert_eq!(changes.end(INO, Outcome::Cut(0), 10), None);
-        assert_eq!(changes.end(INO, Outcome::Grown, 10), Some(10));
+        assert_eq!(changes.end(INO, Outcome::Cut(0)), None);
+        assert_eq!(changes.end(INO, Outcome::Grown), Some(10));
     }
 }

@@ -159,7 +159,7 @@ impl Fs {
         };
         let done = data::fallocate(&file, flags, offset, len);
         let outcome = match done {
-            Ok(()) if !punches => Outcome::Allocated,
+            Ok(()) if !punches => Outcome::Allocated(pages(end)),
             // A hole below the size can fill again without a request.
             Ok(()) if pages(end) >= reserved => Outcome::Cut(pages(offset)),
             Ok(()) => Outcome::Grown,

@@ -122,7 +122,7 @@ impl Fs {
             let mut state = inode.state();
             state.data.charged = false;
             state.data.uncounted = false;
-            if !self.reserves() {
+            if !self.reserves() && state.data.pool == 0 {
                 state.data.reserved = 0;
             }
         }
@@ -318,6 +318,39 @@ mod tests {
         fs.unlink(&user(1000, 0), fs.root(), b"a").unwrap();
         fs.forget(ino, 1);
         assert_eq!(fs.inode_count(), 1);
+    }
+
+    /// Two growths of one object at once, as from two directories: what fails takes nothing from the other.
+    #[test]
+    fn growths_that_overlap() {
+        use crate::ops::growth::Outcome::{Allocated, Cut, Failed, Grown};
+        for (first, second, size, left) in [
+            (Failed, Grown, 3, 3),
+            (Grown, Failed, 2, 2),
+            (Failed, Failed, 0, 0),
+            (Grown, Grown, 3, 3),
+            (Failed, Allocated(3), 0, 3),
+            (Allocated(2), Failed, 0, 2),
+            (Cut(0), Grown, 3, 3),
+        ] {
+            let fs = new_fs(LIMIT);
+            let (ino, _) = create(&fs, 1000, b"a").unwrap();
+            let inode = fs.superblock.inode(ino).unwrap();
+            let caller = user(1000, 0);
+            let grow = |pages: u64| {
+                let mut state = inode.state();
+                let end = pages * PAGE_SIZE;
+                fs.grow(&caller, &inode, &mut state, 0, end).unwrap()
+            };
+            let (one, other) = (grow(2), grow(3));
+            assert_eq!(has(&fs, 1000), (3, 1));
+            fs.end(ino, &mut inode.state(), one.change, first).unwrap();
+            assert_eq!(has(&fs, 1000), (3, 1), "{first:?} while the other goes on");
+            crate::data::truncate(&other.file, size * PAGE_SIZE).unwrap();
+            fs.end(ino, &mut inode.state(), other.change, second)
+                .unwrap();
+            assert_eq!(has(&fs, 1000), (left, 1), "{first:?}, then {second:?}");
+        }
     }
 
     #[test]

@@ -161,10 +161,12 @@ impl Fs {
     /// Says which views there are, once, before the first request.
     pub fn set_views(&self, views: Vec<Box<dyn Names>>, listener: Box<dyn Listener>) {
         let views: Vec<View> = views.into_iter().map(View::new).collect();
+        // Exports have names that go too.
+        let _ = self.views.listener.set(listener);
         if views.is_empty() {
             return;
         }
-        if self.views.all.set(views).is_err() || self.views.listener.set(listener).is_err() {
+        if self.views.all.set(views).is_err() {
             tracing::error!("the views are chosen already");
         }
         // In a file system that was before, some may have been opened already.

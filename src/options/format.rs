@@ -23,6 +23,7 @@ impl fmt::Display for Options {
             (!self.symfollow, ",nosymfollow"),
             (self.allow_other, ",allow_other"),
             (self.reserve, ",reserve"),
+            (!self.journal, ",journal=off"),
         ];
         for (_, word) in words.iter().filter(|(given, _)| *given) {
             f.write_str(word)?;
@@ -150,6 +151,7 @@ mod tests {
                 passthrough,
                 atime,
                 reserve: b[0],
+                journal: b[6],
                 nodiratime: b[1],
                 read_only: b[2],
                 suid: b[3],

@@ -107,6 +107,8 @@ pub struct Given {
     pub passthrough: Option<Passthrough>,
     /// `reserve`, `noreserve`.
     pub reserve: Option<bool>,
+    /// `journal`.
+    pub journal: Option<bool>,
     /// `allow_other`.
     pub allow_other: bool,
     /// `exports`.
@@ -163,6 +165,7 @@ impl Given {
             huge: self.huge.unwrap_or(base.huge),
             passthrough: self.passthrough.unwrap_or(base.passthrough),
             reserve: self.reserve.unwrap_or(base.reserve),
+            journal: self.journal.unwrap_or(base.journal),
             atime: flags.atime().unwrap_or(base.atime),
             nodiratime: flags.nodiratime.unwrap_or(base.nodiratime),
             read_only: flags.read_only.unwrap_or(base.read_only),
@@ -236,6 +239,9 @@ impl Given {
                 self.passthrough = Some(Passthrough::from_word(value).ok_or_else(bad)?);
             }
             Meaning::Reserve(reserve) => self.reserve = Some(reserve),
+            Meaning::Journal => {
+                self.journal = Some(by_word(&ON_OFF, value).ok_or_else(bad)?);
+            }
             Meaning::AllowOther => self.allow_other = true,
             Meaning::Exports => self.exports = Some(OsStr::from_bytes(value).into()),
             Meaning::View => self.views.push(ViewOption::parse(value)?),
@@ -279,6 +285,8 @@ impl Huge {
         word_of(&Huge::WORDS, self)
     }
 }
+
+const ON_OFF: [(&str, bool); 2] = [("on", true), ("off", false)];
 
 impl Passthrough {
     const WORDS: [(&'static str, Passthrough); 3] = [

@@ -84,6 +84,8 @@ pub struct Options {
     pub passthrough: Passthrough,
     /// A growing object takes its whole logical size at once.
     pub reserve: bool,
+    /// Another process can go on where the one that serves ended.
+    pub journal: bool,
     /// Access times of files.
     pub atime: Atime,
     /// Access times of directories never move.
@@ -169,6 +171,7 @@ impl Options {
             huge: Huge::default(),
             passthrough: Passthrough::default(),
             reserve: false,
+            journal: true,
             atime: Atime::default(),
             nodiratime: false,
             read_only: false,

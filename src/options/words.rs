@@ -69,6 +69,7 @@ pub(super) enum Meaning {
     Huge,
     Passthrough,
     Reserve(bool),
+    Journal,
     UidSize,
     UidNrInodes,
     AllowOther,
@@ -214,6 +215,12 @@ pub static WORDS: &[Word] = &[
         Takes::Nothing,
         Meaning::Reserve(false),
         "only what is touched (default)",
+    ),
+    ours(
+        "journal",
+        Takes::Value("on or off"),
+        Meaning::Journal,
+        "objects outlive the process that serves them (on), or not",
     ),
     ours(
         "uid_size",

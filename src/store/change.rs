@@ -13,6 +13,7 @@ use super::inode::{DataState, Inode, NewInode, State};
 use super::record::{AclKind, Answer, Entity};
 use super::superblock::{Superblock, Tree};
 use super::xattr;
+use crate::slots::failpoint;
 use crate::types::{Ino, Timestamp};
 
 /// A table of this size is not worth shrinking.
@@ -48,7 +49,7 @@ pub enum TreeChange<'a> {
         above: Ino,
         /// The new inode.
         inode: NewInode,
-        /// Whose it is; no two have the same.
+        /// Whose it is; no two have the same, and it is not empty.
         label: &'a str,
     },
     /// A directory without a name, which is empty, goes.
@@ -169,6 +170,7 @@ impl Superblock {
         now: Timestamp,
         answer: Answer,
     ) -> Option<Arc<Inode>> {
+        failpoint("before-change");
         let mut trace = Trace::new(self.recorder.is_some());
         let result = self.change(tree, change, now, &mut trace);
         self.record_changes(tree, &trace, answer);
@@ -224,6 +226,7 @@ impl Superblock {
         change: InodeChange<'_>,
         answer: Answer,
     ) {
+        failpoint("before-change");
         match change {
             InodeChange::Attributes(attributes) => {
                 let lists = attributes.acls.is_some();
@@ -405,6 +408,11 @@ impl Tree {
         state.ctime = now;
         drop(state);
         trace.add(Touched::State(ino));
+        if let Some(directory) = self.directories.get_mut(&ino) {
+            // Nobody's: after a recovery it is a directory that has lost its name.
+            directory.hidden = Some("".into());
+            trace.add(Touched::Directory(ino));
+        }
         Some(Arc::clone(inode))
     }
 

@@ -8,9 +8,11 @@
 //! 1  Superblock::tree     names, link counts, the table of inodes; written by whatever changes a name
 //! 2    Inode::state       attributes, xattrs, ACLs, and what is known of the data file
 //! 3      (the data file)  the host kernel's own lock
+//! 3      (the recorder)   its own
 //! ```
 //!
-//! Two states are never locked at once. A caller that changes names holds the tree for writing, so an
+//! Two states are never locked at once, but to record a change of names, by who has the tree for writing: `history.rs`
+//! says why nobody waits for ever. A caller that changes names holds the tree for writing, so an
 //! operation on two inodes needs no further order. Budgets are atomics and are taken last. No lock is
 //! held while a reply is sent or `/proc` is read.
 //!
@@ -18,7 +20,7 @@
 //!
 //! In one place, [`change`]: an operation checks, then commits one [`change::TreeChange`] or
 //! [`change::InodeChange`], which cannot fail. Whatever would record or replay the store's history
-//! does it there.
+//! does it there: a [`record::Recorder`] is told of each change after it, under the same locks.
 //!
 //! # When an inode goes
 //!
@@ -33,6 +35,7 @@ pub mod directory;
 mod history;
 mod ids;
 pub mod inode;
+pub mod pools;
 pub mod record;
 pub mod restore;
 pub mod superblock;

@@ -4,19 +4,52 @@ use rustix::process::WaitStatus;
 
 use crate::sys::cgroup;
 
+/// Why a process ended.
+#[derive(Debug)]
+pub(super) struct Cause {
+    /// For a person.
+    pub(super) text: String,
+    /// Where a request may have done it, what to answer that.
+    pub(super) errno: Option<i32>,
+}
+
 /// The kills for lack of memory in this process's cgroup, to be compared later.
 #[derive(Debug)]
 pub(super) struct Memory {
     cgroup: Option<cgroup::Memory>,
     kills: u64,
+    /// The worker holds memory for the next one to work with once the cgroup is full: it comes free by its death.
+    given: bool,
+    /// Somebody was killed, and there is no room yet: what takes more memory is refused.
+    pub(super) short: bool,
 }
+
+/// As much as that, or an eighth of the limit.
+const BALLAST: u64 = 16 << 20;
 
 impl Memory {
     /// Looks at the cgroup as it is now.
     pub(super) fn look() -> Memory {
         let cgroup = cgroup::Memory::of_this_process();
         let kills = cgroup.as_ref().map_or(0, cgroup::Memory::kills);
-        Memory { cgroup, kills }
+        Memory {
+            cgroup,
+            kills,
+            given: false,
+            short: false,
+        }
+    }
+
+    /// How many bytes the worker shall hold for the next one from now on: where there is a limit, and room. Then
+    /// memory is short no longer.
+    pub(super) fn settle(&mut self) -> Option<u64> {
+        let cgroup = self.cgroup.as_ref().filter(|_| !self.given)?;
+        let bytes = BALLAST.min(cgroup.limit()? / 8);
+        if cgroup.room()? < 3 * bytes {
+            return None;
+        }
+        (self.given, self.short) = (true, false);
+        Some(bytes)
     }
 
     /// Whether somebody was killed since the last look.
@@ -25,9 +58,25 @@ impl Memory {
         std::mem::replace(&mut self.kills, now) < now
     }
 
-    /// How a process ended, for a person.
-    pub(super) fn tell(&mut self, status: WaitStatus) -> String {
+    /// How a process ended.
+    pub(super) fn tell(&mut self, status: WaitStatus) -> Cause {
         let killed = self.has_killed();
+        self.given = false;
+        self.short |= killed;
+        Cause {
+            text: Memory::text(status, killed),
+            errno: match status.terminating_signal() {
+                // The page that it had no memory for is the program's: as tmpfs answers.
+                Some(libc::SIGKILL) if killed => Some(libc::ENOMEM),
+                // Somebody outside did it.
+                Some(libc::SIGKILL | libc::SIGTERM) => None,
+                Some(_) | None => Some(libc::EIO),
+            },
+        }
+    }
+
+    /// The same for a person.
+    fn text(status: WaitStatus, killed: bool) -> String {
         match (status.terminating_signal(), status.exit_status()) {
             (Some(libc::SIGKILL), _) if killed => {
                 "SIGKILL of the kernel, as its cgroup had no memory left (oom_kill)".to_owned()

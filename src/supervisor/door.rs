@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
@@ -22,6 +23,7 @@ pub struct Door {
     channel: Mutex<Option<Arc<OwnedFd>>>,
     opened: Condvar,
     orders: OwnedFd,
+    deaths: AtomicU64,
     exports: Mutex<Option<Configuration>>,
 }
 
@@ -33,6 +35,7 @@ impl Door {
             channel: Mutex::default(),
             opened: Condvar::new(),
             orders,
+            deaths: AtomicU64::new(0),
             exports: Mutex::default(),
         };
         Ok((door, inbox))
@@ -47,6 +50,15 @@ impl Door {
         *self.channel.lock() = Some(Arc::new(channel.try_clone()?));
         self.opened.notify_all();
         Ok(())
+    }
+
+    /// How many workers have died so far.
+    pub fn deaths(&self) -> u64 {
+        self.deaths.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_deaths(&self, deaths: u64) {
+        self.deaths.store(deaths, Ordering::Relaxed);
     }
 
     pub(super) fn close(&self) {

@@ -11,6 +11,7 @@
 //! | `check` | | it shall say whether it could go on with `journal`, and end |
 //! | `answered` | | the kernel has the answer to its INIT |
 //! | `mounts` | text | what to take away should the supervisor die, in the words of `mount` |
+//! | `memory` | a number | there is memory; it shall hold so many bytes of it |
 //! | `background` | | there is no terminal any more |
 //! | `ask` | a line, a socket | a question of the control socket, to be answered there |
 //!
@@ -81,6 +82,9 @@ pub(super) struct Start {
     pub(super) background: bool,
     /// The score of the first process for the kernel's choice of whom to kill (proc_pid_oom_score_adj(5)).
     pub(super) oom_score: Option<i32>,
+    /// Memory is short.
+    #[serde(default)]
+    pub(super) short: bool,
 }
 
 impl Start {

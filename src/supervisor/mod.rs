@@ -8,7 +8,8 @@
 //!
 //! - `message`: what they say to each other;
 //! - `configuration`: the exports in force;
-//! - `supervising`: the one side; `restarts`: when a worker is started; `cause`: why one died; `kept`: what it owns; `upgrade`: another
+//! - `supervising`: the one side; `restarts`: when a worker is started; `cause`: why one died; `watch`: whether one
+//!   hangs; `kept`: what it owns; `upgrade`: another
 //!   program for it; `state`: another process in the supervisor's place;
 //! - `door`: questions of other threads to whatever worker serves;
 //! - `worker`: the other side.
@@ -23,6 +24,7 @@ mod restarts;
 mod state;
 mod supervising;
 mod upgrade;
+mod watch;
 mod worker;
 
 pub use self::configuration::Configuration;

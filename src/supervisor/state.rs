@@ -20,6 +20,7 @@ use super::message::{self, Ready};
 use super::program::{Child, Program};
 use super::restarts::Restarts;
 use super::supervising::{State as Phase, Supervisor};
+use super::watch::Watch;
 use crate::error::{Error, ExitCode, Result};
 use crate::fuse::{Layout, connection};
 use crate::log;
@@ -177,8 +178,13 @@ impl Supervisor {
             init: saved.init,
             answer: saved.answer,
         };
+        let mut watch = Watch::default();
+        if let Phase::Serving { .. } = &phase {
+            watch.begin(&kept.slots);
+        }
         let entrance = saved.ready.entrance.clone();
         let (door, inbox) = Door::new().map_err(unusable)?;
+        door.set_deaths(saved.deaths);
         door.keep_exports(kept.exports.as_ref()).map_err(unusable)?;
         if let Phase::Serving { worker, .. } = &phase {
             door.open(&worker.channel).map_err(unusable)?;
@@ -193,6 +199,8 @@ impl Supervisor {
             inbox,
             restarts: Restarts::after(saved.deaths),
             memory: Memory::look(),
+            watch,
+            hangs: None,
             oom_score: saved.oom_score,
             mounts: saved.mounts,
             background: saved.background,

@@ -17,10 +17,10 @@ use super::message::{self, Message, Ready, Start};
 use super::program::{Child, Program};
 use super::restarts::Restarts;
 use super::upgrade::Order;
+use super::watch::Watch;
 use crate::error::{Error, ExitCode, Result};
 use crate::fuse::{Layout, connection};
 use crate::log;
-use crate::slots::Requests;
 use crate::sys::{memory, process};
 
 /// How long the first worker may take until it serves.
@@ -64,6 +64,9 @@ pub struct Supervisor {
     pub(super) door: Arc<Door>,
     pub(super) restarts: Restarts,
     pub(super) memory: Memory,
+    pub(super) watch: Watch,
+    /// The worker is killed because of this.
+    pub(super) hangs: Option<String>,
     pub(super) oom_score: Option<i32>,
     pub(super) mounts: String,
     pub(super) background: bool,
@@ -90,6 +93,8 @@ impl Supervisor {
             stored: false,
             restarts: Restarts::default(),
             memory: Memory::look(),
+            watch: Watch::default(),
+            hangs: None,
             oom_score: memory::spare_this_process(),
             mounts: String::new(),
             background: false,
@@ -162,7 +167,8 @@ impl Supervisor {
         match &self.state {
             State::Starting { since, .. } => Some(*since + self.patience()),
             State::Waiting { until } => Some(*until),
-            State::Serving { .. } | State::Over => None,
+            State::Serving { .. } => self.watch.deadline(),
+            State::Over => None,
         }
     }
 
@@ -283,6 +289,7 @@ impl Supervisor {
             log: log::chosen().to_owned(),
             background: self.background,
             oom_score: self.oom_score,
+            short: self.memory.short,
         };
         message::send(channel, "start", &message::encode(&start)?, None)
     }
@@ -335,13 +342,25 @@ impl Supervisor {
         let ready: Option<Ready> = serde_json::from_slice(&message.bytes).ok();
         let since = Instant::now();
         self.state = State::Serving { worker, since };
+        self.watch.begin(&self.kept.slots);
         if let Some(first) = &mut self.first {
             first.version = ready.map(|ready| ready.version).unwrap_or_default();
             tracing::warn!(?took, "another worker serves the mount");
             self.say_mounts();
+        } else {
+            self.first = ready;
+        }
+        self.settle();
+    }
+
+    /// Lets the worker hold some memory for the next one. With passthrough who uses memory pays for it.
+    fn settle(&mut self) {
+        if self.passthrough() {
             return;
         }
-        self.first = ready;
+        if let Some(bytes) = self.memory.settle() {
+            self.say("memory", &bytes.to_le_bytes());
+        }
     }
 
     /// The worker has ended.
@@ -358,14 +377,24 @@ impl Supervisor {
         if connection::has_ended(&self.kept.device) {
             return Ok(Turn::Ended);
         }
-        let why = self.memory.tell(status);
-        if !self.first.as_ref().is_some_and(|ready| ready.saved) {
+        let mut cause = self.memory.tell(status);
+        if let Some(hangs) = self.hangs.take() {
+            cause.text = format!("{}, since it hung: {hangs}", cause.text);
+            cause.errno = Some(libc::EIO);
+        }
+        let why = cause.text;
+        if !self.is_saved() {
             let what = format!("the process that serves the mount ended by {why}");
             return Err(Error::new(ExitCode::Internal, what));
         }
-        let answered = Requests::watch(&self.kept.slots).map_or(0, |requests| requests.finished());
-        let wait = self.restarts.death(served, answered);
-        tracing::error!(%why, ?wait, deaths = self.restarts.total, "the worker died");
+        let in_hand = self.watch.in_hand();
+        self.watch.pause();
+        if let Some(errno) = cause.errno {
+            self.watch.blame(&self.kept.device, errno);
+        }
+        let wait = self.restarts.death(served, self.watch.finished());
+        self.door.set_deaths(self.restarts.total);
+        tracing::error!(%why, %in_hand, ?wait, deaths = self.restarts.total, "the worker died");
         let until = Instant::now() + wait;
         self.state = State::Waiting { until };
         if wait.is_zero() {
@@ -376,6 +405,23 @@ impl Supervisor {
 
     /// Something is due: the next worker, or the end of one that does not come to serve.
     fn late(&mut self) -> Result<()> {
+        if let State::Serving { worker, since } = &self.state {
+            let well = since.elapsed() > 20 * START;
+            self.hangs = self.watch.look(worker.pid, &self.kept.device);
+            if self.hangs.is_some() {
+                self.kill();
+            } else if well {
+                self.watch.forgive();
+            }
+            // With passthrough who uses the memory pays for it.
+            if let Some(bytes) = (!self.passthrough())
+                .then(|| self.memory.settle())
+                .flatten()
+            {
+                self.say("memory", &bytes.to_le_bytes());
+            }
+            return Ok(());
+        }
         if let State::Starting { since, .. } = &mut self.state {
             *since = Instant::now();
             if self.first.is_none() {

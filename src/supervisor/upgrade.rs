@@ -109,7 +109,9 @@ impl Supervisor {
         let failed = |error| Error::system("cannot run the new program", error);
         let child = program.start().map_err(failed)?;
         let journal = readable(&self.kept.journal).map_err(failed)?;
+        let slots = self.kept.slots.as_fd();
         let asked = message::send(&child.channel, "journal", b"", Some(journal.as_fd()))
+            .and_then(|()| message::send(&child.channel, "slots", b"", Some(slots)))
             .and_then(|()| message::send(&child.channel, "check", b"", None));
         // What is no shmfs has ended before it was asked, perhaps.
         let answer = asked

@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread;
+use std::time::Duration;
 
 use super::configuration::Configuration;
 use super::message::{self, Message, Ready, Start};
@@ -16,8 +17,10 @@ use crate::export::Source;
 use crate::fuse::{Handshake, Kept, Resources, Saved, Service};
 use crate::log;
 use crate::options::{Environment, Options};
-use crate::recovery;
-use crate::sys::{descriptors, memory, process, signal};
+use crate::recovery::{self, Damage};
+use crate::slots::Requests;
+use crate::sys::memory::{self, Ballast};
+use crate::sys::{descriptors, process, signal};
 use crate::types::Ino;
 
 /// What the folders above do in a worker.
@@ -152,8 +155,8 @@ fn serve(channel: &OwnedFd, above: Orphaned) -> Result<()> {
             "slots" => given.slots = message.descriptor,
             "init" => given.init = message.bytes,
             "answer" => given.answer = Some(message.bytes),
+            "check" => return check(channel, &given),
             "exports" => given.exports = read_exports(message)?,
-            "check" => return check(channel, given.journal.as_ref()),
             "start" => break read_start(&message)?,
             word => tracing::debug!(word, "an unknown word of the supervisor"),
         }
@@ -163,6 +166,7 @@ fn serve(channel: &OwnedFd, above: Orphaned) -> Result<()> {
     if let Some(Err(error)) = start.oom_score.map(memory::set_oom_score) {
         tracing::debug!(%error, "spared by the kernel as the supervisor is");
     }
+    memory::set_short(start.short);
     if start.background {
         log::to_syslog();
     }
@@ -175,10 +179,20 @@ fn serve(channel: &OwnedFd, above: Orphaned) -> Result<()> {
 }
 
 /// Says whether this program could go on with what another one saved.
-fn check(channel: &OwnedFd, journal: Option<&OwnedFd>) -> Result<()> {
-    let nothing = || Error::new(ExitCode::Internal, "no journal to look at");
-    recovery::check(journal.ok_or_else(nothing)?)
-        .map_err(|damage| Error::new(ExitCode::Usage, damage.to_string()))?;
+fn check(channel: &OwnedFd, given: &Given) -> Result<()> {
+    let (Some(journal), Some(slots)) = (&given.journal, &given.slots) else {
+        return Err(Error::new(ExitCode::Internal, "nothing to look at"));
+    };
+    let mut found = recovery::check(journal);
+    // It is being written: what is read while a part of it is freed is not as it was written.
+    for _ in 0..5 {
+        if let Err(Damage::Corrupt { .. } | Damage::Header | Damage::Contradiction(_)) = &found {
+            thread::sleep(Duration::from_millis(20));
+            found = recovery::check(journal);
+        }
+    }
+    found.map_err(|damage| Error::new(ExitCode::Usage, damage.to_string()))?;
+    Requests::watch(slots).map_err(|error| Error::system("it does not know the slots", error))?;
     message::send(channel, "fine", b"", None).map_err(unheard)
 }
 
@@ -228,7 +242,7 @@ fn start_service(channel: &OwnedFd, given: Given, start: &Start) -> Result<Servi
         }
     };
     let saved = match (given.journal, given.slots) {
-        (Some(journal), Some(slots)) => Some(Saved { journal, slots }),
+        (Some(journal), Some(slots)) if options.journal => Some(Saved { journal, slots }),
         (Some(_) | None, _) => None,
     };
     let resources = Resources {
@@ -287,15 +301,18 @@ fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<()> {
 
 fn obey(channel: &OwnedFd, service: &Arc<Service>, above: Orphaned) {
     let (mut mounts, mut exports) = (String::new(), None);
+    let mut ballast = None;
     while let Ok(Some(message)) = message::receive(channel) {
         match message.word.as_str() {
             "mounts" => mounts = String::from_utf8_lossy(&message.bytes).into_owned(),
+            "memory" => ballast = hold(&message),
             "background" => leave_terminal(),
             "exports" => exports = heard_exports(message),
             "ask" => answer(message, exports.take(), service, above),
             word => tracing::debug!(word, "an unknown word of the supervisor"),
         }
     }
+    drop(ballast);
     // Nobody is left to start another worker, nor to end the mount: programs must not wait for
     // that. With this process the last copy of the device goes, and they get ENOTCONN.
     if mounts.is_empty() {
@@ -310,6 +327,15 @@ fn obey(channel: &OwnedFd, service: &Arc<Service>, above: Orphaned) {
 fn heard_exports(message: Message) -> Option<Source> {
     let exports = read_exports(message).inspect_err(|error| tracing::error!(%error, "new exports"));
     exports.ok().flatten()
+}
+
+/// Memory that comes free by the death of this process.
+fn hold(message: &Message) -> Option<Ballast> {
+    memory::set_short(false);
+    let bytes = message.bytes.as_slice().try_into().ok()?;
+    let held = Ballast::take(u64::from_le_bytes(bytes) as usize);
+    held.inspect_err(|error| tracing::debug!(%error, "no memory to hold"))
+        .ok()
 }
 
 fn leave_terminal() {

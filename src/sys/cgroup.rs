@@ -16,15 +16,21 @@ pub struct Memory {
 #[derive(Debug)]
 struct Files {
     limit: &'static str,
+    usage: &'static str,
+    cache: [&'static str; 2],
     events: &'static str,
 }
 
 const V1: Files = Files {
     limit: "memory.limit_in_bytes",
+    usage: "memory.usage_in_bytes",
+    cache: ["total_active_file ", "total_inactive_file "],
     events: "memory.oom_control",
 };
 const V2: Files = Files {
     limit: "memory.max",
+    usage: "memory.current",
+    cache: ["active_file ", "inactive_file "],
     events: "memory.events",
 };
 
@@ -46,6 +52,19 @@ impl Memory {
         };
         // Version 1 says a number that no machine has where there is no limit.
         below_top.filter_map(limit).min().filter(|&it| it < 1 << 60)
+    }
+
+    /// Bytes that are left below the limit, when what the kernel can do without is dropped.
+    pub fn room(&self) -> Option<u64> {
+        let read = |name: &str| fs::read_to_string(self.directory.join(name)).ok();
+        let usage: u64 = read(self.files.usage)?.trim().parse().ok()?;
+        let stat = read("memory.stat").unwrap_or_default();
+        let cache = self.files.cache.iter().filter_map(|name| {
+            let mut lines = stat.lines();
+            lines.find_map(|line| line.strip_prefix(name)?.parse::<u64>().ok())
+        });
+        let needed = usage.saturating_sub(cache.sum());
+        Some(self.limit()?.saturating_sub(needed))
     }
 
     /// How often the kernel has killed somebody in it, as it had no memory left.

@@ -209,3 +209,20 @@ fn fstab_mounts_all_of_it() {
     let expected = "0\nrw,nosuid,nodev,noatime,nosymfollow\n768\n0\n1280\n0\n";
     assert_eq!(answer.out, expected, "{}", answer.err);
 }
+
+#[test]
+fn fstab_mounts_exports_and_a_remount_reads_them_again() {
+    let answer = with_mount8(
+        "mkdir bound; printf '[export.a]\\nread = [\"x*\"]\\nto = \"%s\"\\n' $PWD/bound >exports.toml\n\
+         echo \"src $PWD/mnt shmfs size=3m,exports=$PWD/exports.toml 0 0\" >fstab\n\
+         mount -T fstab -a; echo $?\n\
+         echo 1 >mnt/x; echo 2 >mnt/y; ls bound\n\
+         sed -i 's/x\\*/y/' exports.toml; mount -T fstab -o remount mnt; echo $?; ls bound\n\
+         echo zork >>exports.toml; mount -T fstab -o remount mnt 2>refused; echo $?; grep -c exports.toml:4: refused; ls bound\n\
+         umount mnt; echo $?\n\
+         for i in $(seq 200); do grep -q \" $PWD/bound \" /proc/self/mountinfo || break; sleep 0.05; done\n\
+         ls bound; mount -t shmfs -o exports=exports.toml none mnt 2>refused; echo $?",
+    );
+    let expected = "0\nx\n0\ny\n1\n1\ny\n0\n1\n";
+    assert_eq!(answer.out, expected, "{}", answer.err);
+}

@@ -20,7 +20,7 @@ use libtest_mimic::Trial;
 use crate::consumer::imprison;
 use crate::model::{Rights, Rules, Way, Who};
 use crate::sys::{self, Stat};
-use crate::world::{WAYS, World};
+use crate::world::{USER, WAYS, World};
 
 /// What every attack finds.
 pub(crate) struct Cell {
@@ -77,6 +77,7 @@ impl Cell {
         for name in ["d", "mr"] {
             sys::mkdir(world.path(name), 0o777).unwrap();
             sys::chmod(world.path(name), 0o777).unwrap();
+            sys::chown(world.path(name), USER, USER).unwrap();
         }
         let mut cell = Cell {
             world,
@@ -87,7 +88,7 @@ impl Cell {
         cell
     }
 
-    /// Makes an object of the provider, open to everybody as far as modes go.
+    /// Makes an object; modes, owner and sticky bit would let the attacker do anything.
     fn provide(&self, name: &str) {
         let path = self.world.path(name);
         let byte = match name.contains("secret") || name.contains("wo") {
@@ -96,6 +97,7 @@ impl Cell {
         };
         drop(sys::put(&path, &[byte; LENGTH]));
         sys::chmod(&path, 0o666).unwrap();
+        sys::chown(&path, USER, USER).unwrap();
         sys::setxattr(&path, "user.k", b"v", 0).unwrap();
     }
 

@@ -19,6 +19,9 @@ pub(crate) fn become_consumer(who: Who) {
         Who::User => proc::become_user(USER, USER, &[]),
         Who::Root => drop_capabilities(),
     }
+    // A program that was started so may look at its own memory.
+    // SAFETY: no pointers.
+    unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 1) };
 }
 
 /// Root as the rules bind it: without CAP_SYS_ADMIN and CAP_SYS_PTRACE.

@@ -79,7 +79,7 @@ const TESTS: &[(&str, fn())] = tests! {
     }
     programs {
         students_and_teachers a_talker_and_a_listener a_talker_and_a_listener_with_musl
-        semaphores_under_exact_rules pythons_shared_memory every_real_name
+        semaphores_under_exact_rules sem_open_gives_one_address pythons_shared_memory every_real_name
     }
     reload {
         open_descriptors_and_mappings_keep_their_rights no_entry_is_stale

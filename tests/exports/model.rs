@@ -86,11 +86,8 @@ impl fmt::Debug for Rights {
         if *self == Rights::NONE {
             return f.write_str("none");
         }
-        let letters = WORDS.iter().filter(|(right, ..)| self.has(*right));
-        letters
-            .map(|(.., letter)| *letter)
-            .collect::<String>()
-            .fmt(f)
+        let mut letters = WORDS.iter().filter(|(right, ..)| self.has(*right));
+        letters.try_for_each(|(.., letter)| write!(f, "{letter}"))
     }
 }
 

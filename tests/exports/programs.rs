@@ -180,6 +180,18 @@ pub(crate) fn semaphores_under_exact_rules() {
     }
 }
 
+/// Two calls of sem_open with one name give one address: the C library knows the semaphore by
+/// the number of its file.
+pub(crate) fn sem_open_gives_one_address() {
+    let config = "[export.exact]\nsemaphores = [\"mine\"]\n";
+    for way in WAYS {
+        let world = World::new(way, config);
+        let program = compile(&world, "cc", "semaphores");
+        run(&world.export("exact"), &[&program, "/mine"]);
+        world.stop();
+    }
+}
+
 /// Python's shared memory, read through an export.
 pub(crate) fn pythons_shared_memory() {
     let create = "

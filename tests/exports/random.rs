@@ -7,7 +7,9 @@ use shmfs::export::Exports;
 
 use crate::calls::{Call, Descriptor};
 use crate::consumer::{Crew, Order};
-use crate::model::{Actor, Kind, Presence, Rights, Rules, Tree, Way, Who, answer};
+use crate::model::{
+    Actor, Expect, Kind, Other, Presence, Rights, Rules, Situation, Tree, Way, Who, answer, verdict,
+};
 use crate::rng::Rng;
 use crate::rules::{cases, random_rules, seed};
 use crate::sys::{self, E, ENOENT, ENOTDIR, ESTALE, R};
@@ -17,6 +19,9 @@ const NAMES: [&str; 4] = ["a", "b", "ab", ".a"];
 
 /// Steps of one rule set.
 const STEPS: usize = 40;
+
+/// Calls from which they are chosen.
+const POOL: usize = 300;
 
 fn random_path(rng: &mut Rng) -> String {
     let depth = 1 + rng.below(5) / 3;
@@ -48,6 +53,7 @@ fn random_call(rng: &mut Rng) -> Call {
         Call::Mkdir,
         Call::Link,
         Call::Link,
+        Call::Link,
         Call::Rename(0),
         Call::Rename(0),
         Call::Rename(RENAME_NOREPLACE),
@@ -64,11 +70,33 @@ fn random_orders(rng: &mut Rng, count: usize) -> Vec<Order> {
     (0..count).map(order).collect()
 }
 
+/// What the provider does first, so that something is there.
+fn first_orders() -> Vec<Order> {
+    let create = Call::Open(libc::O_CREAT | libc::O_RDWR);
+    let order = |(call, name): (Call, &str)| Order {
+        call,
+        name: name.to_owned(),
+        target: String::new(),
+    };
+    let first = [
+        (create, "a"),
+        (Call::By(libc::O_WRONLY, Descriptor::Write), "a"),
+        (create, "b"),
+        (Call::Mkdir, "ab"),
+        (create, "ab/a"),
+        (create, "ab/b"),
+    ];
+    first.into_iter().map(order).collect()
+}
+
 /// Rule sets that the program accepts, each an export of one mount.
 fn accepted(rng: &mut Rng, count: usize) -> Vec<Rules> {
     let mut all = Vec::new();
     while all.len() < count {
-        let mut rules = random_rules(rng);
+        let mut rules = match rng.below(2) {
+            0 => random_rules(rng),
+            _ => each_name_its_own(rng),
+        };
         // Something simple too, or hardly anything would be granted.
         let more = rng.pick(&["a", "b", "*", "a/", "a/*", "*/", "**"]);
         rules = rules.grant(more, crate::rules::random_rights(rng));
@@ -77,6 +105,16 @@ fn accepted(rng: &mut Rng, count: usize) -> Vec<Rules> {
         }
     }
     all
+}
+
+/// Names next to each other with different rights: what links and renames could win.
+fn each_name_its_own(rng: &mut Rng) -> Rules {
+    let names = ["a", "b", ".a", "ab/", "ab/a", "ab/b", "b/", "a/", "b/a"];
+    let mut rules = Rules::default();
+    for name in names {
+        rules = rules.grant(name, crate::rules::random_rights(rng));
+    }
+    rules
 }
 
 fn world_of(way: Way, all: &[Rules]) -> World {
@@ -106,10 +144,9 @@ fn in_turns(way: Way) {
     let world = world_of(way, &all);
     for (number, rules) in all.iter().enumerate() {
         let export = world.export(&format!("r{number}"));
-        let orders = random_orders(&mut rng, STEPS);
-        let alone = way == Way::Plain;
-        let turns = orders.iter().map(|_| alone || rng.below(5) < 2);
-        let turns: Vec<bool> = turns.collect();
+        let mut orders = first_orders();
+        let first = orders.len();
+        orders.extend(random_orders(&mut rng, POOL));
         let provider = Crew::new(Who::User, &world.tree(), &orders);
         let consumer = Crew::new(Who::User, &export, &orders);
         let mut run = Run {
@@ -119,14 +156,17 @@ fn in_turns(way: Way) {
             tree: Tree::default(),
             said: Vec::new(),
         };
-        for (at, (order, by_provider)) in orders.iter().zip(&turns).enumerate() {
-            let actor = if *by_provider {
-                Actor::Provider
-            } else {
-                Actor::Consumer
+        for step in 0..first + STEPS {
+            let by_provider = way == Way::Plain || step < first || rng.below(4) == 0;
+            let (actor, crew) = match by_provider {
+                true => (Actor::Provider, &provider),
+                false => (Actor::Consumer, &consumer),
             };
-            let crew = if *by_provider { &provider } else { &consumer };
-            if let Err(complaint) = run.step(actor, order, crew.make(at)) {
+            let at = match step < first {
+                true => step,
+                false => run.choose(actor, &orders, &mut rng),
+            };
+            if let Err(complaint) = run.step(actor, &orders[at], crew.make(at)) {
                 panic!(
                     "SHMFS_SEED={seed}, export r{number}, {way:?}: {complaint}\n{}",
                     run.tell()
@@ -152,6 +192,28 @@ impl Run<'_> {
         format!("{}\n{}", self.rules.toml("x"), self.said.join("\n"))
     }
 
+    /// Mostly something that is not refused before the rules are asked.
+    fn choose(&self, actor: Actor, orders: &[Order], rng: &mut Rng) -> usize {
+        let mut at = 0;
+        for _ in 0..12 {
+            at = rng.below(orders.len());
+            let expected = self.expect(actor, &orders[at]);
+            let dull = [ENOENT, ENOTDIR, sys::EEXIST, sys::EISDIR];
+            let dull = dull.map(|errno| answer(&Err(errno)));
+            if expected.any.iter().any(|one| !dull.contains(&answer(one))) {
+                break;
+            }
+        }
+        at
+    }
+
+    fn expect(&self, actor: Actor, order: &Order) -> Expect {
+        let Order { call, name, target } = order;
+        let way = self.world.way;
+        self.tree
+            .expect(actor, self.rules, way, *call, name, target)
+    }
+
     fn step(&mut self, actor: Actor, order: &Order, got: R) -> Result<(), String> {
         let Order { call, name, target } = order;
         self.said.push(format!(
@@ -159,9 +221,7 @@ impl Run<'_> {
             answer(&got)
         ));
         let way = self.world.way;
-        let expected = self
-            .tree
-            .expect(actor, self.rules, way, *call, name, target);
+        let expected = self.expect(actor, order);
         if !expected.any.contains(&got) {
             return Err(format!("expected {expected}, got {}", answer(&got)));
         }
@@ -282,30 +342,18 @@ fn at_once(way: Way) {
     world.stop();
 }
 
-/// Every answer that the model gives for this call, whatever is there.
+/// Every answer that the model gives for this call, whatever is there, and wherever the
+/// directory of a name has been moved to meanwhile.
 fn possible(rules: &Rules, way: Way, order: &Order) -> BTreeSet<String> {
-    use crate::model::{Other, Situation, verdict};
     let mut all = BTreeSet::new();
-    let paths = |path: &str, wanted: Kind| -> Vec<Other> {
-        let other = |presence, kind| Other {
-            rights: rules.rights(path.as_bytes(), kind),
-            presence,
-            leads: kind == Kind::Directory && rules.leads(path.as_bytes()),
-        };
-        vec![
-            other(Presence::Absent, wanted),
-            other(Presence::File, Kind::File),
-            other(Presence::Directory, Kind::Directory),
-        ]
-    };
-    let kinds = match order.call {
-        Call::Mkdir => vec![Kind::Directory],
-        Call::Rename(_) => vec![Kind::File, Kind::Directory],
-        _ => vec![Kind::File],
+    let kinds: &[Kind] = match order.call {
+        Call::Mkdir => &[Kind::Directory],
+        Call::Rename(_) => &[Kind::File, Kind::Directory],
+        _ => &[Kind::File],
     };
     for wanted in kinds {
-        for name in paths(&order.name, wanted) {
-            for target in paths(&order.target, wanted) {
+        for name in states(rules, &order.name, *wanted) {
+            for target in states(rules, &order.target, *wanted) {
                 let who = Who::User;
                 let situation = Situation {
                     who,
@@ -315,36 +363,56 @@ fn possible(rules: &Rules, way: Way, order: &Order) -> BTreeSet<String> {
                 };
                 let expected = verdict(order.call, &situation);
                 all.extend(expected.any.iter().map(answer));
+                if !order.call.has_target() {
+                    break;
+                }
             }
         }
     }
-    let mut more = |errno: E| all.insert(answer(&Err(errno)));
-    for path in [&order.name, &order.target] {
-        if path.contains('/') {
-            more(ENOENT);
-            more(ENOTDIR);
-        }
-    }
-    // The kernel found one thing, and the operation another.
-    more(ENOENT);
-    if matches!(order.call, Call::Rename(_) | Call::Rmdir) {
-        for errno in [
+    let more: &[E] = match order.call {
+        // The shape of the tree, and what is in a directory.
+        Call::Rename(_) | Call::Rmdir => &[
             sys::ENOTEMPTY,
             sys::EINVAL,
             sys::EXDEV,
             sys::EACCES,
-            ENOTDIR,
             sys::EISDIR,
-        ] {
-            more(errno);
-        }
-        if let Call::Rename(_) = order.call {
-            // Two names of one object: nothing is done.
-            all.insert("OK".to_owned());
-        }
-    }
-    if order.call.has_target() {
-        all.insert(answer(&Err(sys::EEXIST)));
+            sys::EEXIST,
+        ],
+        // Into a directory that was removed meanwhile.
+        Call::Link => &[sys::EEXIST, sys::EXDEV],
+        _ => &[],
+    };
+    // The kernel found one thing, and the operation another.
+    let more = more.iter().chain(&[ENOENT, ENOTDIR]);
+    all.extend(more.map(|errno| answer(&Err(*errno))));
+    if let Call::Rename(_) = order.call {
+        // Two names of one object: nothing is done.
+        all.insert("OK".to_owned());
     }
     all
+}
+
+/// What may be there, under each name that its directory can come to have.
+fn states(rules: &Rules, path: &str, wanted: Kind) -> BTreeSet<Other> {
+    let mut paths = vec![path.to_owned()];
+    if let Some((_, last)) = path.rsplit_once('/') {
+        for above in NAMES {
+            paths.push(format!("{above}/{last}"));
+            paths.extend(NAMES.iter().map(|top| format!("{top}/{above}/{last}")));
+        }
+    }
+    let state = |path: &String, presence, kind| Other {
+        rights: rules.rights(path.as_bytes(), kind),
+        presence,
+        leads: kind == Kind::Directory && rules.leads(path.as_bytes()),
+    };
+    let of = |path: &String| {
+        [
+            state(path, Presence::Absent, wanted),
+            state(path, Presence::File, Kind::File),
+            state(path, Presence::Directory, Kind::Directory),
+        ]
+    };
+    paths.iter().flat_map(of).collect()
 }

@@ -9,7 +9,7 @@ use rustix::mount::{MountFlags, UnmountFlags};
 use tempfile::TempDir;
 
 use crate::model::Way;
-use crate::support::site::Daemon;
+use crate::support::{self, site::Daemon};
 
 /// Both ways for data to travel.
 pub(crate) const WAYS: [Way; 2] = [Way::Passthrough, Way::PageCache];
@@ -128,9 +128,17 @@ impl World {
     fn end(&mut self) -> Result<(), String> {
         self.is_mounted = false;
         for bound in self.bound.lock().unwrap().drain(..).rev() {
-            rustix::mount::unmount(&bound, UnmountFlags::empty())
-                .map_err(|error| format!("unmount {}: {error}", bound.display()))?;
+            when_free(&bound, |path| {
+                rustix::mount::unmount(path, UnmountFlags::empty())
+            })?;
         }
+        // The first such call marks a mount that nobody uses, and leaves it.
+        when_free(&self.tree(), |path| {
+            match rustix::mount::unmount(path, UnmountFlags::EXPIRE) {
+                Err(rustix::io::Errno::AGAIN) => Ok(()),
+                other => other,
+            }
+        })?;
         match self.daemon.take() {
             Some(daemon) => daemon.stop(),
             None if self.way == Way::Plain => {
@@ -156,6 +164,22 @@ impl Drop for World {
         }
         let _ = rustix::mount::unmount(self.tree(), UnmountFlags::DETACH);
     }
+}
+
+/// A process that another test forked a moment ago may still have a descriptor of ours.
+fn when_free(
+    path: &Path,
+    unmount: impl Fn(&Path) -> Result<(), rustix::io::Errno>,
+) -> Result<(), String> {
+    support::wait_until(
+        "a mount is free",
+        crate::consumer::PATIENCE,
+        || match unmount(path) {
+            Ok(()) => Ok(true),
+            Err(rustix::io::Errno::BUSY) => Ok(false),
+            Err(error) => Err(format!("unmount {}: {error}", path.display())),
+        },
+    )
 }
 
 /// What every mount of a consumer has.

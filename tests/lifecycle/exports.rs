@@ -40,7 +40,7 @@ fn a_wrong_file_mounts_nothing() {
             mkdir m; printf '[export.a]\nread = ["/x"]\nrite = []\n' > bad.toml
             for words in "--exports bad.toml" "-o exports=bad.toml"; do
                 said=$($SHMFS mount $words m 2>&1); is $? 1
-                has "$said" "nothing is served from a file with errors"; has "$said" "bad.toml:2:"; has "$said" "E_ABSOLUTE"; has "$said" "bad.toml:3:"
+                has "$said" "Nothing is served from a file with an error"; has "$said" "bad.toml:2:"; has "$said" "E_ABSOLUTE"; has "$said" "bad.toml:3:"
             done
             said=$($SHMFS mount --exports missing.toml m 2>&1); is $? 1; has "$said" "missing.toml: E_READ"
             printf '[export.a]\nread = ["x"]\nview = "plan9"\n' > view.toml
@@ -241,6 +241,9 @@ fn to_binds_with_the_mount() {
         echo 1 > c/dev/shm/x1; is "$(cat m/x1)" 1
         has "$(awk -v at=$PWD/c/dev/shm '$5 == at { print $6 }' /proc/self/mountinfo)" nosuid,nodev,noexec
         $SHMFS umount m; is $? 0; unmounted || fail "a bind is left"; no_device $device || fail "served"
+        # umount(8) knows nothing of the bind: the daemon takes it along.
+        $SHMFS mount -o exports=exports.toml m; is $? 0; device=$(device_at $PWD/m); umount m; is $? 0
+        eventually unmounted; eventually no_device $device
         rmdir c/dev/shm; said=$($SHMFS mount -o exports=exports.toml m 2>&1); is $? 32; has "$said" "c/dev/shm"; unmounted || fail "mounted"
         "#,
     );
@@ -302,4 +305,57 @@ fn a_signal_reaches_the_command() {
         eventually no_sessions; $SHMFS umount m; is $? 0
         "#,
     );
+}
+
+#[test]
+fn rules_in_force_are_explained() {
+    mounted(
+        Root,
+        r#"
+        said=$($SHMFS export explain --from m camera ctl); is $? 0; has "$said" "rights: read,write,create,delete"
+        sed -i 's/write = .*//' exports.toml
+        has "$($SHMFS export explain --from m camera ctl)" "rights: read,write,create,delete"
+        $SHMFS export reload m; is $? 0; has "$($SHMFS export explain --from m camera ctl)" "rights: none; hidden"
+        refused 1 $SHMFS export explain camera ctl; refused 1 $SHMFS export explain --from m --file exports.toml camera ctl
+        refused 32 $SHMFS export explain --from . camera ctl
+        $SHMFS umount m; is $? 0
+        "#,
+    );
+}
+
+#[test]
+fn run_has_exports_of_its_own() {
+    for user in BOTH {
+        script(
+            user,
+            r#"
+            mkdir c; printf '[export.a]\nread = ["x*"]\nto = "%s"\n' $PWD/c > exports.toml
+            $SHMFS run -o exports=exports.toml -- sh -c 'echo 1 > /dev/shm/x; echo 2 > /dev/shm/y; ls c; cat c/x; (echo 3 > c/x) 2>/dev/null || echo refused' > said; is $? 0
+            is "$(echo $(cat said))" "x 1 refused"; is "$(ls c)" ""
+            printf '[export.a]\nread = ["/x"]\n' > exports.toml
+            said=$($SHMFS run -o exports=exports.toml -- true 2>&1); is $? 125; has "$said" E_ABSOLUTE
+            "#,
+        );
+    }
+}
+
+#[test]
+fn a_new_worker_has_the_rules_in_force() {
+    for user in BOTH {
+        mounted(
+            user,
+            r#"
+            worker() { grep -l '^shmfs-worker' /proc/[0-9]*/comm | cut -d/ -f3; }
+            sed -i 's/"ctl"/"ctl", "secret"/' exports.toml; $SHMFS export reload m; is $? 0
+            echo 'no rules at all' > exports.toml
+            old=$(worker); kill -KILL $old; served() { local now=$(worker); [ -n "$now" ] && [ "$now" != $old ]; }
+            eventually served
+            eventually test -e $own/camera/secret; is "$(cat $own/camera/secret)" other
+            [ -e $own/camera/frames_raw ] && fail "hidden is seen"
+            has "$($SHMFS export show camera m)" "secret       read,write,create,delete"
+            is "$($SHMFS run --export camera --from m -- cat /dev/shm/frames_1)" one
+            $SHMFS umount m; is $? 0
+            "#,
+        );
+    }
 }

@@ -66,7 +66,7 @@ END
 "#;
 
 #[test]
-#[ignore = "until the kernel's counts are kept"]
+
 fn nobody_notices_that_the_worker_was_killed() {
     for (user, options) in WAYS {
         let body = r#"
@@ -82,7 +82,7 @@ fn nobody_notices_that_the_worker_was_killed() {
 }
 
 #[test]
-#[ignore = "until the kernel's counts are kept"]
+
 fn counts_go_back_to_zero() {
     for (user, options) in WAYS {
         mounted(
@@ -147,7 +147,7 @@ fn sigterm_unmounts_while_nobody_serves() {
 }
 
 #[test]
-#[ignore = "until the kernel's counts are kept"]
+
 fn the_command_of_run_does_not_notice() {
     for user in [Root, Nobody] {
         script(
@@ -179,6 +179,99 @@ fn the_control_socket_waits_for_a_worker() {
         is "$(df --output=size m | tail -1 | tr -d ' ')" 131072 "the limit is lost"
         "#,
     );
+}
+
+#[test]
+fn a_worker_that_hangs_is_replaced() {
+    mounted(
+        Root,
+        "passthrough=off",
+        r#"
+        echo kept > m/object; old=$(worker)
+        stopped() { local t; for t in /proc/$old/task/*; do [ "$(cut -d' ' -f3 $t/stat)" = T ] || return 1; done; }
+        kill -STOP $old; eventually stopped; is "$(timeout 60 cat m/object)" kept
+        eventually ended $old; has "$(cat log)" "since it hung"; has "$(cat log)" "requests wait"
+        "#,
+    );
+}
+
+/// A load that stops at the first thing that is not as it should be.
+const LOAD: &str = r#"
+    load() { local n=0; while [ ! -e stop ]; do n=$((n + 1))
+        echo $n > m/$1 && [ "$(cat m/$1)" = $n ] && mkdir m/$1.d && mv m/$1 m/$1.d/x && ln m/$1.d/x m/$1.l && rm m/$1.d/x &&
+            rmdir m/$1.d && [ "$(cat m/$1.l)" = $n ] && rm m/$1.l || { echo "$1 failed in round $n" > failed; return; }; echo $n >> count.$1; done; }
+"#;
+
+#[test]
+fn an_upgrade_is_not_noticed() {
+    for (user, options) in WAYS {
+        let body = r#"
+            cp $SHMFS ./other; echo kept > m/object; load a & one=$!; load b & two=$!
+            eventually filled count.a count.b; exec 7<m/object
+            for round in 1 2 3; do for binary in ./other $SHMFS; do
+                has "$($SHMFS upgrade m $binary)" "m: shmfs"; is $? 0 "upgrade"
+                is "$(readlink /proc/$daemon/exe)" "$(realpath $binary)" "the supervisor"
+                is "$(readlink /proc/$(worker)/exe)" "$(realpath $binary)" "the worker"
+                test -e failed && fail "$(cat failed)"; before=$(wc -l < count.a)
+                more() { [ "$(wc -l < count.a)" -gt $before ]; }; eventually more
+            done; done
+            touch stop; wait $one $two; test -e failed && fail "$(cat failed)"
+            is "$(cat <&7)" kept; exec 7<&-
+            "#;
+        mounted(user, options, &format!("{LOAD}\n{body}"));
+    }
+}
+
+#[test]
+fn an_upgrade_to_what_cannot_serve_changes_nothing() {
+    for user in [Root, Nobody] {
+        mounted(
+            user,
+            "size=64m",
+            r#"
+            echo kept > m/object; old=$(worker); exe=$(readlink /proc/$daemon/exe)
+            refused() { local said; said=$($SHMFS upgrade m $1 2>&1); is $? 32 "$1"; has "$said" "$2"
+                is "$(worker)" $old "$1: the worker"; is "$(readlink /proc/$daemon/exe)" $exe; is "$(cat m/object)" kept; }
+            printf '#!/bin/sh\nexit 0\n' > nothing; printf '#!/nowhere\n' > broken; printf 'text' > text; chmod +x nothing broken text
+            refused ./nothing "does not answer as an shmfs does"
+            refused /bin/true "does not answer as an shmfs does"
+            refused ./broken "cannot run the new program"; refused ./text "does not answer as an shmfs does"
+            # One that would serve, and knows the state, but does not come to it.
+            cat > late <<END
+#!/bin/sh
+[ -e asked ] && exit 1
+touch asked; exec $SHMFS "\$@"
+END
+            chmod +x late; said=$($SHMFS upgrade m ./late 2>&1); is $? 32; has "$said" "did not come to serve"
+            is "$(cat m/object)" kept; is "$(readlink /proc/$(worker)/exe)" $exe
+            said=$($SHMFS upgrade . 2>&1); is $? 32; has "$said" "is not a mount point"
+            "#,
+        );
+    }
+}
+
+#[test]
+fn a_cgroup_without_memory_kills_the_worker_alone() {
+    let body = r#"
+        if [ -e /sys/fs/cgroup/memory ]; then top=/sys/fs/cgroup/memory; limit=memory.limit_in_bytes
+        else top=/sys/fs/cgroup; limit=memory.max; echo +memory > $top/cgroup.subtree_control; fi
+        group=$top/shmfs-test-$(basename $(dirname $PWD)); mkdir $group; mkdir m
+        trap 'cat log >&2; kill -KILL $daemon; eventually rmdir $group' EXIT
+        echo $((96 << 20)) > $group/$limit
+        sh -c "echo \$\$ > $group/cgroup.procs; exec $SHMFS mount -f -o passthrough=off,size=1g m" 2>>log & daemon=$!
+        eventually grep -q fuse.shmfs /proc/self/mountinfo; eventually stat m/. >/dev/null 2>&1
+        has "$(cat log)" "may hold more than the memory limit"
+        echo kept > m/object
+        said=$(head -c 300M /dev/zero 2>&1 > m/big); [ $? != 0 ] || fail "more than the limit was written"
+        has "$said" "Cannot allocate memory"
+        ended $daemon && fail "the supervisor was killed"
+        is "$(timeout 30 cat m/object)" kept; size=$(stat -c %s m/big); [ $size -gt $((40 << 20)) ] || fail "lost: $size"
+        is "$(tr -d '\0' < m/big | wc -c)" 0; rm m/big; is "$(cat m/object)" kept
+        has "$(cat log)" "oom_kill"
+        $SHMFS umount m; wait $daemon; is $? 0
+        trap - EXIT; eventually rmdir $group
+    "#;
+    script(Root, body);
 }
 
 /// A service manager as systemd is one: it holds descriptors, and starts the service again.
@@ -215,7 +308,7 @@ END
 "#;
 
 #[test]
-#[ignore = "until the kernel's counts are kept"]
+
 fn with_a_service_manager_the_mount_outlives_its_owner() {
     for user in [Root, Nobody] {
         let body = r#"

@@ -105,7 +105,7 @@ import ctypes, os, sys
 made, may = os.pipe(), os.pipe()
 pid = os.fork()
 if pid == 0:
-    assert ctypes.CDLL(None).unshare(0x10000000) == 0
+    assert ctypes.CDLL(None).unshare(0x10020000) == 0
     os.write(made[1], b"x"); os.read(may[0], 1); os.setgid(0); os.setuid(0)
     os.execvp(sys.argv[1], sys.argv[1:])
 os.read(made[0], 1)

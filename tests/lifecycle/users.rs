@@ -59,3 +59,24 @@ fn they_are_options_of_a_mount() {
         ),
     );
 }
+
+#[test]
+fn a_new_worker_counts_the_same() {
+    for way in ["on", "off"] {
+        let body = r#"
+            worker() { grep -l '^shmfs-worker' /proc/[0-9]*/comm | cut -d/ -f3; }
+            users() { ask status | sed 's/.*"users":/"users":/'; }
+            $SHMFS mount -o size=16m,passthrough=WAY m; is $? 0
+            as 1000 sh -c 'head -c 32768 /dev/zero > m/a; ln m/a m/b; ln -s 1 m/c; mkdir m/d'; as 1001 touch m/e; chown -h 1001 m/c
+            $SHMFS mount -o remount,uid_size=32k,uid_nr_inodes=2 m; is $? 0
+            before=$(users); has "$before" '{"uid":1000,"blocks":8,"files":2}'; has "$before" '{"uid":1001,"blocks":0,"files":2}'
+            old=$(worker); kill -KILL $old; served() { local now=$(worker); [ -n "$now" ] && [ "$now" != $old ]; }
+            eventually served; is "$(users)" "$before"
+            said=$(as 1000 truncate -s 36k m/a 2>&1) && fail "grew"; has "$said" "Disk quota exceeded"
+            as 1001 touch m/f 2>/dev/null && fail "a third"
+            as 1000 truncate -s 0 m/b; as 1000 rmdir m/d; as 1000 sh -c 'head -c 32768 /dev/zero > m/g' || fail "not given back"
+            $SHMFS umount m; is $? 0
+        "#;
+        script(Root, &format!("{MOUNTED}{body}").replace("WAY", way));
+    }
+}

@@ -84,12 +84,8 @@ fn kill_often(
         let wait = least + rng.below((most - least) as usize) as u64;
         std::thread::sleep(Duration::from_millis(wait));
         load.check_alive()?;
-        let mut worker = None;
-        wait_until("there is a worker", Duration::from_secs(20), || {
-            worker = worker_of(daemon);
-            Ok(worker.is_some())
-        })?;
-        if let Some(worker) = worker {
+        // While there is none another moment is chosen: one that begins is not hunted down.
+        if let Some(worker) = worker_of(daemon) {
             killed.push(now());
             // It may have died of something else: that shows.
             let _ = rustix::process::kill_process(worker, Signal::KILL);
@@ -108,6 +104,13 @@ fn worker_of(daemon: Pid) -> Option<Pid> {
         let is_worker = name.trim_end() == "shmfs-worker";
         Pid::from_raw(child.parse().ok()?).filter(|_| is_worker)
     })
+}
+
+/// Kills the worker, if there is one.
+pub(crate) fn kill_worker(daemon: Pid) {
+    if let Some(worker) = worker_of(daemon) {
+        let _ = rustix::process::kill_process(worker, Signal::KILL);
+    }
 }
 
 /// What the processes reported.

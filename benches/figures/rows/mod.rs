@@ -6,6 +6,7 @@ mod calls;
 mod crowd;
 mod cycle;
 mod exports;
+mod journal;
 mod mapped;
 mod million;
 mod open;
@@ -72,6 +73,11 @@ pub(crate) const ALL: &[Group] = &[
         views::run,
     ),
     group("exports", "a consumer's part of the tree", exports::run),
+    group(
+        "journal",
+        "what it costs that objects outlive the process",
+        journal::run,
+    ),
     Group {
         name: "swarm",
         title: "1,000 processes create and unlink 1,000 objects each",

@@ -25,8 +25,15 @@ pub struct FileKey {
 pub struct Way {
     /// What it is to the kernel.
     pub key: FileKey,
-    /// Its name, as a path below the export's root.
+    /// Its name, as a path below the export's root; empty where it is the consumer's own.
     pub path: Box<[u8]>,
+}
+
+impl Way {
+    /// Whether it is the consumer's own, which no rule is on.
+    pub(super) fn is_own(&self) -> bool {
+        self.path.is_empty()
+    }
 }
 
 /// Whose a place is, as the directory of a request has it.
@@ -36,6 +43,8 @@ pub(in crate::ops) enum Zone<'n> {
     Free,
     /// The consumer's own: neither.
     Layer(SessionId),
+    /// The same, for a file that is about to get another name.
+    Scratch(SessionId),
     /// Under the rules of an export.
     Ruled(Box<Gate<'n>>),
 }
@@ -112,6 +121,10 @@ impl<'n> Gate<'n> {
         verdict(operation, self.rights(is_dir), self.presence(kind))
     }
 
+    pub(super) fn served(&self) -> &Served {
+        &self.served
+    }
+
     pub(super) fn export(&self) -> ExportId {
         self.served.id
     }
@@ -136,7 +149,7 @@ impl Located<'_> {
     pub(in crate::ops) fn gate(&self) -> Option<&Gate<'_>> {
         match &self.zone {
             Zone::Ruled(gate) => Some(gate),
-            Zone::Free | Zone::Layer(_) => None,
+            Zone::Free | Zone::Layer(_) | Zone::Scratch(_) => None,
         }
     }
 
@@ -147,9 +160,14 @@ impl Located<'_> {
         there: Option<&Arc<Inode>>,
         makes_dir: bool,
     ) -> Result<()> {
-        match self.gate() {
-            Some(gate) => gate.check(operation, there.map(|inode| &inode.kind), makes_dir),
-            None => Ok(()),
+        match (&self.zone, operation) {
+            (Zone::Ruled(gate), _) => {
+                gate.check(operation, there.map(|inode| &inode.kind), makes_dir)
+            }
+            // Only files have temporary names.
+            (Zone::Scratch(_), Operation::Mkdir) => Err(Errno::EACCES),
+            (Zone::Scratch(_), Operation::Special) => Err(Errno::EPERM),
+            (Zone::Free | Zone::Layer(_) | Zone::Scratch(_), _) => Ok(()),
         }
     }
 
@@ -191,7 +209,12 @@ impl Fs {
         };
         let gate = Gate::new(Arc::clone(&session.served), path);
         if dir == self.root() && gate.file.is_empty() && session.is_own(name) {
-            return Ok(Located::own(session.layer, name, id));
+            let own = Located::own(session.layer, name, id);
+            return Ok(if session.has_scratch_alone() {
+                own.scratch(id)
+            } else {
+                own
+            });
         }
         Ok(Located::ruled(dir, name, gate))
     }
@@ -246,17 +269,35 @@ impl Fs {
         at: &Located<'_>,
     ) -> Result<Entry> {
         let mut entry = self.entry_in(tree, inode, dir)?;
-        if let (Some(gate), Kind::Regular) = (at.gate(), &inode.kind) {
-            let key = self.file_key(&gate.served, gate.file);
-            mask(&mut entry, gate.file);
-            entry.way = key.map(|key| {
-                Arc::new(Way {
-                    key,
-                    path: gate.path().into(),
-                })
-            });
+        if inode.kind != Kind::Regular {
+            return Ok(entry);
+        }
+        match &at.zone {
+            Zone::Free => {}
+            Zone::Layer(id) | Zone::Scratch(id) => {
+                let key = self.key_of_own(&*self.exports.session(*id)?);
+                let path = Box::default();
+                entry.way = key.map(|key| Arc::new(Way { key, path }));
+            }
+            Zone::Ruled(gate) => {
+                let key = self.file_key(&gate.served, gate.file);
+                mask(&mut entry, gate.file);
+                let path = gate.path().into();
+                entry.way = key.map(|key| Arc::new(Way { key, path }));
+            }
         }
         Ok(entry)
+    }
+
+    /// What a file of a session's own is to the kernel.
+    ///
+    /// One that may get an exported name is the same from the start: glibc's sem_open makes a semaphore under another
+    /// name, and knows it again by its number.
+    pub(super) fn key_of_own(&self, session: &Session) -> Option<FileKey> {
+        let config = session.served.config();
+        let private = config.is_none_or(|config| config.private);
+        let key = || self.file_key(&session.served, Rights::ALL);
+        (!private).then(key).flatten()
     }
 
     /// What a file is to the kernel; `None`: what it is in the tree.

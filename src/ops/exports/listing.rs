@@ -31,7 +31,8 @@ impl Fs {
             Inside::Layer => {
                 let after = started.then_some(Cookie(from.0));
                 self.touch_listed(tree, dir, listing)?;
-                self.stream(tree, dir, after, 0, listing, add, |_| None)?;
+                let mut add = self.own_entries(&session, add);
+                self.stream(tree, dir, after, 0, listing, &mut add, |_| None)?;
                 return Ok(());
             }
             Inside::Below(path) => path,
@@ -42,6 +43,28 @@ impl Fs {
         }
         let after = (started && from.0 & OWN == 0).then_some(from.0);
         self.list_ruled(tree, &session, (dir, &path), after, listing, add)
+    }
+
+    /// Lets entries be what they are to the kernel where they are the session's own.
+    fn own_entries(
+        &self,
+        session: &Session,
+        add: &mut impl FnMut(&DirEntry<'_>) -> bool,
+    ) -> impl FnMut(&DirEntry<'_>) -> bool {
+        let key = self.key_of_own(session);
+        move |entry: &DirEntry<'_>| {
+            let key = key.filter(|_| entry.type_bits == libc::S_IFREG);
+            let mut full = entry.entry.clone();
+            if let (Some(full), Some(key)) = (&mut full, key) {
+                let path = Box::default();
+                full.way = Some(Arc::new(Way { key, path }));
+            }
+            add(&DirEntry {
+                key,
+                entry: full,
+                ..*entry
+            })
+        }
     }
 
     fn touch_listed(&self, tree: &Tree, dir: Ino, listing: Listing) -> Result<()> {
@@ -71,7 +94,8 @@ impl Fs {
             Some(own.then(|| name.to_vec()))
         };
         let after = started.then_some(Cookie(from.0 & !OWN));
-        self.stream(tree, session.layer, after, OWN, listing, add, is_own)
+        let mut add = self.own_entries(session, add);
+        self.stream(tree, session.layer, after, OWN, listing, &mut add, is_own)
     }
 
     /// What the rules show of a directory of the tree.

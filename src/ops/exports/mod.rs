@@ -10,11 +10,12 @@ mod index;
 mod listing;
 mod moves;
 pub(super) mod objects;
+mod pools;
 pub(super) mod sessions;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
@@ -22,7 +23,7 @@ use self::gate::Inside;
 use self::index::Index;
 use super::Fs;
 use crate::errno::{Errno, Result};
-use crate::export::Export;
+use crate::export::{Export, Unmatched};
 use crate::types::Ino;
 
 /// Which export: a number for as long as the file system lives.
@@ -57,6 +58,8 @@ pub(super) struct Served {
     name: Box<str>,
     /// The rules in force; `None` once a reload has taken the export away.
     config: RwLock<Option<Arc<Export>>>,
+    /// The pool of what is made under its rules; 0 is none.
+    pool: AtomicU16,
     /// What its directories show, as far as anybody looked.
     indexes: Mutex<HashMap<Ino, Index>>,
 }
@@ -68,6 +71,8 @@ pub(super) struct Session {
     token: Box<str>,
     served: Arc<Served>,
     layer: Ino,
+    /// The pool of what is its own; 0 is none.
+    pool: u16,
 }
 
 impl Exports {
@@ -108,6 +113,12 @@ impl Exports {
 }
 
 impl Session {
+    /// Whether nothing is the session's own but temporary names.
+    fn has_scratch_alone(&self) -> bool {
+        let config = self.served.config();
+        config.is_some_and(|config| !config.private && config.unmatched == Unmatched::Hidden)
+    }
+
     /// Whether a name of the root is the session's own.
     fn is_own(&self, name: &[u8]) -> bool {
         let config = self.served.config();

@@ -25,9 +25,15 @@ impl Fs {
     ) -> Result<()> {
         match (&from.zone, &to.zone) {
             (Zone::Free, Zone::Free) => Ok(()),
-            (Zone::Layer(a), Zone::Layer(b)) if a == b => Ok(()),
-            (Zone::Ruled(_), Zone::Layer(_)) => from.check(Operation::RenameOut, source, false),
-            (Zone::Layer(_), Zone::Ruled(gate)) => {
+            (Zone::Layer(a) | Zone::Scratch(a), Zone::Layer(b)) if a == b => Ok(()),
+            (Zone::Layer(a) | Zone::Scratch(a), Zone::Scratch(b)) if a == b => {
+                let is_dir = source.is_some_and(|inode| inode.kind.is_dir());
+                if is_dir { Err(Errno::EACCES) } else { Ok(()) }
+            }
+            (Zone::Ruled(_), Zone::Layer(_) | Zone::Scratch(_)) => {
+                from.check(Operation::RenameOut, source, false)
+            }
+            (Zone::Layer(_) | Zone::Scratch(_), Zone::Ruled(gate)) => {
                 let source = source.ok_or(Errno::ENOENT)?;
                 publish(gate, source, target, mode)
             }
@@ -36,7 +42,9 @@ impl Fs {
                 let source = source.ok_or(Errno::ENOENT)?;
                 move_within(tree, (old, source), (new, target), mode)
             }
-            (Zone::Free | Zone::Layer(_) | Zone::Ruled(_), _) => Err(Errno::EXDEV),
+            (Zone::Free | Zone::Layer(_) | Zone::Scratch(_) | Zone::Ruled(_), _) => {
+                Err(Errno::EXDEV)
+            }
         }
     }
 

@@ -71,6 +71,12 @@ impl Fs {
     }
 
     fn standing_of_file(&self, tree: &Tree, ino: Ino, way: &Way) -> Result<Standing> {
+        if way.is_own() {
+            return Ok(Standing {
+                rights: Rights::ALL,
+                presence: Presence::File,
+            });
+        }
         // A name that now leads elsewhere gives nothing: the kernel looks it up again.
         if !tree.inode(ino)?.state().is_orphan() && self.at_path(tree, &way.path) != Some(ino) {
             return Err(Errno::ESTALE);
@@ -101,9 +107,17 @@ impl Fs {
         let config = session.served.config();
         let rules = config.as_ref().map(|config| &config.rules);
         let rights = rules.map(|rules| rules.of_directory(&path));
+        // The root can be read, whatever the rules say of what is in it.
+        let root = if path.is_empty() {
+            Rights::READ
+        } else {
+            Rights::NONE
+        };
         Ok(Some(Standing {
-            rights: rights.unwrap_or_default(),
-            presence: Presence::Directory { leads: true },
+            rights: rights.unwrap_or_default().union(root),
+            presence: Presence::Directory {
+                leads: rules.is_some_and(|rules| rules.leads(&path)),
+            },
         }))
     }
 
@@ -241,6 +255,9 @@ impl Fs {
         if let Some(way) = &object.way {
             if way.key.export != session.served.id {
                 return Err(Errno::EXDEV);
+            }
+            if way.is_own() {
+                return Ok(Source::Own);
             }
             let standing = self.standing_of_file(tree, object.ino, way)?;
             standing.check(Operation::LinkFrom)?;

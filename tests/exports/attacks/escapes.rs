@@ -294,7 +294,7 @@ pub(super) fn other_processes_roots(cell: &mut Cell) {
             refused(sys::open(&path, libc::O_PATH), &[EACCES, EPERM]);
             refused(sys::stat(format!("{path}/secret")), &[EACCES, EPERM]);
         }
-        for file in ["mem", "environ", "maps", "map_files", "ns/mnt"] {
+        for file in ["mem", "ns/mnt"] {
             let path = format!("/proc/{pid}/{file}");
             refused(sys::open(&path, libc::O_RDONLY), &[EACCES, EPERM]);
         }

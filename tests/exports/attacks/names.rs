@@ -13,6 +13,7 @@ use crate::sys::{
     self, EACCES, EEXIST, EINVAL, ENOENT, ENOTEMPTY, EOPNOTSUPP, EPERM, ESTALE, EXDEV, fails,
 };
 use crate::syscall;
+use crate::world::USER;
 
 const RENAMES: [u32; 2] = [0, libc::RENAME_NOREPLACE];
 
@@ -141,6 +142,7 @@ pub(super) fn a_providers_link_under_two_names(cell: &mut Cell) {
     let path = |name: &str| cell.world.path(name);
     drop(sys::put(path("rw-both"), b"both"));
     sys::chmod(path("rw-both"), 0o666).unwrap();
+    sys::chown(path("rw-both"), USER, USER).unwrap();
     sys::link(path("rw-both"), path("ro-both")).unwrap();
     cell.attack(|jail| {
         let writer = sys::open(jail.join("rw-both"), libc::O_RDWR).expect("by this name");

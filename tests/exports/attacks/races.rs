@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::descriptors::refused;
 use super::{Cell, LENGTH, PUBLIC, SECRET};
 use crate::consumer::start_prisoner;
 use crate::model::Who;
@@ -64,36 +65,27 @@ pub(super) fn opening_while_names_are_exchanged(cell: &mut Cell) {
     });
 }
 
-/// The same by the directory above it.
+/// The same by the directory above it, which is shown as `mr` or is in the dark.
 pub(super) fn opening_while_directories_are_exchanged(cell: &mut Cell) {
     let path = |name: &str| cell.world.path(name);
-    sys::mkdir(path("mw"), 0o777).unwrap();
-    drop(sys::put(path("mw/x"), &[PUBLIC; 10]));
-    sys::chmod(path("mw/x"), 0o666).unwrap();
+    sys::mkdir(path("dark"), 0o777).unwrap();
+    drop(sys::put(path("dark/x"), &[PUBLIC; 10]));
+    sys::chmod(path("dark/x"), 0o666).unwrap();
     let attack = |jail: &Path, _| {
-        match sys::open(jail.join("mr/x"), libc::O_RDWR) {
-            Err(EACCES | ENOENT | ESTALE) => {}
-            other => panic!("opened for writing below mr: {other:?}"),
+        for name in ["mr/x", "dark/x"] {
+            let gone = [EACCES, ENOENT, ESTALE];
+            refused(sys::open(jail.join(name), libc::O_RDWR), &gone);
+            refused(sys::rename(jail.join(name), jail.join("rw9")), &gone);
+            let linked = sys::link(jail.join(name), jail.join("rw9"));
+            refused(linked, &[EPERM, ENOENT, ESTALE]);
+            refused(sys::unlink(jail.join(name)), &gone);
         }
-        // What is opened below mw may be written: it is there that it was found.
-        match sys::open(jail.join("mw/x"), libc::O_RDWR) {
-            Ok(_) | Err(EACCES | ENOENT | ESTALE) => {}
-            other => panic!("{other:?}"),
-        }
-        match sys::rename(jail.join("mr/x"), jail.join("rw9")) {
-            Err(EACCES | ENOENT | ESTALE) => {}
-            // Found below mw, which then went.
-            other => panic!("renamed out of mr: {other:?}"),
-        }
-        match sys::link(jail.join("mr/x"), jail.join("rw9")) {
-            Err(EPERM | ENOENT | ESTALE) => {}
-            other => panic!("linked out of mr: {other:?}"),
-        }
+        refused(sys::stat(jail.join("dark/x")), &[ENOENT]);
     };
     race(cell, Who::Root, attack, |_| {
         let exchange = libc::RENAME_EXCHANGE;
-        sys::rename2(path("mr"), path("mw"), exchange).unwrap();
-        sys::rename2(path("mr"), path("mw"), exchange).unwrap();
+        sys::rename2(path("mr"), path("dark"), exchange).unwrap();
+        sys::rename2(path("mr"), path("dark"), exchange).unwrap();
     });
 }
 
