@@ -216,6 +216,8 @@ read = ["object-*"]
 read = ["object-*[02468]"]
 [export.one]
 read = ["object-0050000"]
+[export.none]
+read = ["object"]
 "#;
 
 /// Listings of a hundred thousand objects of which all, half or one is seen, beside the tree's.
@@ -227,6 +229,10 @@ fn many(context: &mut Context) -> io::Result<()> {
     sys::pin(0)?;
     fill(&tree, &objects)?;
     let paths = SEEN.map(|(name, _)| path(&shmfs, name));
+    // In use: what the kernel drops then is not the listings'.
+    whole(&shmfs.dir, OBJECTS)?;
+    export(&shmfs, "none")?;
+    whole(&shmfs.dir, OBJECTS)?;
     let first = first_listings(&paths)?;
     let ways = [&paths[0], &paths[1], &paths[2], &shmfs.dir];
     let samples = listings(ways)?;
