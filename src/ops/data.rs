@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::{Entry, Fs, Object};
 use crate::data::{self, DataFile, DataStat};
 use crate::errno::{Errno, Result};
-use crate::slots::{Cell, Flag};
+use crate::slots::{Cell, Flag, failpoint};
 use crate::store::change::InodeChange;
 use crate::store::record::Answer;
 use crate::store::{DataState, Identity, Inode, Share, State};
@@ -203,6 +203,7 @@ impl Fs {
         cell.set(Flag::Writer, writable);
         if self.is_passthrough() {
             let file = self.files.create(new.ino)?;
+            failpoint("file-made");
             data.present = true;
             cell.set(Flag::Exposed, writable);
             if let Err(errno) = self.register_file(&file, cell) {
@@ -243,6 +244,7 @@ impl Fs {
 
     /// Frees the data of an evicted inode, and what its owner was charged with.
     pub(super) fn free_data(&self, inode: &Inode) {
+        failpoint("evicted");
         {
             let mut state = inode.state();
             let (uid, cell) = (state.uid, state.cell.clone());
@@ -280,6 +282,7 @@ impl Fs {
             return Ok(());
         }
         self.files.create(inode.ino)?;
+        failpoint("file-made");
         state.data.present = true;
         let (atime, mtime) = (state.atime, state.mtime);
         let timed = self.set_data_times(inode.ino, state, Some(atime), Some(mtime));
@@ -337,6 +340,7 @@ impl Fs {
         cell.set(Flag::Registering, true);
         cell.set_backing(self.last_backing.load(Ordering::Relaxed));
         let registered = backing.register(file.as_fd());
+        failpoint("registered");
         let id = *registered.as_ref().unwrap_or(&0);
         self.last_backing.fetch_max(id, Ordering::Relaxed);
         cell.set_backing(id);
@@ -351,6 +355,7 @@ impl Fs {
         if let (Some(backing), true) = (self.backing(), id != 0) {
             cell.set(Flag::Unregistering, true);
             backing.unregister(id);
+            failpoint("unregistered");
             cell.set_backing(0);
             cell.set(Flag::Unregistering, false);
             self.registered.fetch_sub(1, Ordering::Relaxed);
