@@ -19,7 +19,7 @@ use super::resends::Resends;
 use super::views::{News, Opener, Queue};
 use crate::errno::{Errno, Result};
 use crate::ops::{Caller, Entry, Face, Fs};
-use crate::slots;
+use crate::slots::{self, failpoint};
 
 /// What the kernel learns stays true until it changes it itself.
 pub(super) const FOR_EVER: Duration = Duration::from_secs(1 << 31);
@@ -73,6 +73,7 @@ refuse!(
 
 /// Sends what an operation answers.
 pub(super) fn answer<R: Refuse, T>(reply: R, result: Result<T>, send: impl FnOnce(R, T)) {
+    failpoint("before-reply");
     match result {
         Ok(value) => send(reply, value),
         Err(error) => reply.refuse(error),

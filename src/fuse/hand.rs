@@ -9,7 +9,7 @@ use super::adapter::{Server, done};
 use crate::errno::Result;
 use crate::ops::{Caller, Fs};
 use crate::recovery;
-use crate::slots;
+use crate::slots::{self, failpoint};
 use crate::store::record::Answer;
 
 /// Numbers of requests, as the kernel has them (`enum fuse_opcode`).
@@ -67,6 +67,7 @@ impl<'s> Hand<'s> {
 
 impl Drop for Hand<'_> {
     fn drop(&mut self) {
+        failpoint("after-reply");
         // It was to be carried out again, and came to something else.
         if let Some(handle) = self.slot.left_over() {
             self.fs.undo_handle(handle);
@@ -88,7 +89,9 @@ impl Server {
             node: node.0,
         };
         self.resends.saw(request.is_resent());
-        self.fs.slots().requests().begin(request)
+        let held = self.fs.slots().requests().begin(request);
+        failpoint("begun");
+        held
     }
 
     /// What a request has come to already, where it is sent again.

@@ -22,7 +22,7 @@ use crate::export::Source;
 use crate::ops::{Config, DataMode, Fs, UserLimit};
 use crate::options::{Limits, Options, Passthrough};
 use crate::recovery::{Damage, Journal, Space, Step};
-use crate::slots::{Request, Slots, Survivors};
+use crate::slots::{Request, Slots, Survivors, failpoint};
 use crate::store::Share;
 use crate::types::{Ino, Names};
 
@@ -170,6 +170,7 @@ impl Service {
             tracing::warn!(%error, "this kernel sends no request again: a worker that dies takes the mount with it");
         }
         let saved = fs.journal().is_some() && resent.is_ok();
+        failpoint("resent");
         tend(&fs)?;
         let sessions = Sessions::watch(&fs, &nodes, &notifier, opener)?;
         let thread = std::thread::Builder::new()

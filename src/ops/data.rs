@@ -8,10 +8,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::{Entry, Fs, Object};
 use crate::data::{self, DataFile, DataStat};
 use crate::errno::{Errno, Result};
-use crate::slots::{Cell, Flag};
+use crate::slots::{Cell, Flag, failpoint};
 use crate::store::change::InodeChange;
 use crate::store::record::Answer;
-use crate::store::{DataState, Identity, Inode, State};
+use crate::store::{DataState, Identity, Inode, Share, State};
 use crate::sys::memory;
 use crate::types::{Ino, Kind, Timestamp};
 
@@ -134,6 +134,7 @@ impl Fs {
         Ok(Opened {
             newly_exposed,
             direct: object.way.is_some() && !self.is_passthrough(),
+            counted: self.counts_handle(writable) || state.data.pool != 0,
             ..self.opened(&state.cell, writable)
         })
     }
@@ -150,7 +151,15 @@ impl Fs {
     /// As it is to be used under the name that it was made by.
     pub(super) fn direct(&self, opened: Opened, entry: &Entry) -> Opened {
         let direct = entry.way.is_some() && !self.is_passthrough();
-        Opened { direct, ..opened }
+        let pooled = |inode: Arc<Inode>| inode.state().data.pool != 0;
+        let pooled =
+            self.exports.is_active() && self.superblock.inode(entry.attr.ino).is_ok_and(pooled);
+        let counted = opened.counted || pooled;
+        Opened {
+            direct,
+            counted,
+            ..opened
+        }
     }
 
     /// Closes a handle.
@@ -194,6 +203,7 @@ impl Fs {
         cell.set(Flag::Writer, writable);
         if self.is_passthrough() {
             let file = self.files.create(new.ino)?;
+            failpoint("file-made");
             data.present = true;
             cell.set(Flag::Exposed, writable);
             if let Err(errno) = self.register_file(&file, cell) {
@@ -234,6 +244,7 @@ impl Fs {
 
     /// Frees the data of an evicted inode, and what its owner was charged with.
     pub(super) fn free_data(&self, inode: &Inode) {
+        failpoint("evicted");
         {
             let mut state = inode.state();
             let (uid, cell) = (state.uid, state.cell.clone());
@@ -254,6 +265,12 @@ impl Fs {
             self.files.remove(ino);
         }
         let reserved = std::mem::take(&mut data.reserved);
+        if let Some(pool) = self.pools.get(std::mem::take(&mut data.pool)) {
+            pool.give(Share {
+                pages: reserved,
+                inodes: 1,
+            });
+        }
         if self.reserves() {
             self.room.give(reserved);
         }
@@ -265,6 +282,7 @@ impl Fs {
             return Ok(());
         }
         self.files.create(inode.ino)?;
+        failpoint("file-made");
         state.data.present = true;
         let (atime, mtime) = (state.atime, state.mtime);
         let timed = self.set_data_times(inode.ino, state, Some(atime), Some(mtime));
@@ -322,6 +340,7 @@ impl Fs {
         cell.set(Flag::Registering, true);
         cell.set_backing(self.last_backing.load(Ordering::Relaxed));
         let registered = backing.register(file.as_fd());
+        failpoint("registered");
         let id = *registered.as_ref().unwrap_or(&0);
         self.last_backing.fetch_max(id, Ordering::Relaxed);
         cell.set_backing(id);
@@ -336,6 +355,7 @@ impl Fs {
         if let (Some(backing), true) = (self.backing(), id != 0) {
             cell.set(Flag::Unregistering, true);
             backing.unregister(id);
+            failpoint("unregistered");
             cell.set_backing(0);
             cell.set(Flag::Unregistering, false);
             self.registered.fetch_sub(1, Ordering::Relaxed);

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use super::{Config, CreateFlags, Dir, Entry, Fs, Opened};
 use crate::data::{DataFiles, SCRATCH, pages};
 use crate::recovery::{Damage, Image, InHand, Journal, Step, unique_in_hand};
-use crate::slots::{Cell, Flag, Slots, Survivors};
+use crate::slots::{Cell, Flag, Slots, Survivors, failpoint};
 use crate::store::change::InodeChange;
 use crate::store::record::{Answer, Limits, Recorder};
 use crate::store::{Inode, State, Superblock};
@@ -61,7 +61,9 @@ impl Fs {
     ///
     /// A data file that no inode speaks of was made by a request that has come to nothing yet.
     pub fn resume(&self, survivors: Survivors) -> Result<(), Damage> {
+        failpoint("restored");
         self.resume_slots(survivors);
+        failpoint("slots-resumed");
         let mut known = HashSet::new();
         for inode in self.superblock.tree().all() {
             if self.resume_data(inode)? {
@@ -176,8 +178,11 @@ impl Fs {
         })?;
         let holds = pages(stat.size).max(pages(stat.blocks * 512));
         let reserved = state.data.reserved.max(holds);
-        state.data.reserved = if self.reserves() { reserved } else { 0 };
-        self.room.retake(state.data.reserved);
+        let counted = self.reserves() || state.data.pool != 0;
+        state.data.reserved = if counted { reserved } else { 0 };
+        if self.reserves() {
+            self.room.retake(state.data.reserved);
+        }
         // A write has moved it since.
         state.data.mtime_set &= stat.mtime == state.mtime;
         Ok(true)

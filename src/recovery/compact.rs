@@ -9,6 +9,7 @@ use std::os::fd::AsFd;
 use super::journal::{Journal, Writer};
 use super::layout::{self, Found, SEGMENT, SEGMENT_HEADER};
 use super::scan::{self, Record};
+use crate::slots::failpoint;
 use crate::store::Superblock;
 use crate::store::record::Entity;
 
@@ -118,6 +119,7 @@ impl Journal {
             }
         };
         superblock.keep(&entities);
+        failpoint("in-compaction");
         for entity in &entities {
             if let Entity::Note {
                 space,
@@ -139,6 +141,7 @@ impl Journal {
             return Step::Idle;
         }
         let freed = writer.drop_first();
+        failpoint("segment-dropped");
         let (first, segments) = (writer.end.first, writer.end.segment - writer.end.first);
         drop(writer);
         super::journal::free(self.file().as_fd(), freed, 1);

@@ -16,6 +16,7 @@ use super::layout::{
     VERSION,
 };
 use super::scan::{self, End};
+use crate::slots::failpoint;
 use crate::store::record::{Answer, Entity, Recorder};
 use crate::sys::mapping::Mapping;
 
@@ -349,6 +350,7 @@ impl Writer {
         let fits =
             self.active.write(at + RECORD_HEADER, &self.body) && self.active.write(at + 4, &header);
         debug_assert!(fits, "a record does not fit");
+        failpoint("in-journal");
         if let Some(word) = self.active.word32(at) {
             word.store(len.to_le(), Ordering::Release);
         }

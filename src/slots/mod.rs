@@ -24,11 +24,13 @@
 mod cell;
 mod chunk;
 mod deed;
+mod failpoint;
 mod requests;
 mod table;
 
 pub use self::cell::{Cell, Flag};
-pub use self::requests::{InHand, Request, Requests, Seen, unique_in_hand};
+pub use self::failpoint::{VARIABLE as FAILPOINTS, failpoint};
+pub use self::requests::{InHand, Request, Requests, Seen, opcode_in_hand, unique_in_hand};
 pub use self::table::{Slot, Slots, Survivors};
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use rustix::time::{ClockId, clock_gettime};
 use super::cell::Cell;
 use super::chunk::Memory;
 use super::deed::Deed;
+use super::failpoint::failpoint;
 use super::table::{self, Slot};
 
 /// Slots of requests, each two cache lines.
@@ -91,12 +92,14 @@ struct Seat {
 #[derive(Debug)]
 pub struct InHand {
     number: u64,
+    opcode: u32,
     seat: Option<Seat>,
 }
 
 #[derive(Debug, Default)]
 struct Thread {
     unique: u64,
+    opcode: u32,
     /// The slot of the request in hand; its owner is [`InHand`].
     current: Option<(Arc<Requests>, usize)>,
     idle: Option<Seat>,
@@ -110,6 +113,13 @@ thread_local! {
 pub fn unique_in_hand() -> u64 {
     THREAD
         .try_with(|thread| thread.borrow().unique)
+        .unwrap_or(0)
+}
+
+/// What the request that this thread has in hand asks for; 0 without one.
+pub fn opcode_in_hand() -> u32 {
+    THREAD
+        .try_with(|thread| thread.borrow().opcode)
         .unwrap_or(0)
 }
 
@@ -175,6 +185,7 @@ impl Requests {
         }
         let in_hand = InHand {
             number: request.number(),
+            opcode: request.opcode,
             seat,
         };
         in_hand.enter();
@@ -304,6 +315,7 @@ impl InHand {
         let current = current.map(|seat| (Arc::clone(&seat.requests), seat.index));
         THREAD.with_borrow_mut(|thread| {
             thread.unique = self.number;
+            thread.opcode = self.opcode;
             thread.current = current;
         });
     }
@@ -312,6 +324,7 @@ impl InHand {
     pub fn leave(&self) {
         THREAD.with_borrow_mut(|thread| {
             thread.unique = 0;
+            thread.opcode = 0;
             thread.current = None;
         });
     }
@@ -335,6 +348,7 @@ impl Drop for InHand {
         let kept = THREAD.try_with(|thread| {
             let mut thread = thread.borrow_mut();
             thread.unique = 0;
+            thread.opcode = 0;
             thread.current = None;
             thread.idle.replace(seat?)
         });
@@ -370,7 +384,9 @@ pub(super) fn change_handles(cell: &Cell, by: i8) {
     deed.net += by;
     deed.pending = Some(new);
     words[DEED].store(deed.word(), Release);
+    failpoint("about-to-count");
     cell.set_nopen(new);
+    failpoint("counted");
     deed.pending = None;
     words[DEED].store(deed.word(), Release);
 }

@@ -13,6 +13,7 @@ use super::inode::{DataState, Inode, NewInode, State};
 use super::record::{AclKind, Answer, Entity};
 use super::superblock::{Superblock, Tree};
 use super::xattr;
+use crate::slots::failpoint;
 use crate::types::{Ino, Timestamp};
 
 /// A table of this size is not worth shrinking.
@@ -169,6 +170,7 @@ impl Superblock {
         now: Timestamp,
         answer: Answer,
     ) -> Option<Arc<Inode>> {
+        failpoint("before-change");
         let mut trace = Trace::new(self.recorder.is_some());
         let result = self.change(tree, change, now, &mut trace);
         self.record_changes(tree, &trace, answer);
@@ -224,6 +226,7 @@ impl Superblock {
         change: InodeChange<'_>,
         answer: Answer,
     ) {
+        failpoint("before-change");
         match change {
             InodeChange::Attributes(attributes) => {
                 let lists = attributes.acls.is_some();

@@ -23,6 +23,7 @@ use super::directory::Cookie;
 use super::inode::{Inode, State};
 use super::record::{AclKind, Answer, Entity, InodeImage, KindImage};
 use super::superblock::{Superblock, Tree};
+use crate::slots::failpoint;
 use crate::types::{Ino, Kind};
 
 /// Something that a change of names touched.
@@ -72,7 +73,9 @@ type Locked<'t> = (&'t Arc<Inode>, MutexGuard<'t, State>);
 impl Superblock {
     pub(super) fn record(&self, batch: &[Entity<'_>], answer: Answer) {
         if let Some(recorder) = &self.recorder {
+            failpoint("before-journal");
             recorder.record(batch, answer);
+            failpoint("after-journal");
         }
     }
 
@@ -278,6 +281,7 @@ fn image(inode: &Inode, state: &State) -> Entity<'static> {
         has_data: data.present,
         mtime_set: data.mtime_set,
         reserved: data.reserved,
+        pool: data.pool,
         unseen_ctime: data.unseen_ctime.as_deref().copied(),
     })
 }

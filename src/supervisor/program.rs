@@ -16,8 +16,8 @@ use crate::sys::{channel, process};
 /// The first words of a worker's command line; the number of its channel follows.
 pub(super) const WORKER: [&str; 2] = ["worker", "--channel"];
 
-/// What it is told of the environment: where fusermount3 is, and how to tell of a fault.
-const ENVIRONMENT: [&str; 2] = ["PATH", "RUST_BACKTRACE"];
+/// What it is told of the environment: where fusermount3 is, how to tell of a fault, and where a test has it killed.
+const ENVIRONMENT: [&str; 3] = ["PATH", "RUST_BACKTRACE", crate::slots::FAILPOINTS];
 
 /// A worker that takes nothing for so long does not take anything.
 const PATIENCE: Duration = Duration::from_secs(10);

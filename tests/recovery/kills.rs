@@ -106,6 +106,13 @@ fn worker_of(daemon: Pid) -> Option<Pid> {
     })
 }
 
+/// Kills the worker, if there is one.
+pub(crate) fn kill_worker(daemon: Pid) {
+    if let Some(worker) = worker_of(daemon) {
+        let _ = rustix::process::kill_process(worker, Signal::KILL);
+    }
+}
+
 /// What the processes reported.
 #[derive(Default)]
 struct Reports {

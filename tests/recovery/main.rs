@@ -9,6 +9,7 @@
 //! SHMFS_KILLS=1000 cargo test --release --test recovery kills   a thousand, some minutes
 //! ```
 
+mod crash_points;
 mod kills;
 mod load;
 mod pauses;
@@ -26,8 +27,9 @@ fn main() {
     if args.first().is_some_and(|arg| arg == load::LOAD) {
         load::main(&args[1..]);
     }
+    crash_points::prepare(&args);
     Suite {
-        cases: kills::cases(),
+        cases: [kills::cases(), crash_points::cases()].concat(),
         extra: Vec::new(),
     }
     .main()

@@ -323,7 +323,7 @@ fn open_dir(path: &Path) -> rustix::io::Result<OwnedFd> {
 }
 
 /// The names in a directory.
-pub(super) fn names_in(path: &Path) -> rustix::io::Result<Vec<String>> {
+pub(crate) fn names_in(path: &Path) -> rustix::io::Result<Vec<String>> {
     let dir = open_dir(path)?;
     let mut memory = [MaybeUninit::uninit(); 1024];
     let mut entries = RawDir::new(&dir, &mut memory);

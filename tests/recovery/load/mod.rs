@@ -18,6 +18,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::pauses::Stopwatch;
 use crate::rng::Rng;
+pub(crate) use held::names_in;
 use model::Model;
 pub(crate) use shared::{COUNTERS, counter, read_counter, write_counter};
 
