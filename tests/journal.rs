@@ -249,6 +249,7 @@ fn image(ino: Ino, kind: KindImage) -> Entity<'static> {
         has_data: false,
         mtime_set: false,
         reserved: 0,
+        pool: 0,
         unseen_ctime: None,
     })
 }

@@ -245,9 +245,12 @@ impl Server {
         self.change_beside(held, request, reply, bytes, copy, send);
     }
 
-    pub(super) fn statfs(&self, reply: ReplyStatfs) {
+    pub(super) fn statfs(&self, id: INodeNo, reply: ReplyStatfs) {
         wait_while(|| self.fs.is_freeing());
-        let statfs = self.fs.statfs();
+        let statfs = match self.nodes.dir(id) {
+            Ok(dir) => self.fs.statfs_of(dir),
+            Err(_) => self.fs.statfs(),
+        };
         let page = PAGE_SIZE as u32;
         let (blocks, free) = (statfs.blocks, statfs.blocks_free);
         let (files, files_free) = (statfs.files, statfs.files_free);

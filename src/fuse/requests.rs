@@ -345,7 +345,7 @@ impl Filesystem for Adapter {
 
     fn statfs(&self, request: &Request, id: INodeNo, reply: ReplyStatfs) {
         let _hand = self.0.begin(request, Opcode::Statfs, id);
-        self.0.statfs(reply);
+        self.0.statfs(id, reply);
     }
 
     fn setxattr(

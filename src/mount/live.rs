@@ -244,7 +244,10 @@ impl Identity {
 
     /// Where it is mounted now; `None` once it is not.
     pub(crate) fn entry(&self) -> io::Result<Option<table::Entry>> {
-        let ours = |entry: &table::Entry| entry.id == self.mount_id && entry.device == self.device;
+        // Once it is gone both numbers are given to whatever is mounted next.
+        let ours = |entry: &table::Entry| {
+            entry.is_shmfs() && entry.id == self.mount_id && entry.device == self.device
+        };
         Ok(table::entries()?.into_iter().find(ours))
     }
 

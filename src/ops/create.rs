@@ -231,6 +231,8 @@ impl Fs {
             self.check_new(&tree, &at, operation, node.kind.is_dir())?;
             self.check_lent(Some(caller), &tree, &at)?;
             self.superblock.inodes.take(INODE_SPACE)?;
+            self.enter_pool(&at, &mut data)
+                .inspect_err(|_| self.superblock.inodes.give(INODE_SPACE))?;
             self.charge_new(caller, &mut data)
                 .inspect_err(|_| self.superblock.inodes.give(INODE_SPACE))?;
             Ok(at)

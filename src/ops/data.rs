@@ -11,7 +11,7 @@ use crate::errno::{Errno, Result};
 use crate::slots::{Cell, Flag, failpoint};
 use crate::store::change::InodeChange;
 use crate::store::record::Answer;
-use crate::store::{DataState, Identity, Inode, State};
+use crate::store::{DataState, Identity, Inode, Share, State};
 use crate::sys::memory;
 use crate::types::{Ino, Kind, Timestamp};
 
@@ -134,6 +134,7 @@ impl Fs {
         Ok(Opened {
             newly_exposed,
             direct: object.way.is_some() && !self.is_passthrough(),
+            counted: self.counts_handle(writable) || state.data.pool != 0,
             ..self.opened(&state.cell, writable)
         })
     }
@@ -150,7 +151,15 @@ impl Fs {
     /// As it is to be used under the name that it was made by.
     pub(super) fn direct(&self, opened: Opened, entry: &Entry) -> Opened {
         let direct = entry.way.is_some() && !self.is_passthrough();
-        Opened { direct, ..opened }
+        let pooled = |inode: Arc<Inode>| inode.state().data.pool != 0;
+        let pooled =
+            self.exports.is_active() && self.superblock.inode(entry.attr.ino).is_ok_and(pooled);
+        let counted = opened.counted || pooled;
+        Opened {
+            direct,
+            counted,
+            ..opened
+        }
     }
 
     /// Closes a handle.
@@ -256,6 +265,12 @@ impl Fs {
             self.files.remove(ino);
         }
         let reserved = std::mem::take(&mut data.reserved);
+        if let Some(pool) = self.pools.get(std::mem::take(&mut data.pool)) {
+            pool.give(Share {
+                pages: reserved,
+                inodes: 1,
+            });
+        }
         if self.reserves() {
             self.room.give(reserved);
         }

@@ -4,6 +4,7 @@
 //! this tree. What of the taken room nobody needs is known when the last of them has ended.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 
@@ -11,6 +12,7 @@ use super::Fs;
 use super::access::Caller;
 use crate::data::{self, DataFile, pages};
 use crate::errno::{Errno, Result};
+use crate::store::pools::Pool;
 use crate::store::{Inode, Share, State};
 use crate::types::Ino;
 
@@ -98,7 +100,7 @@ impl Fs {
 
     /// Whether the pages of this object are counted, for the file system or for its owner.
     fn counts(&self, state: &State) -> bool {
-        self.reserves() || state.data.charged
+        self.reserves() || state.data.charged || state.data.pool != 0
     }
 
     /// Announces a change of contents; before room is taken for it.
@@ -163,7 +165,16 @@ impl Fs {
         if self.reserves() {
             self.room.take(more)?;
         }
-        self.charge(caller, state, more).inspect_err(|_| {
+        let pool = self.pools.get(state.data.pool);
+        let pooled = pool
+            .as_ref()
+            .map_or(Ok(()), |pool| pool.take(Share::pages(more)));
+        let taken = pooled.and_then(|()| {
+            let charged = self.charge(caller, state, more);
+            let give = |pool: &Arc<Pool>| pool.give(Share::pages(more));
+            charged.inspect_err(|_| pool.iter().for_each(give))
+        });
+        taken.inspect_err(|_| {
             if self.reserves() {
                 self.room.give(more);
             }
@@ -201,9 +212,18 @@ impl Fs {
         let free = if errno == Errno::EDQUOT {
             self.superblock.users.free_pages(state.uid)
         } else {
-            self.room.limit().saturating_sub(self.room.used())
+            let pool = self.pools.get(state.data.pool);
+            let pooled = pool.map_or(u64::MAX, |pool| pool.free().pages);
+            let room = match self.room.limit() {
+                limit if limit != 0 && self.reserves() => limit.saturating_sub(self.room.used()),
+                _ => u64::MAX,
+            };
+            room.min(pooled)
         };
-        let fits = (state.data.reserved + free)
+        let fits = state
+            .data
+            .reserved
+            .saturating_add(free)
             .saturating_mul(data::PAGE_SIZE)
             .min(end);
         if fits <= start {
@@ -238,6 +258,9 @@ impl Fs {
             // Only where huge pages made more of it than was asked for, or where nobody counted.
             let more = wanted - state.data.reserved;
             if !self.reserves() || self.room.take(more).is_ok() {
+                if let Some(pool) = self.pools.get(state.data.pool) {
+                    pool.force(Share::pages(more));
+                }
                 if state.data.charged {
                     self.superblock.users.force(state.uid, Share::pages(more));
                 }
@@ -250,6 +273,9 @@ impl Fs {
     fn give_pages(&self, state: &State, less: u64) {
         if self.reserves() {
             self.room.give(less);
+        }
+        if let Some(pool) = self.pools.get(state.data.pool) {
+            pool.give(Share::pages(less));
         }
         if state.data.charged {
             self.superblock.users.give(state.uid, Share::pages(less));

@@ -54,6 +54,7 @@ use crate::options::Atime;
 use crate::recovery::{Answers, Journal};
 use crate::slots::Slots;
 use crate::store::Superblock;
+use crate::store::pools::Pools;
 use crate::store::record::{Limits, Recorder};
 use crate::types::{Attr, Clock, Ino};
 
@@ -102,6 +103,7 @@ pub struct Fs {
     changes: Changes,
     views: Views,
     exports: Exports,
+    pools: Pools,
     journal: Option<Arc<Journal>>,
     answers: Answers,
 }
@@ -171,6 +173,7 @@ impl Fs {
             changes: Changes::default(),
             views: Views::default(),
             exports: Exports::default(),
+            pools: Pools::default(),
             journal,
             answers,
         }

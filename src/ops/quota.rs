@@ -122,7 +122,7 @@ impl Fs {
             let mut state = inode.state();
             state.data.charged = false;
             state.data.uncounted = false;
-            if !self.reserves() {
+            if !self.reserves() && state.data.pool == 0 {
                 state.data.reserved = 0;
             }
         }

@@ -178,8 +178,11 @@ impl Fs {
         })?;
         let holds = pages(stat.size).max(pages(stat.blocks * 512));
         let reserved = state.data.reserved.max(holds);
-        state.data.reserved = if self.reserves() { reserved } else { 0 };
-        self.room.retake(state.data.reserved);
+        let counted = self.reserves() || state.data.pool != 0;
+        state.data.reserved = if counted { reserved } else { 0 };
+        if self.reserves() {
+            self.room.retake(state.data.reserved);
+        }
         // A write has moved it since.
         state.data.mtime_set &= stat.mtime == state.mtime;
         Ok(true)

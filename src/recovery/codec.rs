@@ -166,6 +166,7 @@ const HAS_DATA: u8 = 1 << 3;
 const MTIME_SET: u8 = 1 << 4;
 const UNSEEN: u8 = 1 << 5;
 const RESERVED: u8 = 1 << 6;
+const POOL: u8 = 1 << 7;
 
 fn put_inode(to: &mut Vec<u8>, image: &InodeImage) {
     let InodeImage {
@@ -182,6 +183,7 @@ fn put_inode(to: &mut Vec<u8>, image: &InodeImage) {
         has_data,
         mtime_set,
         reserved,
+        pool,
         unseen_ctime,
     } = *image;
     put_tagged(to, INODE, ino);
@@ -200,6 +202,7 @@ fn put_inode(to: &mut Vec<u8>, image: &InodeImage) {
         (mtime_set, MTIME_SET),
         (unseen_ctime.is_some(), UNSEEN),
         (reserved != 0, RESERVED),
+        (pool != 0, POOL),
     ];
     flags |= more
         .iter()
@@ -211,6 +214,9 @@ fn put_inode(to: &mut Vec<u8>, image: &InodeImage) {
     unseen_ctime.iter().for_each(|&time| put_time(to, time));
     if reserved != 0 {
         put_number(to, reserved);
+    }
+    if pool != 0 {
+        put_number(to, pool.into());
     }
 }
 
@@ -334,9 +340,6 @@ fn inode(from: &mut Reader<'_>) -> Result<InodeImage> {
     let kind = kind(from)?;
     let (mode, uid, gid) = (from.small()?, from.small()?, from.small()?);
     let flags = from.byte()?;
-    if flags & 0x80 != 0 {
-        return Err(Malformed("an inode with unknown bits"));
-    }
     let mut times = [Timestamp::default(); 4];
     times[0] = from.time()?;
     for at in 1..times.len() {
@@ -351,6 +354,8 @@ fn inode(from: &mut Reader<'_>) -> Result<InodeImage> {
         None
     };
     let reserved = if has(RESERVED) { from.number()? } else { 0 };
+    let pool = if has(POOL) { from.small()? } else { 0 };
+    let pool = u16::try_from(pool).map_err(|_| Malformed("a pool of no such number"))?;
     Ok(InodeImage {
         ino,
         generation: u32::from_le_bytes(generation),
@@ -365,6 +370,7 @@ fn inode(from: &mut Reader<'_>) -> Result<InodeImage> {
         has_data: has(HAS_DATA),
         mtime_set: has(MTIME_SET),
         reserved,
+        pool,
         unseen_ctime,
     })
 }

@@ -46,6 +46,7 @@ fn a_new_file_is_small() {
         has_data: true,
         mtime_set: false,
         reserved: 0,
+        pool: 0,
         unseen_ctime: None,
     };
     let mut bytes = Vec::new();

@@ -185,6 +185,7 @@ fn of_inode(image: &InodeImage) -> Vec<Field> {
         has_data,
         mtime_set,
         reserved,
+        pool,
         unseen_ctime,
     } = *image;
     let (kind, rdev) = match kind {
@@ -217,6 +218,9 @@ fn of_inode(image: &InodeImage) -> Vec<Field> {
     }
     if reserved != 0 {
         fields.push(number("reserved", reserved));
+    }
+    if pool != 0 {
+        fields.push(number("pool", pool));
     }
     fields.extend(unseen_ctime.map(|unseen| time("unseen_ctime", unseen)));
     fields

@@ -54,9 +54,17 @@ fn inode() -> impl Strategy<Value = InodeImage> {
         any::<bool>(),
         any::<bool>(),
         prop_oneof![Just(0), any::<u64>()],
+        prop_oneof![Just(0), any::<u16>()],
     )
         .prop_map(
-            |((ino, generation, kind, mode, uid, gid), times, has_data, mtime_set, reserved)| {
+            |(
+                (ino, generation, kind, mode, uid, gid),
+                times,
+                has_data,
+                mtime_set,
+                reserved,
+                pool,
+            )| {
                 let (atime, mtime, ctime, btime, unseen_ctime) = times;
                 InodeImage {
                     ino,
@@ -72,6 +80,7 @@ fn inode() -> impl Strategy<Value = InodeImage> {
                     has_data,
                     mtime_set,
                     reserved,
+                    pool,
                     unseen_ctime,
                 }
             },

@@ -281,6 +281,7 @@ fn image(inode: &Inode, state: &State) -> Entity<'static> {
         has_data: data.present,
         mtime_set: data.mtime_set,
         reserved: data.reserved,
+        pool: data.pool,
         unseen_ctime: data.unseen_ctime.as_deref().copied(),
     })
 }

@@ -68,6 +68,8 @@ pub struct DataState {
     pub charged: bool,
     /// Somebody may write whom nobody counts: the file was open when counting began.
     pub uncounted: bool,
+    /// The pool that it belongs to for life; 0 is none.
+    pub pool: u16,
     /// Pages that its contents need, where they are counted; taken from the reservation, if there is one.
     pub reserved: u64,
     /// Kept open while there are handles.
@@ -166,12 +168,14 @@ impl Inode {
             has_data,
             mtime_set,
             reserved,
+            pool,
             unseen_ctime,
         } = image?;
         let data = DataState {
             present: has_data,
             mtime_set,
             reserved,
+            pool,
             unseen_ctime: unseen_ctime.map(Box::new),
             ..DataState::default()
         };

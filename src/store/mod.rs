@@ -35,6 +35,7 @@ pub mod directory;
 mod history;
 mod ids;
 pub mod inode;
+pub mod pools;
 pub mod record;
 pub mod restore;
 pub mod superblock;

@@ -196,6 +196,8 @@ pub struct InodeImage {
     pub mtime_set: bool,
     /// Pages taken from the reservation.
     pub reserved: u64,
+    /// The pool that it belongs to; 0 is none.
+    pub pool: u16,
     /// A ctime of the data file that is none of the object's.
     pub unseen_ctime: Option<Timestamp>,
 }

@@ -347,9 +347,20 @@ impl Supervisor {
             first.version = ready.map(|ready| ready.version).unwrap_or_default();
             tracing::warn!(?took, "another worker serves the mount");
             self.say_mounts();
+        } else {
+            self.first = ready;
+        }
+        self.settle();
+    }
+
+    /// Lets the worker hold some memory for the next one. With passthrough who uses memory pays for it.
+    fn settle(&mut self) {
+        if self.passthrough() {
             return;
         }
-        self.first = ready;
+        if let Some(bytes) = self.memory.settle() {
+            self.say("memory", &bytes.to_le_bytes());
+        }
     }
 
     /// The worker has ended.

@@ -8,7 +8,7 @@ use shmfs::export::Exports;
 use crate::calls::{Call, Descriptor};
 use crate::consumer::{Crew, Order};
 use crate::model::{
-    Actor, Kind, Other, Presence, Rights, Rules, Situation, Tree, Way, Who, answer, verdict,
+    Actor, Expect, Kind, Other, Presence, Rights, Rules, Situation, Tree, Way, Who, answer, verdict,
 };
 use crate::rng::Rng;
 use crate::rules::{cases, random_rules, seed};
@@ -19,6 +19,9 @@ const NAMES: [&str; 4] = ["a", "b", "ab", ".a"];
 
 /// Steps of one rule set.
 const STEPS: usize = 40;
+
+/// Calls from which they are chosen.
+const POOL: usize = 300;
 
 fn random_path(rng: &mut Rng) -> String {
     let depth = 1 + rng.below(5) / 3;
@@ -50,6 +53,7 @@ fn random_call(rng: &mut Rng) -> Call {
         Call::Mkdir,
         Call::Link,
         Call::Link,
+        Call::Link,
         Call::Rename(0),
         Call::Rename(0),
         Call::Rename(RENAME_NOREPLACE),
@@ -66,11 +70,33 @@ fn random_orders(rng: &mut Rng, count: usize) -> Vec<Order> {
     (0..count).map(order).collect()
 }
 
+/// What the provider does first, so that something is there.
+fn first_orders() -> Vec<Order> {
+    let create = Call::Open(libc::O_CREAT | libc::O_RDWR);
+    let order = |(call, name): (Call, &str)| Order {
+        call,
+        name: name.to_owned(),
+        target: String::new(),
+    };
+    let first = [
+        (create, "a"),
+        (Call::By(libc::O_WRONLY, Descriptor::Write), "a"),
+        (create, "b"),
+        (Call::Mkdir, "ab"),
+        (create, "ab/a"),
+        (create, "ab/b"),
+    ];
+    first.into_iter().map(order).collect()
+}
+
 /// Rule sets that the program accepts, each an export of one mount.
 fn accepted(rng: &mut Rng, count: usize) -> Vec<Rules> {
     let mut all = Vec::new();
     while all.len() < count {
-        let mut rules = random_rules(rng);
+        let mut rules = match rng.below(2) {
+            0 => random_rules(rng),
+            _ => each_name_its_own(rng),
+        };
         // Something simple too, or hardly anything would be granted.
         let more = rng.pick(&["a", "b", "*", "a/", "a/*", "*/", "**"]);
         rules = rules.grant(more, crate::rules::random_rights(rng));
@@ -79,6 +105,16 @@ fn accepted(rng: &mut Rng, count: usize) -> Vec<Rules> {
         }
     }
     all
+}
+
+/// Names next to each other with different rights: what links and renames could win.
+fn each_name_its_own(rng: &mut Rng) -> Rules {
+    let names = ["a", "b", ".a", "ab/", "ab/a", "ab/b", "b/", "a/", "b/a"];
+    let mut rules = Rules::default();
+    for name in names {
+        rules = rules.grant(name, crate::rules::random_rights(rng));
+    }
+    rules
 }
 
 fn world_of(way: Way, all: &[Rules]) -> World {
@@ -108,10 +144,9 @@ fn in_turns(way: Way) {
     let world = world_of(way, &all);
     for (number, rules) in all.iter().enumerate() {
         let export = world.export(&format!("r{number}"));
-        let orders = random_orders(&mut rng, STEPS);
-        let alone = way == Way::Plain;
-        let turns = orders.iter().map(|_| alone || rng.below(5) < 2);
-        let turns: Vec<bool> = turns.collect();
+        let mut orders = first_orders();
+        let first = orders.len();
+        orders.extend(random_orders(&mut rng, POOL));
         let provider = Crew::new(Who::User, &world.tree(), &orders);
         let consumer = Crew::new(Who::User, &export, &orders);
         let mut run = Run {
@@ -121,14 +156,17 @@ fn in_turns(way: Way) {
             tree: Tree::default(),
             said: Vec::new(),
         };
-        for (at, (order, by_provider)) in orders.iter().zip(&turns).enumerate() {
-            let actor = if *by_provider {
-                Actor::Provider
-            } else {
-                Actor::Consumer
+        for step in 0..first + STEPS {
+            let by_provider = way == Way::Plain || step < first || rng.below(4) == 0;
+            let (actor, crew) = match by_provider {
+                true => (Actor::Provider, &provider),
+                false => (Actor::Consumer, &consumer),
             };
-            let crew = if *by_provider { &provider } else { &consumer };
-            if let Err(complaint) = run.step(actor, order, crew.make(at)) {
+            let at = match step < first {
+                true => step,
+                false => run.choose(actor, &orders, &mut rng),
+            };
+            if let Err(complaint) = run.step(actor, &orders[at], crew.make(at)) {
                 panic!(
                     "SHMFS_SEED={seed}, export r{number}, {way:?}: {complaint}\n{}",
                     run.tell()
@@ -154,6 +192,28 @@ impl Run<'_> {
         format!("{}\n{}", self.rules.toml("x"), self.said.join("\n"))
     }
 
+    /// Mostly something that is not refused before the rules are asked.
+    fn choose(&self, actor: Actor, orders: &[Order], rng: &mut Rng) -> usize {
+        let mut at = 0;
+        for _ in 0..12 {
+            at = rng.below(orders.len());
+            let expected = self.expect(actor, &orders[at]);
+            let dull = [ENOENT, ENOTDIR, sys::EEXIST, sys::EISDIR];
+            let dull = dull.map(|errno| answer(&Err(errno)));
+            if expected.any.iter().any(|one| !dull.contains(&answer(one))) {
+                break;
+            }
+        }
+        at
+    }
+
+    fn expect(&self, actor: Actor, order: &Order) -> Expect {
+        let Order { call, name, target } = order;
+        let way = self.world.way;
+        self.tree
+            .expect(actor, self.rules, way, *call, name, target)
+    }
+
     fn step(&mut self, actor: Actor, order: &Order, got: R) -> Result<(), String> {
         let Order { call, name, target } = order;
         self.said.push(format!(
@@ -161,9 +221,7 @@ impl Run<'_> {
             answer(&got)
         ));
         let way = self.world.way;
-        let expected = self
-            .tree
-            .expect(actor, self.rules, way, *call, name, target);
+        let expected = self.expect(actor, order);
         if !expected.any.contains(&got) {
             return Err(format!("expected {expected}, got {}", answer(&got)));
         }

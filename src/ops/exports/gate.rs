@@ -121,6 +121,10 @@ impl<'n> Gate<'n> {
         verdict(operation, self.rights(is_dir), self.presence(kind))
     }
 
+    pub(super) fn served(&self) -> &Served {
+        &self.served
+    }
+
     pub(super) fn export(&self) -> ExportId {
         self.served.id
     }

@@ -10,11 +10,12 @@ mod index;
 mod listing;
 mod moves;
 pub(super) mod objects;
+mod pools;
 pub(super) mod sessions;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
@@ -57,6 +58,8 @@ pub(super) struct Served {
     name: Box<str>,
     /// The rules in force; `None` once a reload has taken the export away.
     config: RwLock<Option<Arc<Export>>>,
+    /// The pool of what is made under its rules; 0 is none.
+    pool: AtomicU16,
     /// What its directories show, as far as anybody looked.
     indexes: Mutex<HashMap<Ino, Index>>,
 }
@@ -68,6 +71,8 @@ pub(super) struct Session {
     token: Box<str>,
     served: Arc<Served>,
     layer: Ino,
+    /// The pool of what is its own; 0 is none.
+    pool: u16,
 }
 
 impl Exports {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
@@ -53,6 +53,7 @@ impl Table {
                 id: ExportId(self.served.len() as u32),
                 name: export.name.as_str().into(),
                 config: RwLock::new(Some(export)),
+                pool: AtomicU16::new(0),
                 indexes: Mutex::default(),
             }));
         }
@@ -143,12 +144,17 @@ impl Fs {
         } else {
             own
         };
+        let whose = if config.keep { "kept" } else { token };
+        let owner = format!("{}:{whose}", served.name);
         let session = Session {
             id: SessionId(own),
             token: token.into(),
-            served,
+            pool: self.pool_of(&mut tree, &config, &owner)?,
+            served: Arc::clone(&served),
             layer,
         };
+        let pool = self.pool_of(&mut tree, &config, &served.name)?;
+        served.pool.store(pool, Ordering::Release);
         let id = session.id;
         let mut table = self.exports.table.write();
         table.sessions.insert(id, Arc::new(session));
@@ -190,6 +196,7 @@ impl Fs {
         if let Err(errno) = self.empty(session.layer) {
             tracing::error!(?id, %errno, "cannot clear what a session left behind");
         }
+        self.drop_pool(&mut self.superblock.tree_mut(), session.pool);
     }
 
     /// Removes all that is in a hidden directory, and then itself.
@@ -259,6 +266,11 @@ impl Fs {
         let hidden: HashMap<&str, Ino> =
             tree.all_hidden().map(|(ino, label)| (label, ino)).collect();
         let mut table = self.exports.table.write();
+        self.restore_pools(&tree, |owner| {
+            let name = owner.split_once(':').map_or(owner, |(name, _)| name);
+            let served = table.served.iter().find(|it| *it.name == *name)?;
+            served.config()
+        });
         for (label, &own) in &hidden {
             let named = label
                 .strip_prefix(SESSION)
@@ -271,13 +283,17 @@ impl Fs {
                 continue;
             };
             let keep = served.config().is_some_and(|config| config.keep);
+            let whose = if keep { "kept" } else { token };
             let kept = hidden.get(&*format!("{KEPT}{name}")).copied();
             let session = Session {
                 id: SessionId(own),
                 token: token.into(),
+                pool: self.pool_named(&tree, &format!("{name}:{whose}")),
                 served,
                 layer: kept.filter(|_| keep).unwrap_or(own),
             };
+            let pool = self.pool_named(&tree, name);
+            session.served.pool.store(pool, Ordering::Release);
             table.sessions.insert(session.id, Arc::new(session));
             self.exports.active.store(true, Ordering::Release);
         }
