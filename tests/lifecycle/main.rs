@@ -6,6 +6,7 @@
 mod exports;
 mod library;
 mod mount;
+mod recipes;
 mod recovery;
 mod run;
 mod sandbox;
