@@ -20,6 +20,8 @@ use crate::error::{Error, Result};
 use crate::export::{Export, Source};
 use crate::ops::{DEFAULT_SESSION, Dir, ExportId, Face, Fs, SessionId, SessionInfo};
 use crate::sys::mount_tables;
+use crate::types::Names;
+use crate::view::Naming;
 
 /// How often the mount namespaces are looked through, while there are sessions that can end.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -35,6 +37,21 @@ pub(super) fn install(fs: &Fs, source: &Source) -> Result<()> {
         .map_err(|problems| Error::usage(problems.to_string()))?;
     fs.set_exports(exports.into_iter().map(Arc::new).collect());
     Ok(())
+}
+
+/// The views that there are, and those that exports are seen in.
+pub(super) fn with_views(fs: &Fs, mut namings: Vec<Naming>) -> Vec<Naming> {
+    for (_, export) in fs.exports() {
+        let naming = export
+            .view
+            .as_deref()
+            .map(Naming::of)
+            .and_then(|it| it.ok());
+        if let Some(naming) = naming.filter(|new| !namings.iter().any(|it| it.key() == new.key())) {
+            namings.push(naming);
+        }
+    }
+    namings
 }
 
 /// Says what does not work for readers.
@@ -68,6 +85,14 @@ pub(super) fn reload(fs: &Fs, nodes: &Nodes, source: &Source) -> std::result::Re
     }
     let (exports, _) = source.parse().map_err(|problems| problems.to_string())?;
     let exports: Vec<Arc<Export>> = exports.into_iter().map(Arc::new).collect();
+    for new in &exports {
+        if let Some(key) = new.view.as_deref().filter(|key| !fs.has_view(key)) {
+            return Err(format!(
+                "export {:?}: view = {key:?} needs a new mount: views are chosen when it is mounted",
+                new.name
+            ));
+        }
+    }
     for (_, old) in fs.exports() {
         if let Some(new) = exports.iter().find(|new| new.name == old.name) {
             check_change(&old, new)?;

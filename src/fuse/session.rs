@@ -129,6 +129,7 @@ impl Service {
             &fs,
         )?);
         let notifier = Arc::new(OnceLock::new());
+        let namings = exports::with_views(&fs, namings);
         let queue = views::install(&fs, &nodes, &notifier, namings)?;
         let server = Server {
             fs: Arc::clone(&fs),

@@ -82,7 +82,7 @@ impl<'n> Located<'n> {
     }
 
     /// What the rules of an export are on.
-    pub(super) fn ruled(dir: Ino, name: &'n [u8], gate: Gate<'n>) -> Located<'n> {
+    pub(super) fn ruled(dir: Ino, name: impl Into<Cow<'n, [u8]>>, gate: Gate<'n>) -> Located<'n> {
         Located {
             zone: Zone::Ruled(Box::new(gate)),
             ..Located::new(dir, name)

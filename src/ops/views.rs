@@ -69,6 +69,12 @@ impl Views {
         self.all.get().map(Vec::as_slice)
     }
 
+    /// The one with this key.
+    pub(super) fn find(&self, key: &str) -> Option<(ViewId, &View)> {
+        let at = self.all().iter().position(|view| view.names.key() == key)?;
+        Some((ViewId(at), &self.all()[at]))
+    }
+
     pub(super) fn tell_gone(&self, names: Vec<(Dir, Vec<u8>)>) {
         if let (Some(listener), false) = (self.listener.get(), names.is_empty()) {
             listener.names_gone(names);
@@ -109,6 +115,28 @@ impl View {
             entries.for_each(|(_, entry)| self.follow(tree, root, &entry.name));
         }
         let _ = self.own.set(own);
+    }
+
+    /// The entry of the root that a name of the view's directory stands for; `None`: none.
+    pub(super) fn entry_of(&self, tree: &Tree, root: Ino, name: &[u8]) -> Option<Vec<u8>> {
+        match self.names.meaning(name) {
+            Meaning::Entry(entry) => Some(entry),
+            Meaning::Digest => self.entry_of_digest(tree, root, name),
+            Meaning::Own => None,
+        }
+    }
+
+    /// The name of an entry in the view's directory itself; `None` where it has none.
+    pub(super) fn name_of(&self, entry: &[u8]) -> Option<Vec<u8>> {
+        let path = self.names.path(entry)?;
+        (!path.contains(&b'/')).then_some(path)
+    }
+
+    /// All names of an entry in the view's directory itself.
+    pub(super) fn names_of(&self, entry: &[u8]) -> Vec<Vec<u8>> {
+        let mut paths = self.names.paths(entry);
+        paths.retain(|path| !path.contains(&b'/'));
+        paths
     }
 
     fn digest_paths(&self, entry: &[u8]) -> Vec<Vec<u8>> {

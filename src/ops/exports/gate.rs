@@ -7,6 +7,7 @@ use super::{ExportId, Served, Session, SessionId};
 use crate::errno::{Errno, Result};
 use crate::export::{Export, Operation, Presence, Rights, Rules, verdict};
 use crate::ops::faces::{Dir, Face, Located};
+use crate::ops::views::View;
 use crate::ops::{Entry, Fs};
 use crate::store::{Inode, Tree};
 use crate::types::{Attr, Ino, Kind, RESERVED};
@@ -60,6 +61,27 @@ pub(in crate::ops) struct Gate<'n> {
     file: Rights,
 }
 
+/// Under whose names an export is seen.
+pub(super) enum ExportView<'f> {
+    /// The tree's.
+    None,
+    /// A view's.
+    Some(&'f View),
+    /// Those of a view that is not there.
+    Lost,
+}
+
+impl ExportView<'_> {
+    /// The name of an entry of the root; `None` where it has none.
+    pub(super) fn name_of(&self, entry: &[u8]) -> Option<Vec<u8>> {
+        match self {
+            ExportView::None => Some(entry.to_vec()),
+            ExportView::Some(view) => view.name_of(entry),
+            ExportView::Lost => None,
+        }
+    }
+}
+
 /// Where a directory is for a session.
 #[derive(Debug)]
 pub(super) enum Inside {
@@ -83,6 +105,16 @@ impl<'n> Gate<'n> {
             served,
             config,
             path,
+        }
+    }
+
+    /// Of a name that can be nothing.
+    fn closed(served: Arc<Served>, name: &'n [u8]) -> Gate<'n> {
+        Gate {
+            served,
+            config: None,
+            path: Cow::Borrowed(name),
+            file: Rights::NONE,
         }
     }
 
@@ -198,17 +230,26 @@ impl Fs {
         name: &'n [u8],
     ) -> Result<Located<'n>> {
         let session = self.exports.session(id)?;
-        let path = match self.inside(tree, &session, dir)? {
+        let served = Arc::clone(&session.served);
+        let entry = match self.inside(tree, &session, dir)? {
             Inside::Layer | Inside::Gone => return Ok(Located::own(dir, name, id)),
             Inside::Below(mut path) => {
                 path.push(b'/');
                 path.extend_from_slice(name);
-                Cow::Owned(path)
+                return Ok(Located::ruled(
+                    dir,
+                    name,
+                    Gate::new(served, Cow::Owned(path)),
+                ));
             }
-            Inside::Root => Cow::Borrowed(name),
+            Inside::Root => self.entry_named(tree, &served, name),
         };
-        let gate = Gate::new(Arc::clone(&session.served), path);
-        if dir == self.root() && gate.file.is_empty() && session.is_own(name) {
+        let gate = match &entry {
+            Some(entry) => Gate::new(served, entry.clone()),
+            None => Gate::closed(served, name),
+        };
+        let own = entry.as_deref().unwrap_or(name);
+        if gate.file.is_empty() && session.is_own(own) {
             let own = Located::own(session.layer, name, id);
             return Ok(if session.has_scratch_alone() {
                 own.scratch(id)
@@ -216,7 +257,42 @@ impl Fs {
                 own
             });
         }
-        Ok(Located::ruled(dir, name, gate))
+        Ok(Located::ruled(
+            dir,
+            entry.unwrap_or(Cow::Borrowed(name)),
+            gate,
+        ))
+    }
+
+    /// The entry of the root that a name of an export's root stands for; `None`: none that the tree could hold.
+    fn entry_named<'n>(
+        &self,
+        tree: &Tree,
+        served: &Served,
+        name: &'n [u8],
+    ) -> Option<Cow<'n, [u8]>> {
+        match self.view_of(served) {
+            ExportView::None => Some(Cow::Borrowed(name)),
+            ExportView::Some(view) => view.entry_of(tree, self.root(), name).map(Cow::Owned),
+            ExportView::Lost => None,
+        }
+    }
+
+    /// Under whose names an export is seen.
+    pub(super) fn view_of(&self, served: &Served) -> ExportView<'_> {
+        let config = served.config();
+        let Some(key) = config.as_ref().and_then(|config| config.view.as_deref()) else {
+            return ExportView::None;
+        };
+        match self.views.find(key) {
+            Some((_, view)) => ExportView::Some(view),
+            None => ExportView::Lost,
+        }
+    }
+
+    /// Whether an export can be seen under these names.
+    pub fn has_view(&self, key: &str) -> bool {
+        self.views.find(key).is_some()
     }
 
     /// Where a directory is for a session.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use super::gate::{Inside, shown};
+use super::gate::{ExportView, Inside, shown};
 use super::{Served, SessionId};
 use crate::errno::Result;
 use crate::export::{Export, Rights};
@@ -11,7 +11,7 @@ use crate::ops::attr::{DIRENT_SIZE, EMPTY_DIRECTORY};
 use crate::ops::{Dir, Entry, Face, Fs};
 use crate::store::change::Place;
 use crate::store::{Cookie, Directory, Tree};
-use crate::types::{Attr, Ino, Timestamp};
+use crate::types::{Attr, Ino, Kind, Timestamp};
 
 /// The entries of one directory that an export shows.
 ///
@@ -77,7 +77,7 @@ impl Index {
         &mut self,
         tree: &Tree,
         directory: &Directory,
-        config: Option<&Export>,
+        rules: Option<&Shows<'_>>,
         path: &[u8],
     ) -> bool {
         let mut stale: HashSet<Cookie> = self.positions.keys().copied().collect();
@@ -88,8 +88,7 @@ impl Index {
             let Ok(inode) = tree.inode(entry.ino) else {
                 continue;
             };
-            let rights =
-                config.and_then(|config| shown(&config.rules, path.of(&entry.name), &inode.kind));
+            let rights = rules.and_then(|it| it.rights(path.of(&entry.name), &inode.kind));
             let Some(rights) = rights else {
                 continue;
             };
@@ -186,7 +185,12 @@ impl Fs {
         }
         let born = tree.inode(dir)?.state().btime;
         let mut index = Index::new(born);
-        index.refresh(tree, tree.directory(dir)?, served.config().as_deref(), path);
+        index.refresh(
+            tree,
+            tree.directory(dir)?,
+            self.shows(served).as_ref(),
+            path,
+        );
         Ok(use_index(indexes.entry(dir).or_insert(index)))
     }
 
@@ -253,10 +257,10 @@ impl Fs {
             if indexes.is_empty() {
                 continue;
             }
-            let config = served.config();
+            let rules = self.shows(served);
             for (dir, name, before) in noted {
                 if let Some(index) = indexes.get_mut(dir) {
-                    self.follow_one(tree, index, config.as_deref(), (*dir, name, *before), now);
+                    self.follow_one(tree, index, rules.as_ref(), (*dir, name, *before), now);
                 }
             }
         }
@@ -266,7 +270,7 @@ impl Fs {
         &self,
         tree: &Tree,
         index: &mut Index,
-        config: Option<&Export>,
+        rules: Option<&Shows<'_>>,
         (dir, name, before): (Ino, &[u8], Option<Cookie>),
         now: Timestamp,
     ) {
@@ -276,12 +280,12 @@ impl Fs {
             return;
         }
         let mut changed = before.is_some_and(|cookie| index.remove(cookie));
-        if let (Some((cookie, ino)), Some(config), Some(above)) =
-            (position, config, self.path(tree, dir))
+        if let (Some((cookie, ino)), Some(rules), Some(above)) =
+            (position, rules, self.path(tree, dir))
         {
             let mut path = Path::below(&above);
             let inode = tree.inode(ino).ok();
-            let rights = inode.and_then(|inode| shown(&config.rules, path.of(name), &inode.kind));
+            let rights = inode.and_then(|inode| rules.rights(path.of(name), &inode.kind));
             if let (Some(inode), Some(rights)) = (inode, rights) {
                 index.add(cookie, rights, inode.kind.is_dir());
                 changed = true;
@@ -308,13 +312,13 @@ impl Fs {
     pub(super) fn refresh_indexes(&self, tree: &Tree) {
         let now = self.clock.now();
         for served in &self.exports.table.read().served {
-            let config = served.config();
+            let rules = self.shows(served);
             for (&dir, index) in served.indexes.lock().iter_mut() {
                 let (Ok(directory), Some(path)) = (tree.directory(dir), self.path(tree, dir))
                 else {
                     continue;
                 };
-                if index.refresh(tree, directory, config.as_deref(), &path) {
+                if index.refresh(tree, directory, rules.as_ref(), &path) {
                     index.moved(now);
                 }
             }
@@ -324,15 +328,15 @@ impl Fs {
     /// A directory that was moved has another path: what it shows, and what is below, is looked at again.
     pub(in crate::ops) fn follow_moved(&self, tree: &Tree, ino: Ino, now: Timestamp) {
         for served in &self.exports.table.read().served {
-            let config = served.config();
+            let rules = self.shows(served);
             for (&dir, index) in served.indexes.lock().iter_mut() {
                 let below = tree.is_below(dir, ino).unwrap_or(false);
                 let (true, Ok(directory)) = (below, tree.directory(dir)) else {
                     continue;
                 };
                 let path = self.path(tree, dir);
-                let config = config.as_deref().filter(|_| path.is_some());
-                if index.refresh(tree, directory, config, &path.unwrap_or_default()) {
+                let rules = rules.as_ref().filter(|_| path.is_some());
+                if index.refresh(tree, directory, rules, &path.unwrap_or_default()) {
                     index.moved(now);
                 }
             }
@@ -373,21 +377,57 @@ impl Fs {
                 into.push((Dir { ino, face }, name.to_vec()));
                 continue;
             }
-            let is_shown = match self.inside(tree, &session, dir) {
-                Ok(Inside::Layer) => true,
-                Ok(Inside::Root) => may_show(session.served.config(), name),
-                Ok(Inside::Below(above)) => {
-                    may_show(session.served.config(), Path::below(&above).of(name))
-                }
-                Ok(Inside::Gone) | Err(_) => false,
+            let Some(rules) = self.shows(&session.served) else {
+                continue;
             };
-            if is_shown {
-                into.push((Dir { ino: dir, face }, name.to_vec()));
-            }
+            let names = match self.inside(tree, &session, dir) {
+                Ok(Inside::Layer) => vec![name.to_vec()],
+                Ok(Inside::Root) => rules.names(name),
+                Ok(Inside::Below(above)) => {
+                    let is_shown = rules.may_show(Path::below(&above).of(name));
+                    is_shown.then(|| name.to_vec()).into_iter().collect()
+                }
+                Ok(Inside::Gone) | Err(_) => Vec::new(),
+            };
+            into.extend(names.into_iter().map(|name| (Dir { ino: dir, face }, name)));
         }
+    }
+
+    /// The rules in force of an export, and the names under which it is seen.
+    fn shows<'f>(&'f self, served: &Served) -> Option<Shows<'f>> {
+        Some(Shows {
+            config: served.config()?,
+            view: self.view_of(served),
+        })
     }
 }
 
-fn may_show(config: Option<Arc<Export>>, path: &[u8]) -> bool {
-    config.is_some_and(|config| !config.rules.is_unmatched(path))
+/// What an export shows.
+struct Shows<'f> {
+    config: Arc<Export>,
+    view: ExportView<'f>,
+}
+
+impl Shows<'_> {
+    /// The rights of what is at a path; `None` where it is not shown.
+    fn rights(&self, path: &[u8], kind: &Kind) -> Option<Rights> {
+        if !path.contains(&b'/') {
+            self.view.name_of(path)?;
+        }
+        shown(&self.config.rules, path, kind)
+    }
+
+    fn may_show(&self, path: &[u8]) -> bool {
+        !self.config.rules.is_unmatched(path)
+    }
+
+    /// All names of an entry of the root.
+    fn names(&self, entry: &[u8]) -> Vec<Vec<u8>> {
+        match &self.view {
+            _ if !self.may_show(entry) => Vec::new(),
+            ExportView::None => vec![entry.to_vec()],
+            ExportView::Some(view) => view.names_of(entry),
+            ExportView::Lost => Vec::new(),
+        }
+    }
 }

@@ -110,6 +110,7 @@ impl Fs {
     ) -> Result<()> {
         let served = &session.served;
         let directory = tree.directory(dir)?;
+        let view = self.view_of(served);
         self.touch_index(tree, served, (dir, path), listing)?;
         let mut after = after;
         loop {
@@ -129,10 +130,18 @@ impl Fs {
                     name: &dentry.name,
                     rights: entry.rights,
                 };
+                // Below the root names are the tree's.
+                let shown = match path {
+                    [] => view.name_of(&dentry.name),
+                    _ => Some(dentry.name.to_vec()),
+                };
+                let Some(name) = shown else {
+                    continue;
+                };
                 let (key, full) = self.listed(tree, inode, &seen, listing.plus)?;
                 let referenced = full.is_some();
                 let taken = add(&DirEntry {
-                    name: &dentry.name,
+                    name: &name,
                     ino: dentry.ino,
                     type_bits: inode.kind.type_bits(),
                     next: DirPosition(at),

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
+use super::gate::ExportView;
 use super::{ExportId, Served, Session, SessionId, Table};
 use crate::errno::{Errno, Result};
 use crate::export::Export;
@@ -131,9 +132,13 @@ impl Fs {
         if let Ok(dir) = self.session(id, token) {
             return Ok((dir, false));
         }
+        let was_alone = !self.has_other_faces();
+        if let ExportView::Some(_) = self.view_of(&*self.exports.served(id)?) {
+            self.open_view_of(id)?;
+        }
         let mut tree = self.superblock.tree_mut();
         if let Ok(dir) = self.session(id, token) {
-            return Ok((dir, false));
+            return Ok((dir, was_alone));
         }
         let served = self.exports.served(id)?;
         let config = served.config().ok_or(Errno::ENOENT)?;
@@ -158,9 +163,18 @@ impl Fs {
         let id = session.id;
         let mut table = self.exports.table.write();
         table.sessions.insert(id, Arc::new(session));
-        let first = !self.has_other_faces();
         self.exports.active.store(true, Ordering::Release);
-        Ok((self.face_of(id), first))
+        Ok((self.face_of(id), was_alone))
+    }
+
+    /// Digests are found in a view that is open.
+    fn open_view_of(&self, id: ExportId) -> Result<()> {
+        let config = self.exports.served(id)?.config();
+        let key = config.as_ref().and_then(|config| config.view.as_deref());
+        match key.and_then(|key| self.views.find(key)) {
+            Some((view, _)) => self.open_view(view).map(drop),
+            None => Ok(()),
+        }
     }
 
     fn hide_layer(&self, tree: &mut crate::store::Tree, label: &str) -> Result<Ino> {
@@ -181,11 +195,15 @@ impl Fs {
         }
     }
 
-    /// Ends a session: from here on its directories are stale, and what was its own goes.
+    /// Ends a session: from here on its directories are stale, and what was its own goes. Those that everybody has live
+    /// as long as the file system.
     pub fn end_session(&self, id: SessionId) {
         let session = {
             let _tree = self.superblock.tree_mut();
-            self.exports.table.write().sessions.remove(&id)
+            let mut table = self.exports.table.write();
+            let ends = |session: &&Arc<Session>| *session.token != *DEFAULT_SESSION;
+            let ends = table.sessions.get(&id).filter(ends).is_some();
+            ends.then(|| table.sessions.remove(&id)).flatten()
         };
         let Some(session) = session else {
             return;
