@@ -42,6 +42,7 @@ const LONGEST_EXPORTS: u64 = 16 << 20;
 #[derive(Debug)]
 pub(crate) struct Control {
     path: PathBuf,
+    file: u64,
     listener: Arc<UnixListener>,
 }
 
@@ -50,9 +51,14 @@ impl Control {
     pub(crate) fn listen(device: &str, door: Arc<Door>) -> io::Result<Control> {
         let directory = directory();
         make_private(&directory)?;
-        remove_stale(&directory);
         let path = directory.join(device);
-        Control::answer(path.clone(), UnixListener::bind(&path)?, door)
+        let locked = lock(&directory)?;
+        remove_stale(&directory);
+        // Who had this device number before may not have ended yet, but has nothing to tell any more.
+        drop(fs::remove_file(&path));
+        let listener = UnixListener::bind(&path)?;
+        drop(locked);
+        Control::answer(path, listener, door)
     }
 
     /// Goes on with a socket that another program listened on.
@@ -61,12 +67,18 @@ impl Control {
     }
 
     fn answer(path: PathBuf, listener: UnixListener, door: Arc<Door>) -> io::Result<Control> {
+        // A name that somebody took away is nobody's.
+        let file = file_number(&path).unwrap_or_default();
         let listener = Arc::new(listener);
         let answering = Arc::clone(&listener);
         thread::Builder::new()
             .name("control".to_owned())
             .spawn(move || accept(&answering, &door))?;
-        Ok(Control { path, listener })
+        Ok(Control {
+            path,
+            file,
+            listener,
+        })
     }
 }
 
@@ -78,10 +90,35 @@ impl AsFd for Control {
 
 impl Drop for Control {
     fn drop(&mut self) {
-        if let Err(error) = fs::remove_file(&self.path) {
+        if let Err(error) = self.remove() {
             tracing::warn!(%error, path = %self.path.display(), "cannot remove the control socket");
         }
     }
+}
+
+impl Control {
+    /// Takes the name away, unless it is a later daemon's: the kernel gives a device number again at once.
+    fn remove(&self) -> io::Result<()> {
+        let _locked = self.path.parent().map(lock).transpose()?;
+        match file_number(&self.path) {
+            Ok(file) if file == self.file => fs::remove_file(&self.path),
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Lets one daemon at a time change the names in the directory: a socket that is bound and not listened on yet
+/// looks like one whose daemon is gone.
+fn lock(directory: &Path) -> io::Result<fs::File> {
+    let file = fs::File::open(directory)?;
+    rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive)?;
+    Ok(file)
+}
+
+fn file_number(path: &Path) -> io::Result<u64> {
+    Ok(fs::symlink_metadata(path)?.ino())
 }
 
 /// Where sockets are.

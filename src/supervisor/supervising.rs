@@ -15,7 +15,7 @@ use super::door::Door;
 use super::kept::Kept;
 use super::message::{self, Message, Ready, Start};
 use super::program::{Child, Program};
-use super::restarts::Restarts;
+use super::restarts::{Restarts, Work};
 use super::upgrade::Order;
 use super::watch::Watch;
 use crate::error::{Error, ExitCode, Result};
@@ -392,7 +392,7 @@ impl Supervisor {
         if let Some(errno) = cause.errno {
             self.watch.blame(&self.kept.device, errno);
         }
-        let wait = self.restarts.death(served, self.watch.finished());
+        let wait = self.restarts.death(served, &Work::of(&self.kept.slots));
         self.door.set_deaths(self.restarts.total);
         tracing::error!(%why, %in_hand, ?wait, deaths = self.restarts.total, "the worker died");
         let until = Instant::now() + wait;
@@ -435,7 +435,7 @@ impl Supervisor {
         }
         if let Err(error) = self.launch() {
             // As long as there is a mount to hold, it is held: memory, or numbers of processes, come back.
-            let wait = self.restarts.death(Duration::ZERO, 0);
+            let wait = self.restarts.death(Duration::ZERO, &Work::default());
             tracing::error!(%error, ?wait, "cannot start a worker");
             let until = Instant::now() + wait.max(Duration::from_millis(20));
             self.state = State::Waiting { until };

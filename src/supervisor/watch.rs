@@ -131,11 +131,6 @@ impl Watch {
         }
     }
 
-    /// How many requests the worker has finished.
-    pub(super) fn finished(&self) -> u64 {
-        self.requests.as_ref().map_or(0, Requests::finished)
-    }
-
     /// What the worker that has just died had in hand, for the log.
     pub(super) fn in_hand(&self) -> String {
         let seen = self.requests.as_ref().map(Requests::in_hand);

@@ -8,7 +8,7 @@ use crate::consumer::consume;
 use crate::model::{Way, Who};
 use crate::proc;
 use crate::sys::{self, EACCES, EEXIST, ENOENT, ENOSPC, EXDEV, fails};
-use crate::world::{WAYS, World};
+use crate::world::{WAYS, World, unmount};
 
 /// A session of its own, bound by `shmfs export mount`.
 struct Session {
@@ -38,7 +38,15 @@ impl Session {
 
     /// Its end: nothing of it is bound any more.
     fn end(self) {
-        rustix::mount::unmount(&self.target, UnmountFlags::empty()).expect("unmount a session");
+        unmount(&self.target).unwrap();
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let _ = rustix::mount::unmount(&self.target, UnmountFlags::DETACH);
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Random rules, and random calls by a consumer and its provider: the model decides.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
 use shmfs::export::Exports;
@@ -142,6 +142,7 @@ fn in_turns(way: Way) {
     let mut rng = Rng::new(seed);
     let all = accepted(&mut rng, cases(40));
     let world = world_of(way, &all);
+    let mut met = Met::new();
     for (number, rules) in all.iter().enumerate() {
         let export = world.export(&format!("r{number}"));
         let mut orders = first_orders();
@@ -164,7 +165,7 @@ fn in_turns(way: Way) {
             };
             let at = match step < first {
                 true => step,
-                false => run.choose(actor, &orders, &mut rng),
+                false => run.choose(actor, &orders, &mut met, &mut rng),
             };
             if let Err(complaint) = run.step(actor, &orders[at], crew.make(at)) {
                 panic!(
@@ -179,6 +180,9 @@ fn in_turns(way: Way) {
     world.stop();
 }
 
+/// How often a kind of call was answered for a reason.
+type Met = HashMap<(std::mem::Discriminant<Call>, &'static str), usize>;
+
 struct Run<'a> {
     world: &'a World,
     export: &'a Path,
@@ -192,18 +196,16 @@ impl Run<'_> {
         format!("{}\n{}", self.rules.toml("x"), self.said.join("\n"))
     }
 
-    /// Mostly something that is not refused before the rules are asked.
-    fn choose(&self, actor: Actor, orders: &[Order], rng: &mut Rng) -> usize {
-        let mut at = 0;
-        for _ in 0..12 {
-            at = rng.below(orders.len());
-            let expected = self.expect(actor, &orders[at]);
-            let dull = [ENOENT, ENOTDIR, sys::EEXIST, sys::EISDIR];
-            let dull = dull.map(|errno| answer(&Err(errno)));
-            if expected.any.iter().any(|one| !dull.contains(&answer(one))) {
-                break;
-            }
-        }
+    /// Of some calls the one whose answer has a reason that was met least so far.
+    fn choose(&self, actor: Actor, orders: &[Order], met: &mut Met, rng: &mut Rng) -> usize {
+        let some: Vec<usize> = (0..24).map(|_| rng.below(orders.len())).collect();
+        let reason = |at: usize| {
+            let kind = std::mem::discriminant(&orders[at].call);
+            (kind, self.expect(actor, &orders[at]).why)
+        };
+        let count = |at: &usize| met.get(&reason(*at)).copied().unwrap_or(0);
+        let at = some.iter().copied().min_by_key(count).expect("some calls");
+        *met.entry(reason(at)).or_insert(0) += 1;
         at
     }
 

@@ -128,9 +128,7 @@ impl World {
     fn end(&mut self) -> Result<(), String> {
         self.is_mounted = false;
         for bound in self.bound.lock().unwrap().drain(..).rev() {
-            when_free(&bound, |path| {
-                rustix::mount::unmount(path, UnmountFlags::empty())
-            })?;
+            unmount(&bound)?;
         }
         // The first such call marks a mount that nobody uses, and leaves it.
         when_free(&self.tree(), |path| {
@@ -164,6 +162,13 @@ impl Drop for World {
         }
         let _ = rustix::mount::unmount(self.tree(), UnmountFlags::DETACH);
     }
+}
+
+/// Unmounts what nobody uses, or what nobody uses a moment later.
+pub(crate) fn unmount(path: &Path) -> Result<(), String> {
+    when_free(path, |path| {
+        rustix::mount::unmount(path, UnmountFlags::empty())
+    })
 }
 
 /// A process that another test forked a moment ago may still have a descriptor of ours.

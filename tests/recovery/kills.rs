@@ -28,10 +28,14 @@ pub(crate) fn cases() -> Vec<Case> {
     }]
 }
 
-/// As often as `SHMFS_KILLS` says.
-fn wanted() -> usize {
+/// As often as `SHMFS_KILLS` says, or so often.
+pub(crate) fn times(unless: usize) -> usize {
     let given = std::env::var("SHMFS_KILLS").ok();
-    given.and_then(|text| text.parse().ok()).unwrap_or(KILLS)
+    given.and_then(|text| text.parse().ok()).unwrap_or(unless)
+}
+
+fn wanted() -> usize {
+    times(KILLS)
 }
 
 fn kills(site: &Site) -> Outcome {

@@ -6,13 +6,15 @@
 //!
 //! ```text
 //! cargo test --test recovery                                    a bounded number of kills
-//! SHMFS_KILLS=1000 cargo test --release --test recovery kills   a thousand, some minutes
+//! SHMFS_KILLS=1000 cargo test --release --test recovery ::kills a thousand, some minutes
+//! SHMFS_KILLS=60 cargo test --test recovery postgresql          PostgreSQL for a minute
 //! ```
 
 mod crash_points;
 mod kills;
 mod load;
 mod pauses;
+mod postgresql;
 #[path = "../mounted/rng.rs"]
 mod rng;
 #[path = "../support/mod.rs"]
@@ -29,7 +31,7 @@ fn main() {
     }
     crash_points::prepare(&args);
     Suite {
-        cases: [kills::cases(), crash_points::cases()].concat(),
+        cases: [kills::cases(), crash_points::cases(), postgresql::cases()].concat(),
         extra: Vec::new(),
     }
     .main()
