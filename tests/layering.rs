@@ -24,7 +24,7 @@ const MAY_NAME: [(&str, &[&str]); 19] = [
     ),
     ("view", &[]),
     ("export", &[]),
-    ("recovery", &["store", "data", "sys"]),
+    ("recovery", &["store", "data", "sys", "slots"]),
     (
         "fuse",
         &[

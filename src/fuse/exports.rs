@@ -63,7 +63,7 @@ pub(super) fn warn_without_passthrough(fs: &Fs) {
         if gives_reading(&export) {
             tracing::warn!(
                 export = export.name,
-                "without passthrough, what it only lets read cannot be mapped (ENODEV), and read(2) sees what has been written back"
+                "without passthrough, shared mappings of what it only lets read are refused (ENODEV), and read(2) sees what has been written back"
             );
         }
     }
