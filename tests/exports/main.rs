@@ -12,6 +12,7 @@ mod cases;
 mod consumer;
 mod handles;
 mod hidden;
+mod leaks;
 mod memory;
 mod model;
 mod private;
@@ -93,6 +94,7 @@ const TESTS: &[(&str, fn())] = tests! {
         nothing_stale_of_the_consumers_work creation_is_no_oracle
         hidden_children_keep_their_directory while_the_provider_works
     }
+    leaks { hard_links statfs taken_names locks notifications }
 };
 
 fn main() -> ExitCode {
