@@ -92,6 +92,11 @@ fn test_names() -> BTreeSet<String> {
                 let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
                 names.extend(end.map(|end| rest[..end].to_owned()));
             }
+            // Lists of tests that a macro may have made.
+            for list in text.split("tests! {\n").skip(1) {
+                let list = list.split("\n};").next().unwrap_or(list);
+                names.extend(list.split_whitespace().map(str::to_owned));
+            }
             let literals = text.split('"').skip(1);
             names.extend(literals.filter(|l| is_test_name(l)).map(str::to_owned));
         }
