@@ -7,6 +7,7 @@ mod exports;
 mod library;
 mod mount;
 mod recovery;
+mod recovery_faces;
 mod run;
 mod sandbox;
 mod terminal;
