@@ -265,7 +265,9 @@ impl Nodes {
 
     /// Whether there are nodes of which nobody is sure that the kernel knows them.
     pub(super) fn has_doubts(&self) -> bool {
-        self.faces.as_ref().is_some_and(|it| it.aliases.has_doubts())
+        self.faces
+            .as_ref()
+            .is_some_and(|it| it.aliases.has_doubts())
     }
 
     /// Asks `is_known` about them; returns what the kernel has forgotten.
