@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use parking_lot::{Mutex, RwLock};
 
 use super::gate::ExportView;
+use super::kept::{key_of_number, name_in_key};
 use super::{ExportId, Served, Session, SessionId, Table};
 use crate::errno::{Errno, Result};
 use crate::export::Export;
@@ -53,8 +54,8 @@ impl Table {
             }
             let number = self.served.len() as u32;
             if let Some(journal) = journal {
-                let name = export.name.as_bytes();
-                journal.set_note(Space::EXPORTS, name, Some(&number.to_le_bytes()));
+                let key = key_of_number(&export.name);
+                journal.set_note(Space::EXPORTS, &key, Some(&number.to_le_bytes()));
             }
             self.add(export.name.as_str().into(), Some(export));
         }
@@ -74,9 +75,9 @@ impl Table {
     fn take_numbers(&mut self, journal: &Journal) {
         let numbered = journal.notes(Space::EXPORTS).into_iter();
         let mut numbered: Vec<(u32, Box<str>)> = numbered
-            .filter_map(|(name, number)| {
-                let number = u32::from_le_bytes(number.try_into().ok()?);
-                Some((number, String::from_utf8(name).ok()?.into()))
+            .filter_map(|(key, number)| {
+                let name = name_in_key(&key)?;
+                Some((u32::from_le_bytes(number.try_into().ok()?), name.into()))
             })
             .collect();
         numbered.sort_unstable();
@@ -327,6 +328,7 @@ impl Fs {
             let served = table.served.iter().find(|it| *it.name == *name)?;
             served.config()
         });
+        self.restore_indexes(&tree, &table);
         for (label, &own) in &hidden {
             let named = label
                 .strip_prefix(SESSION)
