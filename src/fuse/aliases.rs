@@ -8,7 +8,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Weak};
 
 use fuser::{Generation, INodeNo};
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
 use crate::error::{Error, Result};
 use crate::export::Rights;
@@ -44,6 +44,8 @@ impl Key {
 pub(super) struct Aliases {
     keys: (u64, u64),
     table: RwLock<HashMap<u64, Alias>>,
+    /// Those that the kernel is to be asked about; and how many references each had when it was not known.
+    doubts: Mutex<HashMap<u64, Option<u64>>>,
     names: Names,
     /// Keeps the ids that the kernel knows.
     saved: Option<Arc<Journal>>,
@@ -56,8 +58,12 @@ struct Names {
     fs: Weak<Fs>,
 }
 
-/// References of an id that was there before a recovery: how many is not known, so it stays.
+/// References of an id that was there before a recovery: how many is not known, so the kernel is asked whether it
+/// has any, once when the requests have come that were sent again, and then after each FORGET.
 const MANY_LOOKUPS: u64 = 1 << 62;
+
+/// As many, or some given back since.
+const UNCERTAIN: u64 = 1 << 61;
 
 #[derive(Debug)]
 struct Alias {
@@ -81,7 +87,9 @@ impl Aliases {
             let lookups = MANY_LOOKUPS;
             table.insert(u64::from_le_bytes(id), Alias { object, lookups });
         }
+        let doubts = table.keys().map(|&id| (id, None)).collect();
         Ok(Aliases {
+            doubts: Mutex::new(doubts),
             keys: (key(journal, b"key of ids")?, key(journal, b"other key")?),
             table: RwLock::new(table),
             names,
@@ -174,8 +182,48 @@ impl Aliases {
                 self.save(id.0, None);
                 table.remove(&id.0).map(|alias| alias.object)
             }
-            _ => None,
+            1..UNCERTAIN => None,
+            UNCERTAIN.. => {
+                self.doubts.lock().insert(id.0, None);
+                None
+            }
         }
+    }
+
+    /// All nodes of an inode.
+    pub(super) fn ids_of(&self, ino: Ino) -> Vec<INodeNo> {
+        let table = self.table.read();
+        let of_it = table.iter().filter(|(_, alias)| alias.object.ino == ino);
+        of_it.map(|(&id, _)| INodeNo(id)).collect()
+    }
+
+    /// Whether there is an id to ask about.
+    pub(super) fn has_doubts(&self) -> bool {
+        !self.doubts.lock().is_empty()
+    }
+
+    /// Asks `is_known` of each id in doubt whether the kernel knows it; returns what it has forgotten.
+    ///
+    /// An answer of ours may be on its way to become a node of the kernel's: it must say so twice, and nothing
+    /// may have been counted in between.
+    pub(super) fn settle(&self, is_known: impl Fn(INodeNo) -> bool) -> Vec<Object> {
+        let asked = std::mem::take(&mut *self.doubts.lock());
+        let unknown = asked.into_iter().filter(|(id, _)| !is_known(INodeNo(*id)));
+        let unknown: Vec<(u64, Option<u64>)> = unknown.collect();
+        let mut table = self.table.write();
+        let mut gone = Vec::new();
+        for (id, unknown_at) in unknown {
+            let Some(lookups) = table.get(&id).map(|alias| alias.lookups) else {
+                continue;
+            };
+            if unknown_at != Some(lookups) {
+                self.doubts.lock().entry(id).or_insert(Some(lookups));
+                continue;
+            }
+            self.save(id, None);
+            gone.extend(table.remove(&id).map(|alias| alias.object));
+        }
+        gone
     }
 }
 
@@ -228,7 +276,7 @@ impl Names {
         let export = self
             .fs
             .upgrade()?
-            .export_id(std::str::from_utf8(name).ok()?)?;
+            .export_number(std::str::from_utf8(name).ok()?)?;
         let class = Rights::from_bits(class);
         let way = Way {
             key: FileKey { export, class },
@@ -275,6 +323,7 @@ mod tests {
         Aliases {
             keys: (random().unwrap(), random().unwrap()),
             table: RwLock::default(),
+            doubts: Mutex::default(),
             names: Names {
                 views: vec!["one", "other"],
                 fs: Weak::new(),
@@ -325,6 +374,29 @@ mod tests {
         assert!(aliases.is_known(id));
         assert_eq!(aliases.lower(id, 1), Some(object));
         assert!(!aliases.is_known(id));
+    }
+
+    #[test]
+    fn what_the_kernel_may_have_forgotten_is_asked_for() {
+        let aliases = aliases();
+        let id = aliases.id(Key::Dir(dir(0, 7)));
+        let object = Object::from(dir(0, 7));
+        let lookups = MANY_LOOKUPS;
+        let kept = Alias {
+            object: object.clone(),
+            lookups,
+        };
+        aliases.table.write().insert(id.0, kept);
+        aliases.doubts.lock().insert(id.0, None);
+        assert_eq!(aliases.ids_of(Ino(7)), [id]);
+        assert_eq!(aliases.settle(|_| true), []);
+        assert!(!aliases.has_doubts());
+        assert_eq!(aliases.lower(id, 3), None);
+        assert_eq!(aliases.settle(|_| false), []);
+        aliases.raise(id, object.clone());
+        assert_eq!(aliases.settle(|_| false), [], "counted meanwhile");
+        assert_eq!(aliases.settle(|_| false), [object]);
+        assert!(!aliases.has_doubts() && !aliases.is_known(id));
     }
 
     #[test]

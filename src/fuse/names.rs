@@ -65,10 +65,8 @@ impl Server {
             return;
         };
         self.fs.forget(object.ino, count);
-        if let (true, Face::Export(session)) = (forgotten, object.face) {
-            if object.ino == self.nodes.root() {
-                self.tell(News::Forgotten(session));
-            }
+        if let (true, Some(session)) = (forgotten, self.nodes.session_of(&object)) {
+            self.tell(News::Forgotten(session));
         }
     }
 

@@ -13,7 +13,7 @@ use fuser::{FileAttr, Generation, INodeNo};
 use super::aliases::{Aliases, Key, random_id};
 use super::convert::{attr_of, time_of};
 use crate::error::{Error, Result};
-use crate::ops::{Dir, Entry, ExportId, Face, FileKey, Fs, Object};
+use crate::ops::{Dir, Entry, ExportId, Face, FileKey, Fs, Object, SessionId};
 use crate::recovery::{Journal, Space};
 use crate::types::{Attr, Ino, Timestamp};
 
@@ -247,6 +247,33 @@ impl Nodes {
             (Some(_) | None, _) => false,
         };
         Some((object, forgotten))
+    }
+
+    /// The session whose root it is.
+    pub(super) fn session_of(&self, object: &Object) -> Option<SessionId> {
+        match object.face {
+            Face::Export(session) if object.ino == self.root => Some(session),
+            Face::Export(_) | Face::Tree | Face::View(_) => None,
+        }
+    }
+
+    /// All nodes that the kernel may have of an inode.
+    pub(super) fn ids(&self, ino: Ino) -> Vec<INodeNo> {
+        let aliases = self.faces.iter().flat_map(|it| it.aliases.ids_of(ino));
+        std::iter::once(self.id(ino)).chain(aliases).collect()
+    }
+
+    /// Whether there are nodes of which nobody is sure that the kernel knows them.
+    pub(super) fn has_doubts(&self) -> bool {
+        self.faces
+            .as_ref()
+            .is_some_and(|it| it.aliases.has_doubts())
+    }
+
+    /// Asks `is_known` about them; returns what the kernel has forgotten.
+    pub(super) fn settle(&self, is_known: impl Fn(INodeNo) -> bool) -> Vec<Object> {
+        let faces = self.faces.as_ref();
+        faces.map_or_else(Vec::new, |it| it.aliases.settle(is_known))
     }
 
     pub(super) fn root(&self) -> Ino {

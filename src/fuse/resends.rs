@@ -6,7 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use fuser::INodeNo;
+
 use super::nodes::Nodes;
+use super::views::{News, Queue};
 use crate::error::{Error, Result};
 use crate::ops::Fs;
 use crate::sys::fuse_device;
@@ -45,6 +48,7 @@ pub(super) struct Aftermath {
     pub(super) nodes: Arc<Nodes>,
     pub(super) device: Arc<OwnedFd>,
     pub(super) resends: Arc<Resends>,
+    pub(super) queue: Option<Arc<Queue>>,
 }
 
 impl Aftermath {
@@ -65,6 +69,9 @@ impl Aftermath {
             let Some(fs) = self.fs.upgrade() else {
                 return;
             };
+            if self.nodes.has_doubts() {
+                self.settle_nodes();
+            }
             if fs.has_doubts() {
                 fs.settle_doubts(|ino| self.is_known(ino));
             }
@@ -95,9 +102,25 @@ impl Aftermath {
         }
     }
 
-    /// Whether the kernel knows the inode: it has no attributes of one that it does not know to drop.
+    /// Lets go of nodes in views and exports that the kernel has forgotten, and of sessions with their roots.
+    fn settle_nodes(&self) {
+        let gone = self.nodes.settle(|id| self.is_known_node(id));
+        for object in gone {
+            tracing::debug!(?object, "the kernel does not know it");
+            if let (Some(session), Some(queue)) = (self.nodes.session_of(&object), &self.queue) {
+                queue.tell(News::Forgotten(session));
+            }
+        }
+    }
+
+    /// Whether the kernel knows the inode, be it by a node that it has in a view or an export alone.
     fn is_known(&self, ino: Ino) -> bool {
-        let id = self.nodes.id(ino);
+        let ids = self.nodes.ids(ino);
+        ids.into_iter().any(|id| self.is_known_node(id))
+    }
+
+    /// The kernel has no attributes of a node that it does not know to drop.
+    fn is_known_node(&self, id: INodeNo) -> bool {
         fuse_device::is_known(&self.device, id.0)
     }
 }

@@ -143,6 +143,7 @@ impl Service {
             queue,
         };
         let resends = Arc::clone(&server.resends);
+        let queue = server.queue.clone();
         let adapter = Adapter(Arc::new(server));
         let session = handshake::session(adapter, &device, configuration(), handshake)?;
         let _ = notifier.set(session.notifier());
@@ -162,6 +163,7 @@ impl Service {
                 nodes: Arc::clone(&nodes),
                 device: Arc::clone(&device),
                 resends,
+                queue,
             };
             aftermath.start()?;
         }

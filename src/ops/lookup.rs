@@ -134,7 +134,8 @@ impl Fs {
                 return None;
             }
         }
-        self.exports.forget_directory(inode.ino);
+        self.exports
+            .forget_directory(inode.ino, self.journal.as_deref());
         let change = TreeChange::Evict { ino: inode.ino };
         self.superblock
             .commit(tree, change, Default::default(), Answer::Unfinished)

@@ -8,6 +8,7 @@ mod library;
 mod mount;
 mod recipes;
 mod recovery;
+mod recovery_faces;
 mod run;
 mod sandbox;
 mod terminal;

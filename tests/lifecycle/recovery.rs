@@ -4,7 +4,7 @@ use crate::sandbox::User::{Nobody, NobodyWithMemfds, Root};
 use crate::sandbox::{User, script};
 
 /// Who mounts, and with which options: every way that data can go.
-const WAYS: [(User, &str); 4] = [
+pub(crate) const WAYS: [(User, &str); 4] = [
     (Root, "passthrough=auto"),
     (Root, "passthrough=off"),
     (Nobody, "passthrough=auto"),
@@ -27,9 +27,16 @@ const MOUNTED: &str = r#"
 "#;
 
 #[track_caller]
-fn mounted(user: User, options: &str, body: &str) {
+pub(crate) fn mounted(user: User, options: &str, body: &str) {
+    prepared(user, "", options, body);
+}
+
+/// The same, with what is done before the mount.
+#[track_caller]
+pub(crate) fn prepared(user: User, before: &str, options: &str, body: &str) {
     let mounted = MOUNTED.replace("OPTIONS", options);
-    script(user, &format!("{mounted}\n{body}\nfinish; trap - EXIT"));
+    let script_text = format!("{before}\n{mounted}\n{body}\nfinish; trap - EXIT");
+    script(user, &script_text);
 }
 
 /// A program that has of everything what it could lose: it stops when it has got it, and then looks.

@@ -1,9 +1,10 @@
 //! What a directory shows through an export: positions, size, link count and times that nothing hidden moves.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet, hash_map};
 use std::sync::Arc;
 
 use super::gate::{ExportView, Inside, shown};
+use super::kept::{Head, Unsaved};
 use super::{Served, SessionId};
 use crate::errno::Result;
 use crate::export::{Export, Rights};
@@ -25,6 +26,11 @@ pub(super) struct Index {
     atime: Timestamp,
     mtime: Timestamp,
     ctime: Timestamp,
+    /// What of it is kept already ([`super::kept`]), and what is not.
+    pub(super) saved: Option<Head>,
+    pub(super) unsaved: Unsaved,
+    /// First positions of the runs in which it is kept.
+    pub(super) runs: Vec<u64>,
 }
 
 /// One of them.
@@ -33,6 +39,8 @@ pub(super) struct Shown {
     pub(super) cookie: Cookie,
     pub(super) rights: Rights,
     is_dir: bool,
+    /// It is kept by itself, not in a run.
+    alone: bool,
 }
 
 /// A path of which the last name changes.
@@ -60,7 +68,7 @@ impl Path {
 
 impl Index {
     /// Of a directory that nobody has looked at: its times are those of what it shows.
-    fn new(born: Timestamp) -> Index {
+    pub(super) fn new(born: Timestamp) -> Index {
         Index {
             entries: BTreeMap::new(),
             positions: HashMap::new(),
@@ -69,11 +77,58 @@ impl Index {
             atime: born,
             mtime: born,
             ctime: born,
+            saved: None,
+            unsaved: Unsaved::default(),
+            runs: Vec::new(),
         }
     }
 
+    pub(super) fn head(&self) -> Head {
+        Head {
+            next: self.next,
+            atime: self.atime,
+            mtime: self.mtime,
+            ctime: self.ctime,
+        }
+    }
+
+    pub(super) fn set_head(&mut self, head: Head) {
+        self.next = self.next.max(head.next);
+        (self.atime, self.mtime, self.ctime) = (head.atime, head.mtime, head.ctime);
+        self.saved = Some(head);
+    }
+
+    /// All positions with the places in the store, in their order.
+    pub(super) fn all(&self) -> Vec<(u64, Cookie)> {
+        let entries = self.entries.iter();
+        entries.map(|(&at, shown)| (at, shown.cookie)).collect()
+    }
+
+    pub(super) fn is_alone(&self, at: u64) -> bool {
+        self.entries.get(&at).is_some_and(|shown| shown.alone)
+    }
+
+    /// From now on all are kept in runs; returns the positions that had notes of their own.
+    pub(super) fn none_alone(&mut self) -> Vec<u64> {
+        let entries = self.entries.iter_mut();
+        let alone =
+            entries.filter_map(|(&at, shown)| std::mem::take(&mut shown.alone).then_some(at));
+        alone.collect()
+    }
+
+    /// Gives a place in the store the position that it had; `None` where nothing is there any more.
+    pub(super) fn put(&mut self, at: u64, cookie: Cookie, is_dir: Option<bool>, alone: bool) {
+        self.next = self.next.max(at + 1);
+        let Some(is_dir) = is_dir else {
+            self.unsaved.removed.extend(alone.then_some(at));
+            return;
+        };
+        self.remove(cookie);
+        self.insert(at, cookie, (Rights::NONE, is_dir), alone);
+    }
+
     /// Lets it show what the rules say; says whether that is something else than before.
-    fn refresh(
+    pub(super) fn refresh(
         &mut self,
         tree: &Tree,
         directory: &Directory,
@@ -117,11 +172,17 @@ impl Index {
     fn add(&mut self, cookie: Cookie, rights: Rights, is_dir: bool) {
         let at = self.next;
         self.next += 1;
+        self.insert(at, cookie, (rights, is_dir), true);
+        self.unsaved.added.push((at, cookie));
+    }
+
+    fn insert(&mut self, at: u64, cookie: Cookie, (rights, is_dir): (Rights, bool), alone: bool) {
         self.positions.insert(cookie, at);
         let shown = Shown {
             cookie,
             rights,
             is_dir,
+            alone,
         };
         self.entries.insert(at, shown);
         self.directories += u32::from(is_dir);
@@ -133,6 +194,7 @@ impl Index {
         let Some(entry) = entry else {
             return false;
         };
+        self.unsaved.removed.extend(at.filter(|_| entry.alone));
         self.directories -= u32::from(entry.is_dir);
         true
     }
@@ -180,18 +242,18 @@ impl Fs {
         use_index: impl FnOnce(&mut Index) -> T,
     ) -> Result<T> {
         let mut indexes = served.indexes.lock();
-        if let Some(index) = indexes.get_mut(&dir) {
-            return Ok(use_index(index));
-        }
-        let born = tree.inode(dir)?.state().btime;
-        let mut index = Index::new(born);
-        index.refresh(
-            tree,
-            tree.directory(dir)?,
-            self.shows(served).as_ref(),
-            path,
-        );
-        Ok(use_index(indexes.entry(dir).or_insert(index)))
+        let index = match indexes.entry(dir) {
+            hash_map::Entry::Occupied(there) => there.into_mut(),
+            hash_map::Entry::Vacant(free) => {
+                let mut index = Index::new(tree.inode(dir)?.state().btime);
+                let rules = self.shows(served);
+                index.refresh(tree, tree.directory(dir)?, rules.as_ref(), path);
+                free.insert(index)
+            }
+        };
+        let used = use_index(index);
+        self.keep_index(served, dir, index);
+        Ok(used)
     }
 
     /// What a session's directory is besides the tree's.
@@ -261,6 +323,7 @@ impl Fs {
             for (dir, name, before) in noted {
                 if let Some(index) = indexes.get_mut(dir) {
                     self.follow_one(tree, index, rules.as_ref(), (*dir, name, *before), now);
+                    self.keep_index(served, *dir, index);
                 }
             }
         }
@@ -321,6 +384,7 @@ impl Fs {
                 if index.refresh(tree, directory, rules.as_ref(), &path) {
                     index.moved(now);
                 }
+                self.keep_index(served, dir, index);
             }
         }
     }
@@ -339,6 +403,7 @@ impl Fs {
                 if index.refresh(tree, directory, rules, &path.unwrap_or_default()) {
                     index.moved(now);
                 }
+                self.keep_index(served, dir, index);
             }
         }
     }
@@ -358,6 +423,7 @@ impl Fs {
                 index.atime = atime.unwrap_or(index.atime);
                 index.mtime = mtime.unwrap_or(index.mtime);
                 index.ctime = now;
+                self.keep_index(served, ino, index);
             }
         }
     }
@@ -394,7 +460,7 @@ impl Fs {
     }
 
     /// The rules in force of an export, and the names under which it is seen.
-    fn shows<'f>(&'f self, served: &Served) -> Option<Shows<'f>> {
+    pub(super) fn shows<'f>(&'f self, served: &Served) -> Option<Shows<'f>> {
         Some(Shows {
             config: served.config()?,
             view: self.view_of(served),
@@ -403,7 +469,7 @@ impl Fs {
 }
 
 /// What an export shows.
-struct Shows<'f> {
+pub(super) struct Shows<'f> {
     config: Arc<Export>,
     view: ExportView<'f>,
 }

@@ -7,6 +7,7 @@
 
 pub(super) mod gate;
 mod index;
+mod kept;
 mod listing;
 mod moves;
 pub(super) mod objects;
@@ -24,6 +25,7 @@ use self::index::Index;
 use super::Fs;
 use crate::errno::{Errno, Result};
 use crate::export::{Export, Unmatched};
+use crate::recovery::Journal;
 use crate::types::Ino;
 
 /// Which export: a number for as long as the file system lives.
@@ -103,10 +105,13 @@ impl Exports {
     }
 
     /// A directory is gone for good.
-    pub(super) fn forget_directory(&self, ino: Ino) {
+    pub(super) fn forget_directory(&self, ino: Ino, journal: Option<&Journal>) {
         if self.is_active() {
             for served in &self.table.read().served {
-                served.indexes.lock().remove(&ino);
+                let index = served.indexes.lock().remove(&ino);
+                if let (Some(index), Some(journal)) = (index, journal) {
+                    kept::drop_kept(journal, (served.id, ino), &index);
+                }
             }
         }
     }

@@ -7,10 +7,12 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use parking_lot::{Mutex, RwLock};
 
 use super::gate::ExportView;
+use super::kept::{key_of_number, name_in_key};
 use super::{ExportId, Served, Session, SessionId, Table};
 use crate::errno::{Errno, Result};
 use crate::export::Export;
 use crate::ops::{Dir, Face, Fs};
+use crate::recovery::{Journal, Space};
 use crate::store::change::{Place, TreeChange};
 use crate::store::record::Answer;
 use crate::types::Ino;
@@ -41,7 +43,7 @@ pub struct SessionInfo {
 
 impl Table {
     /// Lets the exports be these; one that is no more among them keeps its number, and shows nothing.
-    fn take(&mut self, exports: Vec<Arc<Export>>) {
+    fn take(&mut self, exports: Vec<Arc<Export>>, journal: Option<&Journal>) {
         for served in &self.served {
             let now = exports.iter().find(|export| *export.name == *served.name);
             *served.config.write() = now.cloned();
@@ -50,14 +52,38 @@ impl Table {
             if self.served.iter().any(|it| *it.name == *export.name) {
                 continue;
             }
-            self.served.push(Arc::new(Served {
-                id: ExportId(self.served.len() as u32),
-                name: export.name.as_str().into(),
-                config: RwLock::new(Some(export)),
-                pool: AtomicU16::new(0),
-                indexes: Mutex::default(),
-            }));
+            let number = self.served.len() as u32;
+            if let Some(journal) = journal {
+                let key = key_of_number(&export.name);
+                journal.set_note(Space::EXPORTS, &key, Some(&number.to_le_bytes()));
+            }
+            self.add(export.name.as_str().into(), Some(export));
         }
+    }
+
+    fn add(&mut self, name: Box<str>, config: Option<Arc<Export>>) {
+        self.served.push(Arc::new(Served {
+            id: ExportId(self.served.len() as u32),
+            name,
+            config: RwLock::new(config),
+            pool: AtomicU16::new(0),
+            indexes: Mutex::default(),
+        }));
+    }
+
+    /// Gives those that were there before a recovery the numbers that they had: nodes of files are made of them.
+    fn take_numbers(&mut self, journal: &Journal) {
+        let numbered = journal.notes(Space::EXPORTS).into_iter();
+        let mut numbered: Vec<(u32, Box<str>)> = numbered
+            .filter_map(|(key, number)| {
+                let name = name_in_key(&key)?;
+                Some((u32::from_le_bytes(number.try_into().ok()?), name.into()))
+            })
+            .collect();
+        numbered.sort_unstable();
+        numbered
+            .into_iter()
+            .for_each(|(_, name)| self.add(name, None));
     }
 
     fn find(&self, id: ExportId, token: &str) -> Option<&Arc<Session>> {
@@ -73,7 +99,13 @@ impl Fs {
     pub fn set_exports(&self, exports: Vec<Arc<Export>>) {
         let tree = self.superblock.tree_mut();
         let any = !exports.is_empty();
-        self.exports.table.write().take(exports);
+        {
+            let mut table = self.exports.table.write();
+            if let (true, Some(journal)) = (table.served.is_empty(), &self.journal) {
+                table.take_numbers(journal);
+            }
+            table.take(exports, self.journal.as_deref());
+        }
         if any {
             self.exports.configured.store(true, Ordering::Release);
         }
@@ -94,6 +126,13 @@ impl Fs {
         let table = self.exports.table.read();
         let found = table.served.iter().find(|it| *it.name == *name)?;
         found.config().map(|_| found.id)
+    }
+
+    /// The number of the export that is called so, also of one that is no more.
+    pub fn export_number(&self, name: &str) -> Option<ExportId> {
+        let table = self.exports.table.read();
+        let found = table.served.iter().find(|it| *it.name == *name);
+        found.map(|it| it.id)
     }
 
     /// How an export is called, also one that is no more.
@@ -289,6 +328,7 @@ impl Fs {
             let served = table.served.iter().find(|it| *it.name == *name)?;
             served.config()
         });
+        self.restore_indexes(&tree, &table);
         for (label, &own) in &hidden {
             let named = label
                 .strip_prefix(SESSION)
