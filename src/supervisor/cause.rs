@@ -59,13 +59,16 @@ impl Memory {
     }
 
     /// How a process ended.
-    pub(super) fn tell(&mut self, status: WaitStatus) -> Cause {
+    pub(super) fn tell(&mut self, status: Option<WaitStatus>) -> Cause {
         let killed = self.has_killed();
         self.given = false;
         self.short |= killed;
         Cause {
-            text: Memory::text(status, killed),
-            errno: match status.terminating_signal() {
+            text: status.map_or_else(
+                || "a signal, though a thread of it is still in the kernel".to_owned(),
+                |status| Memory::text(status, killed),
+            ),
+            errno: match status.map_or(Some(libc::SIGKILL), WaitStatus::terminating_signal) {
                 // The page that it had no memory for is the program's: as tmpfs answers.
                 Some(libc::SIGKILL) if killed => Some(libc::ENOMEM),
                 // Somebody outside did it.

@@ -201,6 +201,8 @@ impl Supervisor {
             memory: Memory::look(),
             watch,
             hangs: None,
+            stuck: false,
+            unreaped: Vec::new(),
             oom_score: saved.oom_score,
             mounts: saved.mounts,
             background: saved.background,

@@ -67,6 +67,10 @@ pub struct Supervisor {
     pub(super) watch: Watch,
     /// The worker is killed because of this.
     pub(super) hangs: Option<String>,
+    /// It has ended, and could not be waited for at the last look.
+    pub(super) stuck: bool,
+    /// Workers that are to be waited for yet.
+    pub(super) unreaped: Vec<Pid>,
     pub(super) oom_score: Option<i32>,
     pub(super) mounts: String,
     pub(super) background: bool,
@@ -95,6 +99,8 @@ impl Supervisor {
             memory: Memory::look(),
             watch: Watch::default(),
             hangs: None,
+            stuck: false,
+            unreaped: Vec::new(),
             oom_score: memory::spare_this_process(),
             mounts: String::new(),
             background: false,
@@ -183,7 +189,7 @@ impl Supervisor {
             None => None,
         };
         if let Some(status) = ended {
-            return self.bury(status);
+            return self.bury(Some(status));
         }
         if self.deadline().is_some_and(|at| at <= Instant::now()) {
             self.late()?;
@@ -208,7 +214,7 @@ impl Supervisor {
 
     /// The child `pid` has ended, and was waited for elsewhere; `None` where it is not the worker.
     pub fn reaped(&mut self, pid: Pid, status: WaitStatus) -> Option<Result<Turn>> {
-        (self.worker() == Some(pid)).then(|| self.bury(status))
+        (self.worker() == Some(pid)).then(|| self.bury(Some(status)))
     }
 
     /// Ends the connection at once, whoever uses it.
@@ -363,8 +369,8 @@ impl Supervisor {
         }
     }
 
-    /// The worker has ended.
-    fn bury(&mut self, status: WaitStatus) -> Result<Turn> {
+    /// The worker has ended; how, nobody knows of one that cannot be waited for.
+    fn bury(&mut self, status: Option<WaitStatus>) -> Result<Turn> {
         // It may have said why.
         while let Some(message) = self.next_message() {
             self.hear(message)?;
@@ -387,6 +393,7 @@ impl Supervisor {
             let what = format!("the process that serves the mount ended by {why}");
             return Err(Error::new(ExitCode::Internal, what));
         }
+        self.stuck = false;
         let in_hand = self.watch.in_hand();
         self.watch.pause();
         if let Some(errno) = cause.errno {
@@ -407,7 +414,24 @@ impl Supervisor {
     fn late(&mut self) -> Result<()> {
         if let State::Serving { worker, since } = &self.state {
             let well = since.elapsed() > 20 * START;
-            self.hangs = self.watch.look(worker.pid, &self.kept.device);
+            let pid = worker.pid;
+            self.unreaped
+                .retain(|&pid| process::try_wait(pid).is_ok_and(|it| it.is_none()));
+            // A thread of it may wait in the kernel for what only the next worker can answer: then the process has
+            // ended, and cannot be waited for.
+            if process::is_zombie(pid) {
+                if !std::mem::replace(&mut self.stuck, true) {
+                    self.watch.later();
+                    return Ok(());
+                }
+                self.unreaped.push(pid);
+                return self.bury(None).map(drop);
+            }
+            if self.hangs.is_some() {
+                self.watch.later();
+                return Ok(());
+            }
+            self.hangs = self.watch.look(pid, &self.kept.device);
             if self.hangs.is_some() {
                 self.kill();
             } else if well {

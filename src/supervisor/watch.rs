@@ -57,6 +57,11 @@ impl Watch {
         self.next = None;
     }
 
+    /// The next look is due after a while.
+    pub(super) fn later(&mut self) {
+        self.next = Some(Instant::now() + TICK);
+    }
+
     /// When the next look is due.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.next
@@ -76,7 +81,6 @@ impl Watch {
             .or_else(|| self.beside_is_stuck(now, worker));
         if hangs.is_some() {
             self.hung += 1;
-            self.next = None;
         }
         hangs
     }

@@ -142,6 +142,16 @@ pub fn try_wait(pid: Pid) -> io::Result<Option<WaitStatus>> {
     }
 }
 
+/// Whether the process has ended and was not waited for, or cannot be yet, as one of its threads is in the kernel.
+pub fn is_zombie(pid: Pid) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()));
+    // The name, which may hold anything, ends at the last parenthesis.
+    let state = stat
+        .ok()
+        .and_then(|stat| Some(stat.rsplit_once(") ")?.1.starts_with('Z')));
+    state == Some(true)
+}
+
 /// A descriptor that stands for the child `pid`, which has not been waited for.
 pub fn pidfd(pid: Pid) -> io::Result<OwnedFd> {
     Ok(rustix::process::pidfd_open(pid, PidfdFlags::empty())?)
