@@ -381,6 +381,9 @@ impl Supervisor {
         };
         self.door.close();
         if connection::has_ended(&self.kept.device) {
+            // Nothing keeps them in the kernel any more.
+            let left = std::mem::take(&mut self.unreaped).into_iter();
+            left.for_each(|pid| drop(process::wait_for(pid)));
             return Ok(Turn::Ended);
         }
         let mut cause = self.memory.tell(status);
@@ -410,41 +413,44 @@ impl Supervisor {
         Ok(Turn::Goes)
     }
 
+    /// Looks whether the worker serves; `well` says that it has done so for a while.
+    fn look_at(&mut self, pid: Pid, well: bool) -> Result<()> {
+        self.unreaped
+            .retain(|&pid| process::try_wait(pid).is_ok_and(|ended| ended.is_none()));
+        if process::is_zombie(pid) {
+            return self.give_up(pid);
+        }
+        if self.hangs.is_some() {
+            // It has been killed.
+            self.watch.later();
+            return Ok(());
+        }
+        self.hangs = self.watch.look(pid, &self.kept.device);
+        if self.hangs.is_some() {
+            self.kill();
+        } else if well {
+            self.watch.forgive();
+        }
+        self.settle();
+        Ok(())
+    }
+
+    /// A thread of a worker that has ended may wait in the kernel for what only the next worker can answer: then
+    /// the process cannot be waited for. It may also be about to end, and so gets time until the next look.
+    fn give_up(&mut self, pid: Pid) -> Result<()> {
+        if !std::mem::replace(&mut self.stuck, true) {
+            self.watch.later();
+            return Ok(());
+        }
+        self.unreaped.push(pid);
+        self.bury(None).map(drop)
+    }
+
     /// Something is due: the next worker, or the end of one that does not come to serve.
     fn late(&mut self) -> Result<()> {
         if let State::Serving { worker, since } = &self.state {
-            let well = since.elapsed() > 20 * START;
-            let pid = worker.pid;
-            self.unreaped
-                .retain(|&pid| process::try_wait(pid).is_ok_and(|it| it.is_none()));
-            // A thread of it may wait in the kernel for what only the next worker can answer: then the process has
-            // ended, and cannot be waited for.
-            if process::is_zombie(pid) {
-                if !std::mem::replace(&mut self.stuck, true) {
-                    self.watch.later();
-                    return Ok(());
-                }
-                self.unreaped.push(pid);
-                return self.bury(None).map(drop);
-            }
-            if self.hangs.is_some() {
-                self.watch.later();
-                return Ok(());
-            }
-            self.hangs = self.watch.look(pid, &self.kept.device);
-            if self.hangs.is_some() {
-                self.kill();
-            } else if well {
-                self.watch.forgive();
-            }
-            // With passthrough who uses the memory pays for it.
-            if let Some(bytes) = (!self.passthrough())
-                .then(|| self.memory.settle())
-                .flatten()
-            {
-                self.say("memory", &bytes.to_le_bytes());
-            }
-            return Ok(());
+            let (pid, well) = (worker.pid, since.elapsed() > 20 * START);
+            return self.look_at(pid, well);
         }
         if let State::Starting { since, .. } = &mut self.state {
             *since = Instant::now();

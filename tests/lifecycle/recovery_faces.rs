@@ -200,7 +200,6 @@ const LOAD: &str = r#"
 "#;
 
 #[test]
-#[ignore = "a worker that is killed while it drops a name for the kernel does not end: nobody follows it"]
 fn what_is_under_way_in_views_and_exports_is_done_once() {
     for (user, options) in WAYS {
         let body = r#"
