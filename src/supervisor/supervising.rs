@@ -23,6 +23,8 @@ use crate::fuse::{Layout, connection};
 use crate::log;
 use crate::sys::{memory, process};
 
+/// The longest wait after a worker that was killed from outside.
+const OUTSIDE: Duration = Duration::from_millis(50);
 /// How long the first worker may take until it serves.
 const START: Duration = Duration::from_secs(30);
 
@@ -403,6 +405,8 @@ impl Supervisor {
             self.watch.blame(&self.kept.device, errno);
         }
         let wait = self.restarts.death(served, &Work::of(&self.kept.slots));
+        // Whom somebody outside kills does not fail at anything.
+        let wait = cause.errno.map_or(wait.min(OUTSIDE), |_| wait);
         self.door.set_deaths(self.restarts.total);
         tracing::error!(%why, %in_hand, ?wait, deaths = self.restarts.total, "the worker died");
         let until = Instant::now() + wait;
