@@ -69,18 +69,8 @@ fn restored() -> Fs {
         image.note(Space::MOUNT, b"entrance"),
         Some(&b"tree-0123"[..])
     );
-    let files = DataFiles::memfds();
-    let clock = Box::new(KernelClock::of(&files).unwrap());
-    let fs = Fs::restore(
-        config(),
-        files,
-        clock,
-        (Slots::default(), &mut Survivors::default()),
-        (Arc::new(journal), image),
-    )
-    .unwrap();
-    fs.set_data_mode(DataMode::PageCache);
-    fs
+    drop(journal);
+    reopened(copy(None)).1
 }
 
 #[test]
@@ -280,17 +270,7 @@ fn with_more(entities: &[Entity<'_>]) -> Result<Image, Damage> {
 #[test]
 #[ignore = "writes tests/data; for a new version of the saved form only"]
 fn write_the_fixture() {
-    let journal = Arc::new(Journal::create().unwrap());
-    let files = DataFiles::memfds();
-    let clock = Box::new(KernelClock::of(&files).unwrap());
-    let fs = Fs::recorded(
-        config(),
-        files,
-        clock,
-        Slots::default(),
-        Some(Arc::clone(&journal)),
-    );
-    fs.set_data_mode(DataMode::PageCache);
+    let (journal, fs) = recorded();
     change(&fs);
     let hidden = Ino(1 << 41);
     let directory = Entity::Directory {
@@ -312,16 +292,21 @@ fn write_the_fixture() {
     std::fs::write(data(DUMPED), out.stdout).unwrap();
 }
 
+/// An access control list as an extended attribute: tags and permissions.
+fn acl_of(entries: &[(u16, u16)]) -> Vec<u8> {
+    let mut list = 2u32.to_le_bytes().to_vec();
+    for (tag, perm) in entries {
+        list.extend_from_slice(&tag.to_le_bytes());
+        list.extend_from_slice(&perm.to_le_bytes());
+        list.extend_from_slice(&u32::MAX.to_le_bytes());
+    }
+    list
+}
+
 /// Something of everything.
 fn change(fs: &Fs) {
     let root: Dir = fs.root().into();
-    let caller = |unique: u64| {
-        let all = Credentials {
-            capabilities: u64::MAX,
-            ..Credentials::default()
-        };
-        (fs.in_hand(unique), Caller::with(0, 0, all))
-    };
+    let caller = |unique: u64| (fs.in_hand(unique), almighty());
     let node = |kind: Kind| NewNode {
         kind,
         mode: 0o700,
@@ -365,12 +350,7 @@ fn change(fs: &Fs) {
     fs.setxattr(&root_user, file, b"user.b", b"value", 0)
         .unwrap();
     fs.removexattr(&root_user, file, b"user.b").unwrap();
-    let mut list = 2u32.to_le_bytes().to_vec();
-    for (tag, perm) in [(1u16, 7u16), (4, 5), (0x20, 0)] {
-        list.extend_from_slice(&tag.to_le_bytes());
-        list.extend_from_slice(&perm.to_le_bytes());
-        list.extend_from_slice(&u32::MAX.to_le_bytes());
-    }
+    let list = acl_of(&[(1, 7), (4, 5), (0x20, 0)]);
     fs.setxattr(&root_user, dir, b"system.posix_acl_default", &list, 0)
         .unwrap();
     let pipe = NewNode {
@@ -386,4 +366,166 @@ fn change(fs: &Fs) {
     fs.unlink(&root_user, root, b"gone").unwrap();
     fs.forget(gone.unwrap().attr.ino, 1);
     fs.set_limits(Some(2 << 20), Some(100)).unwrap();
+}
+
+/// A file system that is recorded, with its journal.
+fn recorded() -> (Arc<Journal>, Fs) {
+    let journal = Arc::new(Journal::create().unwrap());
+    let files = DataFiles::memfds();
+    let clock = Box::new(KernelClock::of(&files).unwrap());
+    let recorder = Some(Arc::clone(&journal));
+    let fs = Fs::recorded(config(), files, clock, Slots::default(), recorder);
+    fs.set_data_mode(DataMode::PageCache);
+    (journal, fs)
+}
+
+/// What the next process makes of a journal, without data files.
+fn reopened(file: OwnedFd) -> (Arc<Journal>, Fs) {
+    let (journal, image) = Journal::open(file).unwrap();
+    let journal = Arc::new(journal);
+    let files = DataFiles::memfds();
+    let clock = Box::new(KernelClock::of(&files).unwrap());
+    let slots = (Slots::default(), &mut Survivors::default());
+    let saved = (Arc::clone(&journal), image);
+    let fs = Fs::restore(config(), files, clock, slots, saved).unwrap();
+    fs.set_data_mode(DataMode::PageCache);
+    (journal, fs)
+}
+
+/// One that may do everything.
+fn almighty() -> Caller {
+    let all = Credentials {
+        capabilities: u64::MAX,
+        ..Credentials::default()
+    };
+    Caller::with(0, 0, all)
+}
+
+/// The bytes that a journal has in memory.
+fn memory(journal: &Journal) -> u64 {
+    let stat = rustix::fs::fstat(journal.file()).unwrap();
+    stat.st_blocks as u64 * 512
+}
+
+fn shorten(fs: &Fs, journal: &Journal) {
+    journal.begin_pass();
+    while fs.tend_journal() == recovery::Step::More {}
+}
+
+/// As often as it takes to fill many segments.
+const OFTEN: u64 = 20_000;
+/// The header, what is left of a pass, and a segment that has its memory in good time.
+const SHORT: u64 = 4 * (256 << 10);
+
+#[test]
+fn the_same_again_does_not_make_it_longer() {
+    let (journal, fs) = recorded();
+    let caller = almighty();
+    let root: Dir = fs.root().into();
+    let regular = NewNode {
+        kind: Kind::Regular,
+        mode: 0o600,
+        umask: 0,
+    };
+    let flags = CreateFlags {
+        exclusive: true,
+        writable: true,
+    };
+    let (file, _) = fs.create(&caller, root, b"file", regular, flags).unwrap();
+    let file = file.attr.ino;
+    let directory = NewNode {
+        kind: Kind::Directory,
+        mode: 0o700,
+        umask: 0,
+    };
+    fs.mknod(&caller, root, b"dir", directory).unwrap();
+    let rename = |from: &[u8], to: &[u8]| {
+        let (from, to) = ((root, from), (root, to));
+        fs.rename(&caller, from, to, RenameMode::NoReplace).unwrap();
+    };
+    let size = |size: u64| shmfs::ops::SetAttr {
+        size: Some(size),
+        ..Default::default()
+    };
+    let ways: [(&str, &dyn Fn(u64)); 6] = [
+        ("truncate", &|time| {
+            fs.setattr(&caller, file, size(time % 2)).unwrap();
+        }),
+        ("setxattr", &|_| {
+            fs.setxattr(&caller, file, b"user.a", b"value", 0).unwrap();
+        }),
+        ("an ACL", &|_| {
+            let list = acl_of(&[(1, 7), (4, 5), (0x20, 0)]);
+            let name = b"system.posix_acl_access";
+            fs.setxattr(&caller, file, name, &list, 0).unwrap();
+        }),
+        ("renaming a directory", &|_| {
+            rename(b"dir", b"other");
+            rename(b"other", b"dir");
+        }),
+        ("a note", &|_| {
+            journal.set_note(Space::EXPORTS, b"key", Some(b"the same"));
+        }),
+        ("limits", &|_| {
+            fs.set_limits(Some(2 << 20), Some(100)).unwrap()
+        }),
+    ];
+    for (name, way) in ways {
+        let before = journal.end();
+        (0..OFTEN).for_each(way);
+        assert!(
+            journal.end() - before > SHORT / 2,
+            "{name}: nothing to shorten"
+        );
+        shorten(&fs, &journal);
+        assert!(memory(&journal) <= SHORT, "{name}: {}", memory(&journal));
+    }
+    let image = recovery::check(journal.file()).unwrap();
+    assert_eq!(image.contents.counts(), (3, 2));
+}
+
+/// Objects that fill a segment and a half.
+const MANY: u32 = 2000;
+
+#[test]
+fn deaths_in_passes_do_not_make_it_longer() {
+    let (mut journal, mut fs) = recorded();
+    let caller = almighty();
+    let pipe = |number: u32| {
+        let new = NewNode {
+            kind: Kind::Fifo,
+            mode: 0o600,
+            umask: 0,
+        };
+        fs.mknod(&caller, fs.root(), format!("{number}").as_bytes(), new)
+    };
+    fs.set_limits(None, Some(0)).unwrap();
+    for number in 0..MANY {
+        let made = pipe(number).unwrap();
+        fs.forget(made.attr.ino, 1);
+    }
+    shorten(&fs, &journal);
+    let before = journal.len();
+    for _ in 0..12 {
+        fs.resends_are_over();
+        journal.begin_pass();
+        // Less than what would free a segment.
+        for _ in 0..20 {
+            assert_eq!(fs.tend_journal(), recovery::Step::More);
+        }
+        let file = journal.file().try_clone_to_owned().unwrap();
+        (journal, fs) = reopened(file);
+    }
+    fs.resends_are_over();
+    assert!(journal.len() > 3 * before, "nothing to shorten");
+    shorten(&fs, &journal);
+    assert!(
+        journal.len() <= before + (256 << 10),
+        "{} {before}",
+        journal.len()
+    );
+    assert_eq!(
+        recovery::check(journal.file()).unwrap().contents.counts().1,
+        MANY as usize
+    );
 }

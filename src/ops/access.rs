@@ -183,7 +183,7 @@ pub(super) fn keeps_setgid(caller: &Caller, state: &State) -> bool {
 mod tests {
     use super::*;
     use crate::slots::Slots;
-    use crate::store::DataState;
+    use crate::store::{DataState, Mark};
     use crate::sys::credentials::IdMap;
     use crate::types::Timestamp;
 
@@ -203,6 +203,7 @@ mod tests {
             data: DataState::default(),
             cell: Slots::default().take(1).cell().clone(),
             gone: false,
+            kept: Mark::default(),
         }
     }
 

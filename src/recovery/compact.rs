@@ -1,12 +1,13 @@
 //! Keeping the journal's memory in proportion to what lives, while it is being written.
 //!
-//! A pass takes the oldest segment, records each entity in it again that is still so, and frees the segment; and so on
-//! until all segments that there were when it began are gone. The next pass begins when the journal is twice as long
+//! A pass takes the oldest segment, records each entity in it again that still lives, unless the pass has done so before,
+//! and frees the segment; and so on until all segments that there were when it began are gone. The next pass begins when the journal is twice as long
 //! as this one left it. All of it goes in small steps, so nobody waits long.
 
+use std::collections::BTreeSet;
 use std::os::fd::AsFd;
 
-use super::journal::{Journal, Writer};
+use super::journal::{Journal, NoteKey, Writer};
 use super::layout::{self, Found, SEGMENT, SEGMENT_HEADER};
 use super::scan::{self, Record};
 use crate::slots::failpoint;
@@ -21,12 +22,16 @@ const SMALL: u64 = 4;
 pub(super) struct Pass {
     /// The segment after the last one of the pass; 0 where there is none under way.
     end: u64,
+    /// The store and [`Pass::notes`] know of it.
+    begun: bool,
     /// The oldest segment, as far as it was read; empty where the next step reads it.
     bytes: Vec<u8>,
     at: usize,
     sequence: u64,
     /// From so many segments on another pass is worth it.
     next: u64,
+    /// Notes that this pass has kept.
+    notes: BTreeSet<NoteKey>,
     /// Requests may be sent again whose answers are in old segments.
     held: bool,
 }
@@ -56,7 +61,7 @@ impl Journal {
         let mut pass = self.pass.lock();
         let mut writer = self.writer.lock();
         match writer.next_segment(self.file()) {
-            Ok(()) => pass.end = writer.end.segment,
+            Ok(()) => (pass.end, pass.begun) = (writer.end.segment, false),
             Err(error) => tracing::warn!(%error, "no memory to shorten the journal"),
         }
     }
@@ -67,11 +72,15 @@ impl Journal {
         if pass.held || !pass.is_due(&self.writer.lock()) {
             return Step::Idle;
         }
+        if !std::mem::replace(&mut pass.begun, true) {
+            superblock.begin_pass();
+            pass.notes.clear();
+        }
         if pass.bytes.is_empty() && !self.load(&mut pass) {
             return Step::Idle;
         }
         for _ in 0..records {
-            let Some(next) = self.keep(superblock, &pass) else {
+            let Some(next) = self.keep(superblock, &mut pass) else {
                 return self.finish(&mut pass);
             };
             pass.at = next;
@@ -101,7 +110,7 @@ impl Journal {
     }
 
     /// Records again what is still so of one record; returns the place of the next one.
-    fn keep(&self, superblock: &Superblock, pass: &Pass) -> Option<usize> {
+    fn keep(&self, superblock: &Superblock, pass: &mut Pass) -> Option<usize> {
         let Found::Record { body, next } = layout::record(&pass.bytes, pass.at, pass.sequence)
         else {
             return None;
@@ -120,14 +129,13 @@ impl Journal {
         };
         superblock.keep(&entities);
         failpoint("in-compaction");
-        for entity in &entities {
-            if let Entity::Note {
-                space,
-                key,
-                value: Some(value),
-            } = entity
-            {
-                self.keep_note(*space, key, value);
+        let notes = entities.iter().filter_map(|entity| match entity {
+            Entity::Note { space, key, .. } => Some((*space, key.as_ref().into())),
+            _ => None,
+        });
+        for key in notes {
+            if !pass.notes.contains(&key) && self.keep_note(&key) {
+                pass.notes.insert(key);
             }
         }
         Some(next)
@@ -150,7 +158,8 @@ impl Journal {
             return Step::More;
         }
         pass.bytes = Vec::new();
-        pass.end = 0;
+        (pass.end, pass.begun) = (0, false);
+        pass.notes = BTreeSet::new();
         pass.next = segments * 2 + SMALL;
         Step::Idle
     }

@@ -53,7 +53,9 @@ pub(super) struct Writer {
     pins: Vec<(u64, u64)>,
 }
 
-pub(super) type Notes = BTreeMap<(u8, Box<[u8]>), Box<[u8]>>;
+/// Whose note, and its key.
+pub(super) type NoteKey = (u8, Box<[u8]>);
+pub(super) type Notes = BTreeMap<NoteKey, Box<[u8]>>;
 
 thread_local! {
     static IN_HAND: Cell<u64> = const { Cell::new(0) };
@@ -257,21 +259,19 @@ impl Journal {
         self.grown.notify_all();
     }
 
-    /// Keeps a note again if it is still what `entity` says.
-    pub(super) fn keep_note(&self, space: u8, key: &[u8], value: &[u8]) {
+    /// Records a note again; `false` where there is none any more.
+    pub(super) fn keep_note(&self, key: &NoteKey) -> bool {
         let mut writer = self.writer.lock();
-        if writer
-            .notes
-            .get(&(space, key.into()))
-            .is_some_and(|now| **now == *value)
-        {
-            let entity = Entity::Note {
-                space,
-                key: key.into(),
-                value: Some(value.into()),
-            };
-            self.append(&mut writer, &[entity], Origin::default());
-        }
+        let Some(value) = writer.notes.get(key).cloned() else {
+            return false;
+        };
+        let entity = Entity::Note {
+            space: key.0,
+            key: key.1.as_ref().into(),
+            value: Some(value.as_ref().into()),
+        };
+        self.append(&mut writer, &[entity], Origin::default());
+        true
     }
 
     /// Adds one record. Where the system has no memory for it the process ends: what was not recorded must not

@@ -5,6 +5,7 @@ use std::hash::{BuildHasher, RandomState};
 
 use hashbrown::HashTable;
 
+use super::keep::Mark;
 use crate::types::Ino;
 
 /// A position in a directory stream.
@@ -27,6 +28,15 @@ pub struct Dentry {
     pub name: Box<[u8]>,
     /// The inode behind it.
     pub ino: Ino,
+    /// When it was last recorded again.
+    pub(super) kept: Mark,
+}
+
+impl Dentry {
+    fn new(name: Box<[u8]>, ino: Ino) -> Dentry {
+        let kept = Mark::default();
+        Dentry { name, ino, kept }
+    }
 }
 
 /// An index of this size is not worth shrinking.
@@ -111,7 +121,7 @@ impl Directory {
         }
         let entries = entries.into_iter();
         self.entries = entries
-            .map(|(cookie, (name, ino))| (cookie, Dentry { name, ino }))
+            .map(|(cookie, (name, ino))| (cookie, Dentry::new(name, ino)))
             .collect();
     }
 
@@ -122,13 +132,7 @@ impl Directory {
         let hash = hasher.hash_one(name);
         self.index
             .insert_unique(hash, Slot { hash, cookie }, |slot| slot.hash);
-        self.entries.insert(
-            cookie,
-            Dentry {
-                name: name.into(),
-                ino,
-            },
-        );
+        self.entries.insert(cookie, Dentry::new(name.into(), ino));
         cookie
     }
 

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use parking_lot::MutexGuard;
 
 use super::acl::Acl;
-use super::directory::Cookie;
+use super::directory::{Cookie, Dentry};
 use super::inode::{Inode, State};
 use super::record::{AclKind, Answer, Entity, InodeImage, KindImage};
 use super::superblock::{Superblock, Tree};
@@ -111,66 +111,16 @@ impl Superblock {
                     batch.extend(find(&states, ino).map(|(inode, state)| image(inode, state)));
                 }
                 Touched::Directory(ino) => batch.extend(directory(tree, ino)),
-                Touched::Named(dir, cookie) => batch.extend(dentry(tree, dir, cookie)),
+                Touched::Named(dir, cookie) => {
+                    let directory = tree.directories.get(&dir);
+                    let named = directory.and_then(|directory| directory.at(cookie));
+                    batch.extend(named.map(|named| dentry(dir, cookie, named)));
+                }
                 Touched::Unnamed(dir, cookie) => batch.push(Entity::DentryGone { dir, cookie }),
                 Touched::Gone(ino) => batch.push(Entity::InodeGone(ino)),
             }
         }
         self.record(&batch, answer);
-    }
-
-    /// Records again what of an old record is still so, whatever it is now. `false` where the record is of no
-    /// use any more.
-    pub fn keep(&self, old: &[Entity<'_>]) -> bool {
-        let tree = self.tree();
-        let touched: Vec<Touched> = old.iter().filter_map(subject).collect();
-        let states = lock_states(&tree, &touched);
-        let mut batch = Vec::new();
-        let mut top = false;
-        let mut limits = false;
-        for entity in old {
-            match entity {
-                Entity::Super(_) => top = true,
-                Entity::Limits(_) => limits = true,
-                Entity::Inode(old) => batch.extend(
-                    find(&states, old.ino)
-                        .filter(|(_, state)| is_latest(state, old))
-                        .map(|(inode, state)| image(inode, state)),
-                ),
-                Entity::Target { ino, .. } => {
-                    batch.extend(find(&states, *ino).and_then(|(inode, _)| target(inode)));
-                }
-                Entity::Directory { ino, parent, .. } => {
-                    let now = directory(&tree, *ino);
-                    let is_same = |now: &Entity<'_>| matches!(now, Entity::Directory { parent: above, .. } if above == parent);
-                    batch.extend(now.filter(is_same));
-                }
-                Entity::Dentry { dir, cookie, .. } => batch.extend(dentry(&tree, *dir, *cookie)),
-                Entity::Xattr { ino, name, value } => batch.extend(
-                    find(&states, *ino)
-                        .and_then(|(inode, state)| xattr(inode, state, name))
-                        .filter(|now| is_xattr_of(now, value)),
-                ),
-                Entity::Acl { ino, which, list } => batch.extend(
-                    find(&states, *ino)
-                        .map(|(inode, state)| acl(inode, state, *which))
-                        .filter(|now| is_list(now, list)),
-                ),
-                // Of what is gone nothing older is left.
-                Entity::InodeGone(_) | Entity::DentryGone { .. } | Entity::XattrGone { .. } => {}
-                Entity::Note { .. } => {}
-            }
-        }
-        if !batch.is_empty() {
-            self.record(&batch, Answer::Unfinished);
-        }
-        if top {
-            self.record_top();
-        }
-        if limits {
-            self.record_limits(|_| {});
-        }
-        top || limits || !batch.is_empty()
     }
 
     /// Records the state of an inode, and the long parts that changed.
@@ -212,45 +162,6 @@ fn find<'l>(states: &'l [Locked<'_>], ino: Ino) -> Option<(&'l Inode, &'l State)
     Some((found.0, &found.1))
 }
 
-/// The state that must be locked to say what an entity is now.
-fn subject(entity: &Entity<'_>) -> Option<Touched> {
-    match entity {
-        Entity::Inode(InodeImage { ino, .. })
-        | Entity::Target { ino, .. }
-        | Entity::Xattr { ino, .. }
-        | Entity::Acl { ino, .. } => Some(Touched::State(*ino)),
-        Entity::Super(_)
-        | Entity::Limits(_)
-        | Entity::InodeGone(_)
-        | Entity::Directory { .. }
-        | Entity::Dentry { .. }
-        | Entity::DentryGone { .. }
-        | Entity::XattrGone { .. }
-        | Entity::Note { .. } => None,
-    }
-}
-
-/// Whether no later record can be of the same inode: each but one of its data moves one of these.
-fn is_latest(state: &State, old: &InodeImage) -> bool {
-    let now = (
-        state.atime,
-        state.mtime,
-        state.ctime,
-        state.mode,
-        state.uid,
-        state.gid,
-    );
-    now == (old.atime, old.mtime, old.ctime, old.mode, old.uid, old.gid)
-}
-
-fn is_xattr_of(now: &Entity<'_>, old: &[u8]) -> bool {
-    matches!(now, Entity::Xattr { value, .. } if **value == *old)
-}
-
-fn is_list(now: &Entity<'_>, old: &[u8]) -> bool {
-    matches!(now, Entity::Acl { list, .. } if **list == *old && !list.is_empty())
-}
-
 fn image(inode: &Inode, state: &State) -> Entity<'static> {
     let State {
         mode,
@@ -266,6 +177,7 @@ fn image(inode: &Inode, state: &State) -> Entity<'static> {
         data,
         cell: _,
         gone: _,
+        kept: _,
     } = state;
     Entity::Inode(InodeImage {
         ino: inode.ino,
@@ -286,8 +198,10 @@ fn image(inode: &Inode, state: &State) -> Entity<'static> {
     })
 }
 
-/// A new inode and its long parts.
-fn whole<'l>((inode, state): (&'l Inode, &'l State)) -> impl Iterator<Item = Entity<'l>> {
+/// An inode and its long parts, but for its extended attributes.
+pub(super) fn whole<'l>(
+    (inode, state): (&'l Inode, &'l State),
+) -> impl Iterator<Item = Entity<'l>> {
     let lists = [AclKind::Access, AclKind::Default].map(|which| acl(inode, state, which));
     let lists = lists
         .into_iter()
@@ -308,7 +222,7 @@ fn target(inode: &Inode) -> Option<Entity<'_>> {
     })
 }
 
-fn directory(tree: &Tree, ino: Ino) -> Option<Entity<'_>> {
+pub(super) fn directory(tree: &Tree, ino: Ino) -> Option<Entity<'_>> {
     let directory = tree.directories.get(&ino)?;
     Some(Entity::Directory {
         ino,
@@ -318,20 +232,20 @@ fn directory(tree: &Tree, ino: Ino) -> Option<Entity<'_>> {
     })
 }
 
-fn dentry(tree: &Tree, dir: Ino, cookie: Cookie) -> Option<Entity<'_>> {
-    let dentry = tree.directories.get(&dir)?.at(cookie)?;
-    Some(Entity::Dentry {
+pub(super) fn dentry(dir: Ino, cookie: Cookie, dentry: &Dentry) -> Entity<'_> {
+    Entity::Dentry {
         dir,
         cookie,
         name: Cow::Borrowed(&dentry.name),
         ino: dentry.ino,
-    })
+    }
 }
 
-fn xattr<'l>(inode: &Inode, state: &'l State, name: &'l [u8]) -> Option<Entity<'l>> {
-    let value = state.xattrs.as_ref()?.get(name)?;
-    Some(Entity::Xattr {
-        ino: inode.ino,
+pub(super) fn xattrs<'l>(inode: &Inode, state: &'l State) -> impl Iterator<Item = Entity<'l>> {
+    let ino = inode.ino;
+    let all = state.xattrs.iter().flat_map(|xattrs| xattrs.iter());
+    all.map(move |(name, value)| Entity::Xattr {
+        ino,
         name: Cow::Borrowed(name),
         value: Cow::Borrowed(value),
     })

@@ -4,6 +4,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::acl::Acls;
 use super::budget::INODE_SPACE;
+use super::keep::Mark;
 use super::record::InodeImage;
 use super::restore::Parts;
 use super::xattr::Xattrs;
@@ -53,6 +54,8 @@ pub struct State {
     pub cell: Cell,
     /// It was evicted: nobody hears of it any more.
     pub gone: bool,
+    /// When it was last recorded again as a whole.
+    pub kept: Mark,
 }
 
 /// What is known of an inode's data file, but for what is in its slot.
@@ -135,6 +138,7 @@ impl Inode {
             data,
             cell: slot.cell().clone(),
             gone: false,
+            kept: Mark::default(),
         };
         Inode {
             ino,
@@ -193,6 +197,7 @@ impl Inode {
             data,
             cell: slot.cell().clone(),
             gone: false,
+            kept: Mark::default(),
         };
         Some(Inode {
             ino,

@@ -11,6 +11,7 @@ use super::budget::{INODE_SPACE, InodeBudget};
 use super::directory::{Cookie, Directory};
 use super::ids::Ids;
 use super::inode::{DataState, Identity, Inode, NewInode};
+use super::keep::Passes;
 use super::record::{Answer, Entity, Limits, Recorder, SuperImage};
 use super::users::{Share, Users};
 use crate::errno::{Errno, Result};
@@ -55,6 +56,7 @@ pub struct Superblock {
     /// Both limits as they were last set, for the recorder alone.
     limits: Mutex<Limits>,
     pub(super) recorder: Option<Arc<dyn Recorder>>,
+    pub(super) passes: Passes,
 }
 
 /// Names and inodes; what needs the lock takes `&Tree`, what changes a name `&mut Tree`.
@@ -107,6 +109,7 @@ impl Superblock {
             users: Users::new(Share::default()),
             limits: Mutex::new(limits),
             recorder,
+            passes: Passes::default(),
         };
         superblock.record_all_of_new();
         superblock
@@ -134,6 +137,7 @@ impl Superblock {
             users: Users::new(Share::default()),
             limits: Mutex::new(limits),
             recorder,
+            passes: Passes::default(),
         }
     }
 
