@@ -11,7 +11,7 @@ use fuser::{Session, SessionACL};
 
 use super::adapter::Adapter;
 use crate::error::{Error, Result};
-use crate::sys::{channel, descriptors};
+use crate::sys::{buffers, channel, descriptors};
 
 /// Where the INIT comes from, and where its answer goes.
 #[derive(Debug)]
@@ -65,7 +65,8 @@ fn from_copy(
 ) -> io::Result<Session<Adapter>> {
     let (ours, theirs) = channel::pair()?;
     channel::send(&ours, kept.request, None)?;
-    let session = Session::from_fd(adapter, theirs, SessionACL::All, config)?;
+    let begin = || Session::from_fd(adapter, theirs, SessionACL::All, config);
+    let session = buffers::unprepared(begin)?;
     let answer = channel::receive(&ours)?;
     (kept.answer)(&answer.bytes)?;
     descriptors::replace(session.as_fd(), device.as_fd())?;

@@ -245,7 +245,7 @@ impl<'a> Server<'a> {
                 ));
             }
             if let Some(supervisor) = &self.supervisor {
-                let reaped = supervisor.borrow_mut().reaped(pid, status);
+                let reaped = supervisor.borrow_mut().reaped(pid, status.into());
                 reaped.transpose()?;
             }
         }

@@ -1,8 +1,7 @@
 //! Why a worker died, as far as the system tells.
 
-use rustix::process::WaitStatus;
-
 use crate::sys::cgroup;
+use crate::sys::process::End;
 
 /// Why a process ended.
 #[derive(Debug)]
@@ -59,34 +58,33 @@ impl Memory {
     }
 
     /// How a process ended.
-    pub(super) fn tell(&mut self, status: Option<WaitStatus>) -> Cause {
+    pub(super) fn tell(&mut self, end: Option<End>) -> Cause {
         let killed = self.has_killed();
         self.given = false;
         self.short |= killed;
         Cause {
-            text: status.map_or_else(
+            text: end.map_or_else(
                 || "a signal, though a thread of it is still in the kernel".to_owned(),
-                |status| Memory::text(status, killed),
+                |end| Memory::text(end, killed),
             ),
-            errno: match status.map_or(Some(libc::SIGKILL), WaitStatus::terminating_signal) {
+            errno: match end.unwrap_or(End::Signal(libc::SIGKILL)) {
                 // The page that it had no memory for is the program's: as tmpfs answers.
-                Some(libc::SIGKILL) if killed => Some(libc::ENOMEM),
+                End::Signal(libc::SIGKILL) if killed => Some(libc::ENOMEM),
                 // Somebody outside did it.
-                Some(libc::SIGKILL | libc::SIGTERM) => None,
-                Some(_) | None => Some(libc::EIO),
+                End::Signal(libc::SIGKILL | libc::SIGTERM) => None,
+                End::Signal(_) | End::Status(_) => Some(libc::EIO),
             },
         }
     }
 
     /// The same for a person.
-    fn text(status: WaitStatus, killed: bool) -> String {
-        match (status.terminating_signal(), status.exit_status()) {
-            (Some(libc::SIGKILL), _) if killed => {
+    fn text(end: End, killed: bool) -> String {
+        match end {
+            End::Signal(libc::SIGKILL) if killed => {
                 "SIGKILL of the kernel, as its cgroup had no memory left (oom_kill)".to_owned()
             }
-            (Some(signal), _) => format!("signal {signal}{}", name(signal)),
-            (None, Some(code)) => format!("status {code}"),
-            (None, None) => "an unknown cause".to_owned(),
+            End::Signal(signal) => format!("signal {signal}{}", name(signal)),
+            End::Status(code) => format!("status {code}"),
         }
     }
 }

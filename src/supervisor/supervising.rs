@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, WaitStatus};
+use rustix::process::Pid;
 
 use super::cause::Memory;
 use super::door::Door;
@@ -21,7 +21,8 @@ use super::watch::Watch;
 use crate::error::{Error, ExitCode, Result};
 use crate::fuse::{Layout, connection};
 use crate::log;
-use crate::sys::{memory, process};
+use crate::sys::memory;
+use crate::sys::process::{self, End};
 
 /// The longest wait after a worker that was killed from outside.
 const OUTSIDE: Duration = Duration::from_millis(50);
@@ -186,12 +187,14 @@ impl Supervisor {
             self.hear(message)?;
         }
         let ended = match self.child() {
-            Some(worker) => process::try_wait(worker.pid)
+            Some(worker) => process::ended(worker.pidfd.as_fd())
                 .map_err(|error| Error::system("cannot wait for the worker", error))?,
             None => None,
         };
-        if let Some(status) = ended {
-            return self.bury(Some(status));
+        if let Some(end) = ended {
+            // Later, so that nobody waits for that.
+            self.unreaped.extend(self.worker());
+            return self.bury(Some(end));
         }
         if self.deadline().is_some_and(|at| at <= Instant::now()) {
             self.late()?;
@@ -215,8 +218,8 @@ impl Supervisor {
     }
 
     /// The child `pid` has ended, and was waited for elsewhere; `None` where it is not the worker.
-    pub fn reaped(&mut self, pid: Pid, status: WaitStatus) -> Option<Result<Turn>> {
-        (self.worker() == Some(pid)).then(|| self.bury(Some(status)))
+    pub fn reaped(&mut self, pid: Pid, end: End) -> Option<Result<Turn>> {
+        (self.worker() == Some(pid)).then(|| self.bury(Some(end)))
     }
 
     /// Ends the connection at once, whoever uses it.
@@ -359,6 +362,7 @@ impl Supervisor {
             self.first = ready;
         }
         self.settle();
+        self.reap();
     }
 
     /// Lets the worker hold some memory for the next one. With passthrough who uses memory pays for it.
@@ -372,7 +376,7 @@ impl Supervisor {
     }
 
     /// The worker has ended; how, nobody knows of one that cannot be waited for.
-    fn bury(&mut self, status: Option<WaitStatus>) -> Result<Turn> {
+    fn bury(&mut self, end: Option<End>) -> Result<Turn> {
         // It may have said why.
         while let Some(message) = self.next_message() {
             self.hear(message)?;
@@ -388,7 +392,7 @@ impl Supervisor {
             left.for_each(|pid| drop(process::wait_for(pid)));
             return Ok(Turn::Ended);
         }
-        let mut cause = self.memory.tell(status);
+        let mut cause = self.memory.tell(end);
         if let Some(hangs) = self.hangs.take() {
             cause.text = format!("{}, since it hung: {hangs}", cause.text);
             cause.errno = Some(libc::EIO);
@@ -417,10 +421,15 @@ impl Supervisor {
         Ok(Turn::Goes)
     }
 
-    /// Looks whether the worker serves; `well` says that it has done so for a while.
-    fn look_at(&mut self, pid: Pid, well: bool) -> Result<()> {
+    /// Waits for those that have ended and can be waited for.
+    fn reap(&mut self) {
         self.unreaped
             .retain(|&pid| process::try_wait(pid).is_ok_and(|ended| ended.is_none()));
+    }
+
+    /// Looks whether the worker serves; `well` says that it has done so for a while.
+    fn look_at(&mut self, pid: Pid, well: bool) -> Result<()> {
+        self.reap();
         if process::is_zombie(pid) {
             return self.give_up(pid);
         }

@@ -8,7 +8,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
-use rustix::process::{Pid, PidfdFlags, WaitOptions, WaitStatus};
+use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, WaitOptions, WaitStatus};
 
 /// Makes a child, which goes on from here: `None` in the child, the child's number in the parent.
 ///
@@ -140,6 +140,42 @@ pub fn try_wait(pid: Pid) -> io::Result<Option<WaitStatus>> {
             Err(error) => return Err(error.into()),
         }
     }
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// By this signal.
+    Signal(i32),
+    /// With this status.
+    Status(i32),
+}
+
+impl From<WaitStatus> for End {
+    fn from(status: WaitStatus) -> End {
+        match status.terminating_signal() {
+            Some(signal) => End::Signal(signal),
+            None => End::Status(status.exit_status().unwrap_or_default()),
+        }
+    }
+}
+
+/// How a child ended, which is still to be waited for; `None` while it runs.
+///
+/// Waiting may take milliseconds where its threads have only just ended: the kernel then looks again and again for what
+/// `/proc` knows of them (`proc_flush_pid`).
+pub fn ended(pidfd: BorrowedFd<'_>) -> io::Result<Option<End>> {
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    let status = loop {
+        match rustix::process::waitid(WaitId::PidFd(pidfd), options) {
+            Err(rustix::io::Errno::INTR) => {}
+            status => break status?,
+        }
+    };
+    Ok(status.map(|status| match status.terminating_signal() {
+        Some(signal) => End::Signal(signal),
+        None => End::Status(status.exit_status().unwrap_or_default()),
+    }))
 }
 
 /// Whether the process has ended and was not waited for, or cannot be yet, as one of its threads is in the kernel.
