@@ -1,5 +1,7 @@
 //! The words that every layer shares: numbers of inodes, kinds of files, times, callers.
 
+use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasherDefault, Hasher};
 use std::time::Duration;
 
 /// An inode's number: random, never reused, and the kernel's node id of the inode in the tree.
@@ -14,6 +16,34 @@ impl std::fmt::Debug for Ino {
         write!(f, "Ino({:#x})", self.0)
     }
 }
+
+/// Numbers of inodes are random already: their own bits are their hash.
+#[derive(Debug, Default)]
+pub struct InoHasher(u64);
+
+impl Hasher for InoHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(byte);
+        }
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        // The table takes its index from the low bits and its tags from the high ones, of which a
+        // number has two less than 64.
+        self.0 = number ^ number << 2;
+    }
+}
+
+/// Something for each of some inodes.
+pub type InoMap<T> = HashMap<Ino, T, BuildHasherDefault<InoHasher>>;
+
+/// Some inodes.
+pub type InoSet = HashSet<Ino, BuildHasherDefault<InoHasher>>;
 
 /// The type of a file, and what belongs to the type alone.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -20,7 +20,7 @@ pub use self::memfd::Keeper;
 pub use self::reservation::{Reservation, pages};
 use crate::errno::{Errno, Result};
 use crate::sys::memory;
-use crate::types::{Ino, Timestamp};
+use crate::types::{Ino, InoSet, Timestamp};
 
 /// An open data file.
 pub type DataFile = Arc<OwnedFd>;
@@ -71,17 +71,26 @@ impl DataFiles {
         DataFiles::Memfds(memfd::Memfds::kept(keeper, files))
     }
 
-    /// Removes all data files but those that `belongs` knows; answers how many.
+    /// Removes all data files but those of `known`, and the clock's; answers which of `known` have none.
     ///
     /// A process that was killed leaves some: of objects that were about to be, or to go.
-    pub fn sweep(&self, belongs: impl Fn(Ino) -> bool) -> Result<usize> {
+    pub fn reconcile(&self, known: &InoSet) -> Result<Vec<Ino>> {
         let found = match self {
+            DataFiles::Tmpfs(tmpfs) if tmpfs.count() == Some(known.len() + 1) => {
+                // As many as there should be: those of `known`, each of which was made once and is removed by us
+                // alone, and the clock's. To read all their names would take longer than all else.
+                return Ok(Vec::new());
+            }
             DataFiles::Tmpfs(tmpfs) => tmpfs.inos()?,
             DataFiles::Memfds(memfds) => memfds.inos(),
         };
-        let left: Vec<Ino> = found.into_iter().filter(|&ino| !belongs(ino)).collect();
-        left.iter().for_each(|&ino| self.remove(ino));
-        Ok(left.len())
+        let mut missing = known.clone();
+        for ino in found {
+            if !missing.remove(&ino) && ino != SCRATCH {
+                self.remove(ino);
+            }
+        }
+        Ok(missing.into_iter().collect())
     }
 
     /// Whether the kernel itself keeps the limit of size.
@@ -313,14 +322,38 @@ mod tests {
     }
 
     #[test]
-    fn what_belongs_to_nobody_is_swept() {
+    fn what_belongs_to_nobody_goes() {
         for files in both() {
             for ino in [0, 1, 7, u64::MAX] {
                 drop(files.create(Ino(ino)).unwrap());
             }
-            assert_eq!(files.sweep(|ino| ino == Ino(7)), Ok(3));
+            let known = InoSet::from_iter([Ino(7)]);
+            assert_eq!(files.reconcile(&known), Ok(vec![]));
             assert!(files.stat(Ino(7)).is_ok() && files.stat(Ino(1)).is_err());
-            assert_eq!(files.sweep(|_| true), Ok(0));
+            assert!(files.stat(SCRATCH).is_ok());
+            assert_eq!(files.reconcile(&known), Ok(vec![]));
+        }
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        for files in both() {
+            for ino in [0, 7] {
+                drop(files.create(Ino(ino)).unwrap());
+            }
+            let known = InoSet::from_iter([Ino(7), Ino(8)]);
+            assert_eq!(files.reconcile(&known), Ok(vec![Ino(8)]));
+        }
+    }
+
+    #[test]
+    fn a_tmpfs_tells_how_many() {
+        let [DataFiles::Tmpfs(tmpfs), _] = both() else {
+            panic!("the first one is a tmpfs");
+        };
+        for count in 0..100 {
+            assert_eq!(tmpfs.count(), Some(count));
+            drop(tmpfs.create(Ino(count as u64)).unwrap());
         }
     }
 }

@@ -100,6 +100,17 @@ impl DetachedTmpfs {
         Ok(inos)
     }
 
+    /// How many there are, where the host's tmpfs tells: each entry, `.` and `..` too, adds to the directory's size
+    /// (`BOGO_DIRENT_SIZE`, mm/shmem.c).
+    pub(super) fn count(&self) -> Option<usize> {
+        const ENTRY: u64 = 20;
+        let size = rustix::fs::fstat(&self.root).ok()?.st_size as u64;
+        if size % ENTRY != 0 {
+            return None;
+        }
+        usize::try_from(size / ENTRY).ok()?.checked_sub(2)
+    }
+
     /// `None` where there is no limit: then the tmpfs does not count.
     pub(super) fn used_pages(&self) -> Option<u64> {
         let statfs = rustix::fs::fstatfs(&self.root).ok()?;

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::{Config, CreateFlags, Dir, Entry, Fs, Opened};
-use crate::data::{DataFiles, SCRATCH, pages};
+use crate::data::{DataFiles, pages};
 use crate::recovery::{Damage, Image, InHand, Journal, Step, unique_in_hand};
 use crate::slots::{Cell, Flag, Slots, Survivors, failpoint};
 use crate::store::change::InodeChange;
 use crate::store::record::{Answer, Limits, Recorder};
 use crate::store::{Inode, State, Superblock};
-use crate::types::{Clock, Ino};
+use crate::types::{Clock, Ino, InoSet};
 
 /// A data file for a moment.
 const PROBE: Ino = Ino(1);
@@ -64,17 +64,18 @@ impl Fs {
         failpoint("restored");
         self.resume_slots(survivors);
         failpoint("slots-resumed");
-        let mut known = HashSet::new();
+        let mut known = InoSet::default();
         for inode in self.superblock.tree().all() {
             if self.resume_data(inode)? {
                 known.insert(inode.ino);
             }
         }
-        let swept = self
-            .files
-            .sweep(|ino| known.contains(&ino) || ino == SCRATCH);
-        let counted = swept.and_then(|_| self.limit_users_again());
-        counted.map_err(|errno| Damage::Contradiction(format!("the data files: {errno}")))?;
+        let refused = |errno| Damage::Contradiction(format!("the data files: {errno}"));
+        if let Some(ino) = self.files.reconcile(&known).map_err(refused)?.first() {
+            let what = format!("the data of {ino:?} are lost");
+            return Err(Damage::Contradiction(what));
+        }
+        self.limit_users_again().map_err(refused)?;
         self.sweep();
         Ok(())
     }
@@ -172,14 +173,22 @@ impl Fs {
         if !state.data.present {
             return Ok(false);
         }
+        let counted = self.reserves() || state.data.pool != 0;
+        if !counted {
+            state.data.reserved = 0;
+        }
+        if !counted && !state.data.mtime_set {
+            // There is nothing to ask it.
+            return Ok(true);
+        }
         let stat = self.files.stat(inode.ino);
         let stat = stat.map_err(|errno| {
             Damage::Contradiction(format!("the data of {:?} are lost: {errno}", inode.ino))
         })?;
         let holds = pages(stat.size).max(pages(stat.blocks * 512));
-        let reserved = state.data.reserved.max(holds);
-        let counted = self.reserves() || state.data.pool != 0;
-        state.data.reserved = if counted { reserved } else { 0 };
+        if counted {
+            state.data.reserved = state.data.reserved.max(holds);
+        }
         if self.reserves() {
             self.room.retake(state.data.reserved);
         }

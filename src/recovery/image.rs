@@ -51,7 +51,7 @@ impl Image {
         Ok(())
     }
 
-    pub(super) fn check(&self) -> Result<(), Damage> {
+    pub(super) fn check(&mut self) -> Result<(), Damage> {
         self.contents.check().map_err(Damage::Contradiction)
     }
 

@@ -1,7 +1,6 @@
 //! The requests in hand: a slot for each thread that has one.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -14,7 +13,7 @@ use super::cell::Cell;
 use super::chunk::Memory;
 use super::deed::Deed;
 use super::failpoint::failpoint;
-use super::table::{self, Slot};
+use super::table::{self, Found};
 
 /// Slots of requests, each two cache lines.
 const SEATS: usize = 256;
@@ -230,7 +229,7 @@ impl Requests {
     /// counted is kept until the request comes again, and its slots are free.
     ///
     /// Whoever is killed here leaves it to be done again.
-    pub(super) fn take_over(&self, cells: &HashMap<u64, Slot>) -> Vec<Seen> {
+    pub(super) fn take_over(&self, cells: &Found) -> Vec<Seen> {
         let mut in_hand = Vec::new();
         for words in self.seats.all() {
             if let Some(seen) = seen(words) {
@@ -242,7 +241,7 @@ impl Requests {
         in_hand
     }
 
-    fn carry(&self, words: &SeatWords, unique: u64, cells: &HashMap<u64, Slot>) {
+    fn carry(&self, words: &SeatWords, unique: u64, cells: &Found) {
         let key = words[KEY].load(Acquire);
         let deed = Deed::of_word(words[DEED].load(Acquire));
         if let (Some(nopen), Some(cell)) = (deed.pending, cells.get(&key)) {

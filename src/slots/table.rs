@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
+use std::hash::BuildHasherDefault;
 use std::ops::Deref;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::AtomicBool;
@@ -15,6 +16,7 @@ use rustix::io;
 use super::cell::{Cell, KEY};
 use super::chunk::{CHUNK, Chunk, Memory, SLOTS, place};
 use super::requests::Requests;
+use crate::types::InoHasher;
 
 /// "shmfslot", and the version of the layout.
 const MAGIC: u64 = u64::from_le_bytes(*b"shmfslot");
@@ -50,11 +52,14 @@ struct Space {
     count: usize,
 }
 
+/// Slots by their keys, which are numbers of inodes.
+pub(super) type Found = HashMap<u64, Slot, BuildHasherDefault<InoHasher>>;
+
 /// The slots of a process that died, by their keys.
 #[derive(Debug, Default)]
 pub struct Survivors {
     /// Those that nobody has asked for yet.
-    pub slots: HashMap<u64, Slot>,
+    pub slots: Found,
     /// What it had in hand.
     pub in_hand: Vec<super::Seen>,
     /// There was such a process: the kernel may know each inode.
@@ -117,7 +122,7 @@ impl Slots {
         let requests = Requests::shared(&file)?;
         let chunks = (rustix::fs::fstat(&file)?.st_size as usize / CHUNK).saturating_sub(1);
         let slots = Slots::of(Some(file), requests);
-        let mut found = HashMap::new();
+        let mut found = Found::default();
         for number in 0..chunks {
             slots.0.restore(number, &mut found)?;
         }
@@ -283,7 +288,7 @@ impl Shared {
     }
 
     /// Maps the chunk `number`, if there is anything in it, and finds its slots.
-    fn restore(self: &Arc<Self>, number: usize, found: &mut HashMap<u64, Slot>) -> io::Result<()> {
+    fn restore(self: &Arc<Self>, number: usize, found: &mut Found) -> io::Result<()> {
         let Some(file) = &self.file else {
             return Ok(());
         };

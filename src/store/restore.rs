@@ -7,10 +7,10 @@ use super::acl::{Acl, Acls};
 use super::directory::{Cookie, Directory};
 use super::inode::Inode;
 use super::record::{AclKind, Entity, InodeImage, KindImage, Limits, Recorder, SuperImage};
-use super::superblock::{InoMap, Superblock, Tree};
+use super::superblock::{Superblock, Tree};
 use super::xattr::Xattrs;
 use crate::slots::{Slots, Survivors};
-use crate::types::Ino;
+use crate::types::{Ino, InoMap, InoSet};
 
 /// What the entities that were recorded last say.
 #[derive(Debug, Default)]
@@ -19,6 +19,8 @@ pub struct Contents {
     limits: Option<Limits>,
     inodes: InoMap<Parts>,
     names: InoMap<Names>,
+    /// The parts go together: nothing was taken in since they were looked at.
+    sound: bool,
 }
 
 /// An inode and what is its own. The parts may come in any order.
@@ -52,6 +54,7 @@ type Result<T> = std::result::Result<T, String>;
 impl Contents {
     /// Takes in what was recorded after all that was taken in before.
     pub fn apply(&mut self, entity: Entity<'_>) {
+        self.sound = false;
         match entity {
             Entity::Super(top) => self.top = Some(top),
             Entity::Limits(limits) => self.limits = Some(limits),
@@ -129,8 +132,8 @@ impl Contents {
     }
 
     /// Whether the parts go together.
-    pub fn check(&self) -> Result<()> {
-        if self.is_empty() {
+    pub fn check(&mut self) -> Result<()> {
+        if self.sound || self.is_empty() {
             return Ok(());
         }
         let top = self.top.ok_or("nothing says which the root is")?;
@@ -144,15 +147,19 @@ impl Contents {
             self.check_inode(ino, parts)?;
         }
         self.check_names(top.root)?;
-        let mut sure = HashSet::new();
-        let mut all = self.inodes.keys();
-        all.try_for_each(|&ino| self.check_ancestors(ino, &mut sure))
+        let mut sure = InoSet::default();
+        let directories = self.inodes.iter().filter(|(_, it)| it.directory.is_some());
+        for (&ino, _) in directories {
+            self.check_ancestors(ino, &mut sure)?;
+        }
+        self.sound = true;
+        Ok(())
     }
 
     fn check_inode(&self, ino: Ino, parts: &Parts) -> Result<()> {
         let image = parts
             .image
-            .ok_or(format!("{ino:?} has parts and is not there"))?;
+            .ok_or_else(|| format!("{ino:?} has parts and is not there"))?;
         let (is_dir, is_link) = match image.kind {
             KindImage::Directory => (true, false),
             KindImage::Symlink => (false, true),
@@ -178,7 +185,7 @@ impl Contents {
 
     /// Each name leads somewhere, and to a directory no more than one does.
     fn check_names(&self, root: Ino) -> Result<()> {
-        let mut led_to = HashSet::from([root]);
+        let mut led_to = InoSet::from_iter([root]);
         for (&dir, names) in &self.names {
             if self.above(dir).is_none() {
                 return Err(format!("there are names in {dir:?}, which is no directory"));
@@ -189,7 +196,7 @@ impl Contents {
                     return Err(format!("{dir:?} has a name twice"));
                 }
                 let parts = self.inodes.get(ino);
-                let parts = parts.ok_or(format!("a name in {dir:?} leads to nothing"))?;
+                let parts = parts.ok_or_else(|| format!("a name in {dir:?} leads to nothing"))?;
                 match &parts.directory {
                     Some((parent, label))
                         if *parent != dir || label.is_some() || !led_to.insert(*ino) =>
@@ -206,8 +213,8 @@ impl Contents {
     }
 
     /// The way up ends: at the root, or at a directory that is gone. What is `sure` was looked at before.
-    fn check_ancestors(&self, ino: Ino, sure: &mut HashSet<Ino>) -> Result<()> {
-        let (mut at, mut way) = (ino, HashSet::new());
+    fn check_ancestors(&self, ino: Ino, sure: &mut InoSet) -> Result<()> {
+        let (mut at, mut way) = (ino, InoSet::default());
         while let Some(parent) = self.above(at).filter(|&parent| parent != at) {
             if sure.contains(&at) {
                 break;
@@ -255,7 +262,7 @@ impl Superblock {
     ///
     /// Inodes take their slots from `survivors`; one without is known to the kernel for all we know.
     pub fn restore(
-        contents: Contents,
+        mut contents: Contents,
         limits: Limits,
         (slots, survivors): (Slots, &mut Survivors),
         recorder: Option<Arc<dyn Recorder>>,

@@ -1,7 +1,6 @@
 //! One file system: the table of inodes, the directories, the root, the budgets.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher, RandomState};
+use std::hash::RandomState;
 use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -16,31 +15,7 @@ use super::record::{Answer, Entity, Limits, Recorder, SuperImage};
 use super::users::{Share, Users};
 use crate::errno::{Errno, Result};
 use crate::slots::Slots;
-use crate::types::{Ino, Kind, Timestamp};
-
-/// Numbers of inodes are random already: their own bits are their hash.
-#[derive(Debug, Default)]
-pub struct InoHasher(u64);
-
-impl Hasher for InoHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(byte);
-        }
-    }
-
-    fn write_u64(&mut self, number: u64) {
-        // The table takes its index from the low bits and its tags from the high ones, of which a
-        // number has two less than 64.
-        self.0 = number ^ number << 2;
-    }
-}
-
-pub(super) type InoMap<T> = HashMap<Ino, T, BuildHasherDefault<InoHasher>>;
+use crate::types::{Ino, InoMap, Kind, Timestamp};
 
 /// A file system's objects.
 #[derive(Debug)]
