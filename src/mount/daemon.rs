@@ -39,7 +39,7 @@ const READY: &[u8] = &[ExitCode::Success as u8];
 pub fn mount(arguments: &MountArgs) -> Result<()> {
     if arguments.foreground {
         // A service manager starts this command also to go on with the mount.
-        return match resume::stored()? {
+        return match resume::stored(&arguments.options.to_string())? {
             true => Ok(()),
             false => serve(arguments, None),
         };
