@@ -17,6 +17,11 @@ pub(super) const STATE: &str = "state";
 /// Each of our names begins so, there.
 const PREFIX: &str = "shmfs-";
 
+/// Whether one started us.
+pub(super) fn is_there() -> bool {
+    std::env::var_os("NOTIFY_SOCKET").is_some()
+}
+
 /// Where the manager listens.
 fn manager() -> Option<io::Result<UnixDatagram>> {
     let name = std::env::var_os("NOTIFY_SOCKET")?;

@@ -53,6 +53,16 @@ pub fn umount(arguments: &UmountArgs) -> Result<()> {
     }
 }
 
+/// Takes an shmfs on `dir` away that nobody can serve any more.
+pub(super) fn take_dead_away(dir: &Path) -> Result<()> {
+    if rustix::fs::statfs(dir).err() != Some(Errno::NOTCONN) {
+        return Ok(());
+    }
+    let entry = shmfs_at(dir, "unmount")?;
+    take_parts_away(&entry, true)?;
+    take_away(&entry, true)
+}
+
 /// The shmfs whose root directory `dir` is.
 pub(super) fn shmfs_at(dir: &Path, verb: &str) -> Result<Entry> {
     let found =
