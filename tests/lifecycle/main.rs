@@ -11,5 +11,6 @@ mod recovery;
 mod recovery_faces;
 mod run;
 mod sandbox;
+mod systemd;
 mod terminal;
 mod users;

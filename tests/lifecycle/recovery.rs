@@ -40,7 +40,7 @@ pub(crate) fn prepared(user: User, before: &str, options: &str, body: &str) {
 }
 
 /// A program that has of everything what it could lose: it stops when it has got it, and then looks.
-const USER: &str = r#"
+pub(crate) const USER: &str = r#"
 cat > user.py <<'END'
 import fcntl, mmap, os, signal, struct, sys
 def lock(fd, kind): return fcntl.fcntl(fd, 37, struct.pack("hhqqi4x", kind, 0, 0, 0, 0))  # F_OFD_SETLK
