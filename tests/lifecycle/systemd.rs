@@ -204,6 +204,18 @@ fn the_service_comes_to_an_end() {
         in_ systemctl start $unit; in_ kill -KILL $(main); eventually state $unit activating; in_ systemctl stop $unit
         in_ stat -f /srv/shm 2> $T/said; has "$(cat $T/said)" "not connected"
         in_ systemctl start $unit; is $? 0 "after a dead one"; is "$(in_ ls -A /srv/shm)" ""; in_ systemctl stop $unit; gone "the next one"
+        # Unmounted by somebody else when there was nobody to notice: a new one too.
+        drop_in late RestartSec=1; in_ systemctl daemon-reload; in_ systemctl start $unit; in_ touch /srv/shm/lost; in_ kill -KILL $(main)
+        eventually state $unit activating; in_ timeout 10 shmfs umount --lazy /srv/shm; is $? 0; eventually state $unit active
+        is "$(in_ findmnt -n -o FSTYPE /srv/shm)" fuse.shmfs; is "$(in_ ls -A /srv/shm)" ""; held 5; is "$(worker | wc -l)" 1
+        # Without a signal for that, systemctl restart ends the one mount and begins another.
+        drop_in late RestartSec=0; drop_in signal RestartKillSignal=SIGTERM; in_ systemctl daemon-reload; in_ touch /srv/shm/lost
+        in_ systemctl restart $unit; is $? 0; is "$(in_ findmnt -n -o FSTYPE /srv/shm)" fuse.shmfs; is "$(in_ ls -A /srv/shm)" ""
+        held 5; in_ touch /srv/shm/object; is $? 0 "use it"; in_ systemctl stop $unit; gone "restart"
+        # So it does where systemd holds nothing.
+        drop_in signal RestartKillSignal=SIGUSR1; drop_in none $'FileDescriptorStoreMax=0\nEnvironment=FDSTORE=0'
+        in_ systemctl daemon-reload; in_ systemctl start $unit; held 0; in_ touch /srv/shm/lost; in_ systemctl restart $unit; is $? 0
+        is "$(in_ findmnt -n -o FSTYPE /srv/shm)" fuse.shmfs; is "$(in_ ls -A /srv/shm)" ""; in_ systemctl stop $unit; gone "nothing held"
         # What would fail again is not tried again.
         in_ systemctl start shmfs@srv-none.service 2> /dev/null && fail "started without a directory"
         is "$(of shmfs@srv-none.service ActiveState) $(of shmfs@srv-none.service NRestarts)" "failed 0"
