@@ -212,7 +212,12 @@ fn the_service_comes_to_an_end() {
         drop_in late RestartSec=0; drop_in signal RestartKillSignal=SIGTERM; in_ systemctl daemon-reload; in_ touch /srv/shm/lost
         in_ systemctl restart $unit; is $? 0; is "$(in_ findmnt -n -o FSTYPE /srv/shm)" fuse.shmfs; is "$(in_ ls -A /srv/shm)" ""
         held 5; in_ touch /srv/shm/object; is $? 0 "use it"; in_ systemctl stop $unit; gone "restart"
-        # So it does where systemd holds nothing.
+        # Other options are those of the next mount.
+        in_ systemctl start $unit; drop_in signal RestartKillSignal=SIGUSR1
+        drop_in way $'ExecStart=\nExecStart=/usr/local/bin/shmfs mount -f -o size=7m %f'; in_ systemctl daemon-reload
+        in_ systemctl restart $unit; has "$(cat $R/var/log/shmfs)" "goes on with the options that it began with"
+        in_ systemctl stop $unit; in_ systemctl start $unit; has "$(in_ df --output=size /srv/shm)" 7168; in_ systemctl stop $unit
+        # Nothing is left to go on with where systemd holds nothing.
         drop_in signal RestartKillSignal=SIGUSR1; drop_in none $'FileDescriptorStoreMax=0\nEnvironment=FDSTORE=0'
         in_ systemctl daemon-reload; in_ systemctl start $unit; held 0; in_ touch /srv/shm/lost; in_ systemctl restart $unit; is $? 0
         is "$(in_ findmnt -n -o FSTYPE /srv/shm)" fuse.shmfs; is "$(in_ ls -A /srv/shm)" ""; in_ systemctl stop $unit; gone "nothing held"
