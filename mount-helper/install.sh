@@ -114,6 +114,10 @@ put 644 "$root/docs/shmfs-export.1" "$man/man1/shmfs-export.1"
 put 644 "$root/docs/mount.shmfs.8" "$man/man8/mount.shmfs.8"
 ln -sf mount.shmfs.8 "$man/man8/mount.fuse.shmfs.8"
 printf '%s\n' "$man/man8/mount.fuse.shmfs.8"
-for example in "$here"/systemd/*; do
-    put 644 "$example" "$examples/$(basename -- "$example")"
+# They name the program.
+example=$(mktemp)
+trap 'rm -f -- "$example"' EXIT
+for source in "$here"/systemd/*; do
+    sed "s|/usr/local/bin/shmfs|$prefix/bin/shmfs|g" "$source" > "$example"
+    put 644 "$example" "$examples/$(basename -- "$source")"
 done

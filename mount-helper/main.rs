@@ -5,6 +5,7 @@
 mod arguments;
 
 use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
 
 use arguments::Arguments;
@@ -57,6 +58,16 @@ fn act(arguments: Arguments) -> Result<()> {
     let base = defaults(&environment);
     if given.remount {
         return cli::remount(&arguments.directory, &given, Some(base));
+    }
+    // For `mount -a`, which looks for the same source and directory, but also for the root directory of the file
+    // system, and our root in mountinfo is none that it would know.
+    if mount::is_mounted(&arguments.source, &arguments.directory) {
+        eprintln!(
+            "{NAME}: {} is already mounted on {}: nothing is done, `mount -o remount` would change its options",
+            Path::new(&arguments.source).display(),
+            arguments.directory.display()
+        );
+        return Ok(());
     }
     mount::mount(&MountArgs {
         options: given.apply(base),

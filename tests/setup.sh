@@ -7,7 +7,7 @@
 # PostgreSQL is optional: with `pg_ctl` and `pgbench` in PATH a test of it runs.
 set -euo pipefail
 
-packages=(acl attr fuse3 gcc git groff-base libc6-dev musl-tools python3 rsync stress-ng)
+packages=(acl attr fuse3 gcc git groff-base libc6-dev musl-tools python3 rsync stress-ng systemd)
 
 if [[ ${1-} == --list ]]; then
     echo "${packages[@]}"
@@ -27,6 +27,8 @@ need musl-gcc musl-tools
 need python3 python3
 need rsync rsync
 need stress-ng stress-ng
+# It need not run: tests start one of their own.
+[[ -x /lib/systemd/systemd ]] || missing+=(systemd)
 [[ -e /usr/include/stdlib.h ]] || missing+=(libc6-dev)
 if ((${#missing[@]} == 0)); then
     exit

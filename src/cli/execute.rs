@@ -182,7 +182,9 @@ pub fn remount(dir: &Path, given: &Given, base: Option<Options>) -> Result<()> {
             },
             None => live,
         };
-        Some(given.apply(base))
+        // An ordinary user may not change them, but say them: mount(8) repeats those of fstab.
+        let wanted = given.apply(base);
+        mount::differ(&wanted, &live_flags(dir)?).then_some(wanted)
     };
     mount::remount(&RemountArgs {
         dir: dir.into(),

@@ -10,7 +10,7 @@ use super::control::Control;
 use super::live::Live;
 use super::place::Place;
 use super::serve::{self, Requests};
-use super::{manager, resume};
+use super::{manager, resume, umount};
 use crate::error::{Error, ExitCode, Result};
 use crate::log;
 use crate::options::Options;
@@ -39,10 +39,14 @@ const READY: &[u8] = &[ExitCode::Success as u8];
 pub fn mount(arguments: &MountArgs) -> Result<()> {
     if arguments.foreground {
         // A service manager starts this command also to go on with the mount.
-        return match resume::stored()? {
-            true => Ok(()),
-            false => serve(arguments, None),
-        };
+        if resume::stored(&arguments.options.to_string())? {
+            return Ok(());
+        }
+        // It was stopped when nobody was there to unmount: nobody but the next one can clean up.
+        if manager::is_there() {
+            umount::take_dead_away(&arguments.target)?;
+        }
+        return serve(arguments, None);
     }
     let failed = |error| Error::system("cannot start the daemon", error);
     let (ours, theirs) = channel::pair().map_err(failed)?;

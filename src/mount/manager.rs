@@ -17,6 +17,11 @@ pub(super) const STATE: &str = "state";
 /// Each of our names begins so, there.
 const PREFIX: &str = "shmfs-";
 
+/// Whether one started us.
+pub(super) fn is_there() -> bool {
+    std::env::var_os("NOTIFY_SOCKET").is_some()
+}
+
 /// Where the manager listens.
 fn manager() -> Option<io::Result<UnixDatagram>> {
     let name = std::env::var_os("NOTIFY_SOCKET")?;
@@ -43,7 +48,7 @@ pub(super) fn tell_ready() {
 
 /// Has the manager hold what `supervisor` owns, where it offers that.
 pub(super) fn store(supervisor: &mut Supervisor) {
-    // systemd.exec(5): how many it takes, where it takes any.
+    // systemd.exec(5): how many it takes, where it takes any. Older than 254, it does not say so: the unit does.
     let offered: usize = match std::env::var("FDSTORE").map(|count| count.parse()) {
         Ok(Ok(count)) => count,
         Ok(Err(_)) | Err(_) => return,
@@ -69,6 +74,32 @@ fn write(supervisor: &Supervisor) -> io::Result<()> {
         send(&socket, name, *descriptor)?;
     }
     Ok(())
+}
+
+/// Has the manager hold nothing more under `names`: what has ended would come back at the next start, and takes
+/// memory until then.
+pub(super) fn forget<'a>(names: impl IntoIterator<Item = &'a str>) {
+    let Some(socket) = manager() else {
+        return;
+    };
+    let told = socket.and_then(|socket| {
+        let mut names = names.into_iter();
+        names.try_for_each(|name| {
+            let text = format!("FDSTOREREMOVE=1\nFDNAME={PREFIX}{name}");
+            channel::send(&socket, text.as_bytes(), None)
+        })
+    });
+    if let Err(error) = told {
+        tracing::debug!(%error, "the service manager holds on to what has ended");
+    }
+}
+
+/// The mount of `supervisor` has ended.
+pub(super) fn forget_all(supervisor: &Supervisor) {
+    if supervisor.is_stored() {
+        let (_, kept) = supervisor.save(false);
+        forget(kept.iter().map(|(name, _)| name.as_str()).chain([STATE]));
+    }
 }
 
 fn send(socket: &UnixDatagram, name: &str, descriptor: BorrowedFd<'_>) -> io::Result<()> {

@@ -24,5 +24,5 @@ pub use self::journal::journal;
 pub use self::library::{Builder, Mount};
 pub use self::requests::worker;
 pub use self::resume::supervisor;
-pub use self::umount::{RemountArgs, UmountArgs, remount, umount};
+pub use self::umount::{RemountArgs, UmountArgs, differ, is_mounted, remount, umount};
 pub use self::upgrade::upgrade;

@@ -143,43 +143,78 @@ fn go_on(number: i32) -> Result<()> {
         log::to_syslog();
     }
     process::set_name(c"shmfs");
-    serve(saved, taken)
+    Resumed::new(saved, taken)?.serve()
 }
 
-/// Goes on with a mount that a service manager held, if there is one that is still there.
-pub(super) fn stored() -> Result<bool> {
+/// Goes on with a mount that a service manager held, if there is one that is still there. `options` are those
+/// that a new one would have.
+pub(super) fn stored(options: &str) -> Result<bool> {
     let failed = |error| Error::system("cannot take what the service manager held", error);
     let Some(mut taken) = manager::take_stored().map_err(failed)? else {
         return Ok(false);
     };
+    let names: Vec<String> = taken.keys().cloned().collect();
+    let forget = || manager::forget(names.iter().map(String::as_str));
     let Some(state) = taken.remove(manager::STATE) else {
+        forget();
         return Ok(false);
     };
     let saved = Saved::read(&read(state).map_err(failed)?)?;
-    serve(saved, taken).map(|()| true)
+    let began = saved.options().to_owned();
+    let resumed = Resumed::new(saved, taken)?;
+    if !resumed.live.server.is_live() {
+        // Who served it died while it ended.
+        serve::clear(&resumed.live);
+        forget();
+        return Ok(false);
+    }
+    if began != options {
+        tracing::warn!(
+            %began,
+            "the mount goes on with the options that it began with: a remount changes its limits, an unmount ends it"
+        );
+    }
+    resumed.serve().map(|()| true)
 }
 
-fn serve(saved: Saved, mut taken: Descriptors) -> Result<()> {
-    let requests = Requests::listen(!saved.background)?;
-    prepare(saved.background);
-    let (listener, order) = (taken.remove("control"), taken.remove("order"));
-    let mounts = saved.mounts.clone();
-    let mut live = live(Supervisor::resume(saved, &mut taken)?, &mounts)?;
-    drop(taken);
-    let door = live.server.door();
-    let control = match listener {
-        Some(listener) => Control::resume(&live.identity.device, listener, door),
-        None => Control::listen(&live.identity.device, door),
-    };
-    if let Err(error) = &control {
-        tracing::warn!(%error, "no control socket: the mount's limits cannot be changed");
+/// A mount that another process has served.
+struct Resumed {
+    live: Live<Supervisor>,
+    requests: Requests,
+    listener: Option<OwnedFd>,
+    order: Option<OwnedFd>,
+}
+
+impl Resumed {
+    fn new(saved: Saved, mut taken: Descriptors) -> Result<Resumed> {
+        let requests = Requests::listen(!saved.background)?;
+        prepare(saved.background);
+        let (listener, order) = (taken.remove("control"), taken.remove("order"));
+        let mounts = saved.mounts.clone();
+        Ok(Resumed {
+            live: live(Supervisor::resume(saved, &mut taken)?, &mounts)?,
+            requests,
+            listener,
+            order,
+        })
     }
-    if let Some(order) = order {
-        let version = env!("CARGO_PKG_VERSION");
-        Order::resume(order).answer(Ok(format!("shmfs {version}")));
+
+    fn serve(mut self) -> Result<()> {
+        let door = self.live.server.door();
+        let control = match self.listener {
+            Some(listener) => Control::resume(&self.live.identity.device, listener, door),
+            None => Control::listen(&self.live.identity.device, door),
+        };
+        if let Err(error) = &control {
+            tracing::warn!(%error, "no control socket: the mount's limits cannot be changed");
+        }
+        if let Some(order) = self.order {
+            let version = env!("CARGO_PKG_VERSION");
+            Order::resume(order).answer(Ok(format!("shmfs {version}")));
+        }
+        manager::tell_ready();
+        serve::serve(&mut self.live, &self.requests, control.as_ref().ok())
     }
-    manager::tell_ready();
-    serve::serve(&mut live, &requests, control.as_ref().ok())
 }
 
 /// The mount that `mounts` names, the tree itself last.

@@ -8,7 +8,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::control::Control;
 use super::live::{Identity, Live, Unmounted};
-use super::resume;
+use super::{manager, resume};
 use crate::error::{Error, Result};
 use crate::supervisor::{Supervisor, Turn};
 use crate::sys::process;
@@ -19,6 +19,9 @@ const END: [i32; 2] = [libc::SIGTERM, libc::SIGINT];
 
 /// Asks the daemon to end at once.
 const ABORT: i32 = libc::SIGQUIT;
+
+/// Asks a daemon whose mount a service manager holds to end without it: the next one goes on.
+const LEAVE: i32 = libc::SIGUSR1;
 
 /// How long an aborted connection may take to end; the end of the process ends it in any case.
 const ABORTED: Duration = Duration::from_secs(1);
@@ -33,11 +36,11 @@ impl Requests {
     /// From here on the signals that end a daemon wait to be read.
     ///
     /// To be called before any thread is made: the mask is inherited.
-    pub(crate) fn listen(with_hangup: bool) -> Result<Requests> {
+    pub(crate) fn listen(foreground: bool) -> Result<Requests> {
         let mut all = END.to_vec();
         all.push(ABORT);
-        if with_hangup {
-            all.push(libc::SIGHUP);
+        if foreground {
+            all.extend([libc::SIGHUP, LEAVE]);
         }
         let set = Set::of(&all);
         let signals = set.block().and_then(|_| set.descriptor());
@@ -60,15 +63,29 @@ pub(crate) fn serve(
     control: Option<&Control>,
 ) -> Result<()> {
     let served = serve_on(live, requests, control);
+    if let Ok(End::Left) = served {
+        live.server.leave();
+        return Ok(());
+    }
     clear(live);
-    served
+    manager::forget_all(&live.server);
+    served.map(drop)
+}
+
+/// What became of the mount.
+#[derive(Debug)]
+enum End {
+    /// It is gone.
+    Gone,
+    /// It stays, for another process to serve.
+    Left,
 }
 
 fn serve_on(
     live: &mut Live<Supervisor>,
     requests: &Requests,
     control: Option<&Control>,
-) -> Result<()> {
+) -> Result<End> {
     let (mut asked, mut aborted) = (false, None);
     let table = watch_mounts(live);
     loop {
@@ -85,6 +102,9 @@ fn serve_on(
         }
         while let Some(signal) = requests.signals.next() {
             tracing::info!(signal = signal.number, "asked to end");
+            if signal.number == LEAVE && !asked && live.server.is_stored() {
+                return Ok(End::Left);
+            }
             if asked || signal.number == ABORT {
                 aborted = aborted.or(Some(Instant::now() + ABORTED));
                 abort(live);
@@ -94,7 +114,7 @@ fn serve_on(
             }
         }
     }
-    Ok(())
+    Ok(End::Gone)
 }
 
 /// The table of mounts, if something that was bound with the mount shall go with it.
@@ -172,7 +192,7 @@ pub(crate) fn detach(identity: &Identity) {
 
 /// A connection that was aborted from outside, or that nobody can serve any more, leaves a dead mount:
 /// takes it away.
-fn clear(live: &Live<Supervisor>) {
+pub(super) fn clear(live: &Live<Supervisor>) {
     for identity in live.views.iter().chain([&live.identity]) {
         if matches!(identity.entry(), Ok(Some(_))) {
             detach(identity);

@@ -1,5 +1,6 @@
 //! `shmfs umount`, and the change of a live mount's options.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -51,6 +52,16 @@ pub fn umount(arguments: &UmountArgs) -> Result<()> {
         Ok(daemon) if !arguments.lazy && !entry.is_part() => wait(&daemon, &entry),
         Ok(_) | Err(_) => Ok(()),
     }
+}
+
+/// Takes an shmfs on `dir` away that nobody can serve any more.
+pub(super) fn take_dead_away(dir: &Path) -> Result<()> {
+    if rustix::fs::statfs(dir).err() != Some(Errno::NOTCONN) {
+        return Ok(());
+    }
+    let entry = shmfs_at(dir, "unmount")?;
+    take_parts_away(&entry, true)?;
+    take_away(&entry, true)
 }
 
 /// The shmfs whose root directory `dir` is.
@@ -198,6 +209,13 @@ fn wait(daemon: &Daemon, entry: &Entry) -> Result<()> {
     Ok(())
 }
 
+/// Whether an shmfs with the source `source` is mounted on `dir`, and answers.
+pub fn is_mounted(source: &OsStr, dir: &Path) -> bool {
+    let is_it = |entry: Entry| entry.is_shmfs() && !entry.is_part() && entry.source == source;
+    let found = table::at(dir).ok().flatten();
+    found.is_some_and(is_it) && rustix::fs::statfs(dir).is_ok()
+}
+
 /// What `mount -o remount` asked for.
 #[derive(Clone, Debug)]
 pub struct RemountArgs {
@@ -244,6 +262,11 @@ pub(super) fn unreachable_hint(path: &Path) -> String {
         Err(Errno::NOTCONN | Errno::CONNABORTED) => dead_mount_hint(path),
         Ok(_) | Err(_) => "Its daemon answers only root and the user who mounted it.".to_owned(),
     }
+}
+
+/// Whether the generic options of the two are not the same.
+pub fn differ(one: &Options, other: &Options) -> bool {
+    flags(one) != flags(other)
 }
 
 fn flags(options: &Options) -> MountFlags {

@@ -85,6 +85,11 @@ impl Saved {
         serde_json::from_slice(text).map_err(unreadable)
     }
 
+    /// The options that the mount began with, in words.
+    pub fn options(&self) -> &str {
+        &self.options
+    }
+
     /// The same as bytes.
     pub fn write(&self) -> Result<Vec<u8>> {
         let failed = |error| Error::system("cannot write the state of the supervisor", error);

@@ -153,6 +153,11 @@ impl Supervisor {
         self.say_mounts();
     }
 
+    /// Whether one does.
+    pub fn is_stored(&self) -> bool {
+        self.stored
+    }
+
     fn say_mounts(&self) {
         let orphaned = if self.stored { "" } else { &self.mounts };
         self.say("mounts", orphaned.as_bytes());
@@ -239,6 +244,13 @@ impl Supervisor {
             // Waited for elsewhere, perhaps.
             drop(process::wait_for(worker));
         }
+        self.state = State::Over;
+    }
+
+    /// Leaves the mount to a service manager that holds it: the worker ends, and nothing else.
+    pub fn leave(&mut self) {
+        self.door.close();
+        self.kill();
         self.state = State::Over;
     }
 

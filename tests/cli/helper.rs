@@ -201,13 +201,19 @@ fn root_gets_set_user_id_and_devices_unless_he_says_otherwise() {
 fn fstab_mounts_all_of_it() {
     let answer = with_mount8(
         "echo \"src $PWD/mnt shmfs size=3m,nosuid,nodev,nosymfollow,noatime,nofail,x-a.b 0 0\" >fstab\n\
-         mount -T fstab -a; echo $?\n\
+         mount -T fstab -a; echo $?; touch mnt/object\n\
+         mount -T fstab -a; echo $?; ls mnt\n\
          grep \" $PWD/mnt \" /proc/self/mountinfo | cut -d' ' -f6; stat -f -c %b mnt\n\
          mount -T fstab -o remount,size=5m mnt; echo $?; stat -f -c %b mnt\n\
          umount mnt; echo $?",
     );
-    let expected = "0\nrw,nosuid,nodev,noatime,nosymfollow\n768\n0\n1280\n0\n";
+    let expected = "0\n0\nobject\nrw,nosuid,nodev,noatime,nosymfollow\n768\n0\n1280\n0\n";
     assert_eq!(answer.out, expected, "{}", answer.err);
+    assert!(
+        answer.err.contains("src is already mounted on /"),
+        "{}",
+        answer.err
+    );
 }
 
 #[test]

@@ -171,6 +171,12 @@ fn installing_and_uninstalling_leave_nothing() {
             "{file} is not told"
         );
     }
+    let unit = staged
+        .path()
+        .join("usr/share/doc/shmfs/examples/shmfs@.service");
+    let unit = std::fs::read_to_string(unit).unwrap();
+    assert!(unit.contains("ExecStart=/usr/bin/shmfs mount"), "{unit}");
+    assert!(!unit.contains("/usr/local"), "{unit}");
     assert_eq!(run(&script, &words).status, 0, "a second time");
     assert_eq!(
         run(&script, &[&words[..], &["--uninstall"]].concat()).status,

@@ -1,7 +1,7 @@
 //! Mounts and commands from their beginning to their end: statuses, signals, what is left.
 //!
 //! Each test is a script in a mount namespace of its own; some are run by an ordinary user there. It
-//! needs root, /dev/fuse, util-linux (unshare, setpriv), bash and fuse3.
+//! needs root, /dev/fuse, util-linux (unshare, setpriv), bash and fuse3, and one file systemd.
 
 mod exports;
 mod library;
@@ -11,5 +11,6 @@ mod recovery;
 mod recovery_faces;
 mod run;
 mod sandbox;
+mod systemd;
 mod terminal;
 mod users;

@@ -185,6 +185,16 @@ fn a_mount_point_may_be_renamed() {
 }
 
 #[test]
+fn a_user_says_the_same_flags_again_at_a_remount() {
+    mounted(
+        Nobody,
+        r#"said=$($SHMFS mount -o remount,nr_inodes=77,nosuid,nodev m 2>&1); is $? 0 "$said"; is "$(stat -f -c %c m)" 77
+        said=$($SHMFS mount -o remount,nr_inodes=78,noexec m 2>&1); is $? 32; has "$said" "Operation not permitted"
+        $SHMFS umount m; is $? 0"#,
+    );
+}
+
+#[test]
 fn mounts_can_be_stacked() {
     script(
         Root,

@@ -40,7 +40,7 @@ pub(crate) fn prepared(user: User, before: &str, options: &str, body: &str) {
 }
 
 /// A program that has of everything what it could lose: it stops when it has got it, and then looks.
-const USER: &str = r#"
+pub(crate) const USER: &str = r#"
 cat > user.py <<'END'
 import fcntl, mmap, os, signal, struct, sys
 def lock(fd, kind): return fcntl.fcntl(fd, 37, struct.pack("hhqqi4x", kind, 0, 0, 0, 0))  # F_OFD_SETLK
@@ -304,14 +304,24 @@ def until_ready():
         lines = said.decode().split("\n")
         if "FDSTORE=1" in lines: stored[next(l for l in lines if l.startswith("FDNAME="))[7:]] = fds[0]
         if "READY=1" in lines: return
+def finish(status):
+    # What the process said last, which is that it needs nothing held any more.
+    inbox.settimeout(0)
+    try:
+        while True:
+            lines = inbox.recv(4096).decode().split("\n"); assert "FDSTOREREMOVE=1" in lines, lines
+            del stored[next(l for l in lines if l.startswith("FDNAME="))[7:]]
+    except BlockingIOError: pass
+    assert not stored, stored
+    sys.exit(os.waitstatus_to_exitcode(status))
 pid = start(); until_ready()
 assert {"shmfs-device", "shmfs-data", "shmfs-journal", "shmfs-state"} <= set(stored), stored
 for round in range(3):
     open(f"ready.{round}", "w").write("x")
     _, status = os.waitpid(pid, 0)
-    if os.WIFEXITED(status): sys.exit(os.WEXITSTATUS(status))
+    if os.WIFEXITED(status): finish(status)
     pid = start(); until_ready()
-_, status = os.waitpid(pid, 0); sys.exit(os.waitstatus_to_exitcode(status))
+_, status = os.waitpid(pid, 0); finish(status)
 END
 "#;
 

@@ -71,8 +71,9 @@ fn output(user: User, script: &str) -> Output {
     fs::set_permissions(&home, fs::Permissions::from_mode(0o777)).expect("chmod");
     let file = path.join("script");
     fs::write(&file, format!("{PRELUDE}\n{script}")).expect("a script");
-    // What a failing script leaves running ends with its namespace of processes.
-    let mut command = Command::new("unshare");
+    // What a failing script leaves running ends with its namespace of processes, and all that with this thread.
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", "unshare"]);
     command.args([
         "--mount",
         "--propagation=private",
