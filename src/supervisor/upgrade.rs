@@ -135,10 +135,8 @@ impl Supervisor {
     /// Ends the worker. What it had in hand is sent again to the next one, by the kernel.
     fn stop(&mut self) {
         self.door_closes();
-        if let Some(worker) = self.child() {
-            process::pidfd_kill(worker.pidfd.as_fd(), libc::SIGKILL);
-            drop(process::wait_for(worker.pid));
-        }
+        self.kill();
+        self.bide();
         // What it said last, such as an object's memory.
         while let Some(message) = self.next_message() {
             if let Err(error) = self.hear(message) {

@@ -154,6 +154,52 @@ fn sigterm_unmounts_while_nobody_serves() {
     }
 }
 
+/// Traces the worker and does not look at it: when it is killed, its parent cannot wait for it.
+const TRACER: &str = r#"
+cat > tracer.py <<'END'
+import ctypes, os, signal, sys
+libc = ctypes.CDLL(None, use_errno=True); PTRACE_SEIZE = 0x4206
+assert libc.ptrace(PTRACE_SEIZE, int(sys.argv[1]), None, None) == 0, os.strerror(ctypes.get_errno())
+open("traced", "w").write("x"); signal.pause()
+END
+    trace() { python3 tracer.py $1 & tracer=$!; eventually filled traced; rm traced; }
+    gone() { eventually ended $daemon; kill $tracer; wait $tracer; unmounted || fail "still mounted"; eventually no_device $device
+        # Nobody waits here for orphans.
+        ! pgrep -r R,S,D,T,t shmfs > /dev/null || fail "a process is left"; }
+"#;
+
+#[track_caller]
+fn traced(body: &str) {
+    let mounted = MOUNTED.replace("OPTIONS", "size=64m");
+    script(
+        Root,
+        &format!("{mounted}\n{TRACER}\n{body}\ngone; trap - EXIT"),
+    );
+}
+
+#[test]
+fn a_mount_ends_while_a_worker_cannot_be_waited_for() {
+    traced("trace $(worker); kill -KILL $(worker); umount m; is $? 0");
+}
+
+#[test]
+fn a_worker_that_cannot_be_waited_for_does_not_keep_the_daemon() {
+    // The kernel gives no way to abort: the end of the processes does it.
+    traced("mount -t tmpfs none /sys/fs/fuse/connections; trace $(worker); kill -QUIT $daemon");
+}
+
+#[test]
+fn a_worker_that_cannot_be_waited_for_is_followed() {
+    traced(
+        r#"
+        echo kept > m/object; trace $(worker); kill -KILL $(worker); is "$(timeout 20 cat m/object)" kept
+        first=$tracer; trace $(workers $daemon | tail -1)
+        has "$($SHMFS upgrade m)" "m: shmfs"; is $? 0 "upgrade"; is "$(cat m/object)" kept
+        kill $first; umount m; is $? 0
+        "#,
+    );
+}
+
 #[test]
 
 fn the_command_of_run_does_not_notice() {
