@@ -299,7 +299,7 @@ impl Supervisor {
     }
 
     /// Tells the worker; one that is dead, or not there, gets to know it when it starts.
-    fn say(&self, word: &str, bytes: &[u8]) {
+    pub(super) fn say(&self, word: &str, bytes: &[u8]) {
         let Some(worker) = self.child() else {
             return;
         };

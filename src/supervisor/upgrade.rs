@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
 
-use super::message::{self, Message};
+use super::message::{self, FINISHING, Message};
 use super::program::{Child, Program};
 use super::supervising::{State, Supervisor, Turn, failure};
 use crate::error::{Error, ExitCode, Result};
@@ -132,18 +132,39 @@ impl Supervisor {
         }
     }
 
-    /// Ends the worker. What it had in hand is sent again to the next one, by the kernel.
+    /// Ends the worker. What it has not finished is sent again to the next one, by the kernel.
     fn stop(&mut self) {
         self.door_closes();
+        if let State::Serving { .. } = &self.state {
+            self.finish();
+        }
         self.kill();
         self.bide();
-        // What it said last, such as an object's memory.
+        // What it said last.
         while let Some(message) = self.next_message() {
-            if let Err(error) = self.hear(message) {
-                tracing::debug!(%error, "said by a worker that was stopped");
-            }
+            self.heard(message);
         }
         self.state = State::Over;
+    }
+
+    /// What a worker says that is about to end, such as an object's memory.
+    fn heard(&mut self, message: Message) {
+        if let Err(error) = self.hear(message) {
+            tracing::debug!(%error, "said by a worker that was stopped");
+        }
+    }
+
+    /// Has the worker finish what it has in hand.
+    fn finish(&mut self) {
+        self.say("finish", b"");
+        let until = Instant::now() + FINISHING;
+        while let Some(worker) = self.child() {
+            match next(worker, until) {
+                None => return tracing::warn!("the worker does not finish what it has in hand"),
+                Some(message) if message.word == "finished" => return,
+                Some(message) => self.heard(message),
+            }
+        }
     }
 
     fn start_and_wait(&mut self) -> Result<()> {
