@@ -1,7 +1,7 @@
 //! The process that serves dies, hangs or is replaced; the one that owns the mount dies too.
 
 use crate::sandbox::User::{Nobody, NobodyWithMemfds, Root};
-use crate::sandbox::{User, script};
+use crate::sandbox::{User, script, script_within};
 
 /// Who mounts, and with which options: every way that data can go.
 pub(crate) const WAYS: [(User, &str); 4] = [
@@ -34,9 +34,18 @@ pub(crate) fn mounted(user: User, options: &str, body: &str) {
 /// The same, with what is done before the mount.
 #[track_caller]
 pub(crate) fn prepared(user: User, before: &str, options: &str, body: &str) {
+    script(user, &whole(before, options, body));
+}
+
+/// The same, where it may take other than a hundred seconds.
+#[track_caller]
+pub(crate) fn mounted_within(seconds: u32, user: User, options: &str, body: &str) {
+    script_within(seconds, user, &whole("", options, body));
+}
+
+fn whole(before: &str, options: &str, body: &str) -> String {
     let mounted = MOUNTED.replace("OPTIONS", options);
-    let script_text = format!("{before}\n{mounted}\n{body}\nfinish; trap - EXIT");
-    script(user, &script_text);
+    format!("{before}\n{mounted}\n{body}\nfinish; trap - EXIT")
 }
 
 /// A program that has of everything what it could lose: it stops when it has got it, and then looks.

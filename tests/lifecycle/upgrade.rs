@@ -1,6 +1,6 @@
 //! Another program takes over a live mount.
 
-use crate::recovery::{WAYS, mounted};
+use crate::recovery::{WAYS, mounted, mounted_within};
 use crate::sandbox::User::{Nobody, Root};
 
 /// A load that stops at the first thing that is not as it should be.
@@ -10,23 +10,32 @@ const LOAD: &str = r#"
             rmdir m/$1.d && [ "$(cat m/$1.l)" = $n ] && rm m/$1.l || { echo "$1 failed in round $n" > failed; return; }; echo $n >> count.$1; done; }
 "#;
 
+/// How often it is upgraded in each way, forwards and back in turn: 6, or as `SHMFS_UPGRADES` says.
+fn rounds() -> u32 {
+    let asked = std::env::var("SHMFS_UPGRADES");
+    asked.map_or(6, |asked| asked.parse().expect("a number"))
+}
+
 #[test]
 fn an_upgrade_is_not_noticed() {
+    let rounds = rounds();
     for (user, options) in WAYS {
         let body = r#"
             cp $SHMFS ./other; echo kept > m/object; load a & one=$!; load b & two=$!
             eventually filled count.a count.b; exec 7<m/object
-            for round in 1 2 3; do for binary in ./other $SHMFS; do
+            for round in $(seq ROUNDS); do
+                binary=$SHMFS; [ $((round % 2)) = 0 ] || binary=./other
                 has "$($SHMFS upgrade m $binary)" "m: shmfs"; is $? 0 "upgrade"
                 is "$(readlink /proc/$daemon/exe)" "$(realpath $binary)" "the supervisor"
                 is "$(readlink /proc/$(worker)/exe)" "$(realpath $binary)" "the worker"
                 test -e failed && fail "$(cat failed)"; before=$(wc -l < count.a)
                 more() { [ "$(wc -l < count.a)" -gt $before ]; }; eventually more
-            done; done
+            done
             touch stop; wait $one $two; test -e failed && fail "$(cat failed)"
             is "$(cat <&7)" kept; exec 7<&-
             "#;
-        mounted(user, options, &format!("{LOAD}\n{body}"));
+        let body = format!("{LOAD}\n{}", body.replace("ROUNDS", &rounds.to_string()));
+        mounted_within(60 + 5 * rounds, user, options, &body);
     }
 }
 
