@@ -1,10 +1,10 @@
 //! The end of a worker, by itself or by us, and who follows it.
 
-use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use rustix::process::Pid;
 
+use super::program::Child;
 use super::restarts::Work;
 use super::supervising::{State, Supervisor, Turn};
 use crate::error::{Error, ExitCode, Result};
@@ -39,14 +39,15 @@ impl Supervisor {
 
     /// How a worker ended that has been killed, or ends by itself; it is waited for later.
     pub(super) fn bide(&mut self) -> Option<End> {
-        let worker = self.child()?;
-        let ended = process::ended_until(worker.pidfd.as_fd(), Instant::now() + ENDING);
-        let (pid, ended) = (worker.pid, ended.ok()?);
-        if ended.is_none() {
-            tracing::warn!(%pid, "a worker that has been killed does not end yet");
-        }
-        self.unreaped.push(pid);
+        let ended = self.child()?.ended_until(Instant::now() + ENDING).ok()?;
+        self.unreaped.extend(self.worker());
         ended
+    }
+
+    /// The same of another child.
+    pub(super) fn end_of(&mut self, child: &Child) -> Option<End> {
+        self.unreaped.push(child.pid);
+        child.ended_until(Instant::now() + ENDING).ok()?
     }
 
     /// Waits for those that have ended and can be waited for.

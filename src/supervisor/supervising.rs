@@ -186,6 +186,18 @@ impl Supervisor {
 
     /// Does what there is to do, without waiting. Fails where nobody can serve the mount any more.
     pub fn turn(&mut self) -> Result<Turn> {
+        let mut turn = self.tend()?;
+        if let (Turn::Goes, Some(order)) = (&turn, take(&self.inbox)) {
+            turn = self.obey(order);
+        }
+        Ok(match (turn, &self.state) {
+            (Turn::Goes, State::Over) => Turn::Ended,
+            (turn, _) => turn,
+        })
+    }
+
+    /// The same without orders.
+    pub(super) fn tend(&mut self) -> Result<Turn> {
         while let Some(message) = self.next_message() {
             self.hear(message)?;
         }
@@ -200,13 +212,7 @@ impl Supervisor {
             return self.bury(Some(end));
         }
         let due = self.deadline().is_some_and(|at| at <= Instant::now());
-        if due && matches!(self.late()?, Turn::Ended) {
-            return Ok(Turn::Ended);
-        }
-        Ok(match take(&self.inbox) {
-            Some(order) => self.obey(order),
-            None => Turn::Goes,
-        })
+        if due { self.late() } else { Ok(Turn::Goes) }
     }
 
     fn obey(&mut self, order: Message) -> Turn {
@@ -240,10 +246,6 @@ impl Supervisor {
             State::Starting { worker, .. } | State::Serving { worker, .. } => Some(worker),
             State::Waiting { .. } | State::Over => None,
         }
-    }
-
-    pub(super) fn door_closes(&self) {
-        self.door.close();
     }
 
     pub(super) fn kill(&self) {

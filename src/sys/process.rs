@@ -180,6 +180,16 @@ pub enum End {
     Status(i32),
 }
 
+impl End {
+    /// As a shell shows it: the exit status, or 128 and the signal's number.
+    pub fn as_shell(self) -> i32 {
+        match self {
+            End::Signal(signal) => 128 + signal,
+            End::Status(status) => status,
+        }
+    }
+}
+
 impl From<WaitStatus> for End {
     fn from(status: WaitStatus) -> End {
         match status.terminating_signal() {
