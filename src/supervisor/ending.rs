@@ -46,8 +46,10 @@ impl Supervisor {
 
     /// The same of another child.
     pub(super) fn end_of(&mut self, child: &Child) -> Option<End> {
+        let ended = child.ended_until(Instant::now() + ENDING).ok()?;
         self.unreaped.push(child.pid);
-        child.ended_until(Instant::now() + ENDING).ok()?
+        self.reap();
+        ended
     }
 
     /// Waits for those that have ended and can be waited for.

@@ -18,6 +18,9 @@ use crate::sys::process::{self, End};
 /// How long a program may take to look at the saved state, and to serve it.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// So often a program may look at the saved state that somebody outside kills.
+const CHECKS: u32 = 5;
+
 /// How long a new worker must have served, before the old program is given up.
 const PROOF: Duration = Duration::from_millis(200);
 
@@ -116,6 +119,15 @@ impl Supervisor {
 
     /// Has the program look at the saved state while the old worker goes on.
     fn check(&mut self, program: &Program) -> Result<()> {
+        let mut left = CHECKS;
+        while !self.check_once(program, left == 1)? {
+            left -= 1;
+        }
+        Ok(())
+    }
+
+    /// Answers `false` where somebody outside has killed who looks, unless it is the `last` time.
+    fn check_once(&mut self, program: &Program, last: bool) -> Result<bool> {
         let failed = |error| Error::system("cannot run the new program", error);
         let child = program.start().map_err(failed)?;
         let journal = readable(&self.kept.journal).map_err(failed)?;
@@ -125,10 +137,14 @@ impl Supervisor {
             .and_then(|()| message::send(&child.channel, "check", b"", None));
         // What is no shmfs has ended before it was asked, perhaps.
         let answer = asked.map(|()| self.wait_for_answer(&child));
-        process::pidfd_kill(child.pidfd.as_fd(), libc::SIGKILL);
+        if !matches!(answer, Ok(Said::End)) {
+            process::pidfd_kill(child.pidfd.as_fd(), libc::SIGKILL);
+        }
         let end = self.end_of(&child);
+        process::pidfd_kill(child.pidfd.as_fd(), libc::SIGKILL);
         match answer {
-            Ok(Said::Word(answer)) if answer.word == "fine" => Ok(()),
+            Ok(Said::End) if end == Some(End::Signal(libc::SIGKILL)) && !last => Ok(false),
+            Ok(Said::Word(answer)) if answer.word == "fine" => Ok(true),
             Ok(Said::Word(answer)) if answer.word == "failed" => Err(failure(&answer)),
             Ok(Said::Nothing) => {
                 let what = "the new program does not answer whether it knows the saved state";
