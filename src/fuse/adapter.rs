@@ -13,6 +13,7 @@ use fuser::{
 
 use super::beside::run_beside;
 use super::convert::errno;
+use super::gate::Gate;
 use super::hand::Hand;
 use super::nodes::Nodes;
 use super::resends::Resends;
@@ -37,6 +38,7 @@ pub(super) struct Server {
     pub(super) passthrough: bool,
     pub(super) opener: Opener,
     pub(super) resends: Arc<Resends>,
+    pub(super) gate: Arc<Gate>,
     pub(super) queue: Option<Arc<Queue>>,
 }
 

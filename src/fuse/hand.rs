@@ -91,6 +91,7 @@ impl Server {
         self.resends.saw(request.is_resent());
         let held = self.fs.slots().requests().begin(request);
         failpoint("begun");
+        self.gate.pass();
         held
     }
 

@@ -7,6 +7,7 @@ pub mod connection;
 mod contents;
 mod convert;
 mod exports;
+mod gate;
 mod hand;
 mod handshake;
 mod listing;

@@ -4,6 +4,7 @@ use std::ffi::CStr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use fuser::InitFlags;
 use parking_lot::Mutex;
@@ -11,6 +12,7 @@ use parking_lot::Mutex;
 use super::adapter::{Adapter, Server};
 use super::connection;
 use super::exports::{self, Sessions};
+use super::gate::Gate;
 use super::handshake::{self, Handshake};
 use super::nodes::{Layout, Nodes};
 use super::passthrough::Registry;
@@ -96,6 +98,7 @@ pub struct Service {
     device: Arc<OwnedFd>,
     saved: bool,
     sessions: Option<Sessions>,
+    gate: Arc<Gate>,
     thread: Mutex<Option<JoinHandle<std::io::Result<()>>>>,
 }
 
@@ -131,6 +134,7 @@ impl Service {
         let notifier = Arc::new(OnceLock::new());
         let namings = exports::with_views(&fs, namings);
         let queue = views::install(&fs, &nodes, &notifier, namings)?;
+        let gate = Arc::<Gate>::default();
         let server = Server {
             fs: Arc::clone(&fs),
             nodes: Arc::clone(&nodes),
@@ -140,6 +144,7 @@ impl Service {
                 device: Arc::clone(&device),
             },
             resends: Arc::default(),
+            gate: Arc::clone(&gate),
             queue,
         };
         let resends = Arc::clone(&server.resends);
@@ -186,6 +191,7 @@ impl Service {
             device,
             saved,
             sessions,
+            gate,
             thread: Mutex::new(Some(thread)),
         })
     }
@@ -305,6 +311,11 @@ impl Service {
         connection::abort(&self.device)
     }
 
+    /// Finishes what is in hand, and begins nothing more; says whether all was finished by `until`.
+    pub fn finish(&self, until: Instant) -> bool {
+        self.gate.close(self.fs.slots().requests(), until)
+    }
+
     /// Returns when the connection has ended: unmounted everywhere, or aborted.
     pub fn wait(&self) -> Result<()> {
         let Some(thread) = self.thread.lock().take() else {
@@ -379,7 +390,7 @@ fn make_fs(
     }
 }
 
-/// Says what the process that died had in hand.
+/// Says what the last process had in hand.
 fn log_lost(survivors: &Survivors) {
     for seen in &survivors.in_hand {
         let Request {
@@ -387,7 +398,7 @@ fn log_lost(survivors: &Survivors) {
             opcode,
             node,
         } = seen.request;
-        tracing::warn!(unique, opcode, node, "in hand when the worker died");
+        tracing::warn!(unique, opcode, node, "in hand when the last worker ended");
     }
 }
 

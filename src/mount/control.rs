@@ -35,6 +35,9 @@ use crate::supervisor::Door;
 /// A request is no longer than this.
 const LONGEST: u64 = 4096;
 
+/// So often a daemon is asked again that has not answered.
+const TRIES: u32 = 3;
+
 /// Nor are exports; their own limit is lower.
 const LONGEST_EXPORTS: u64 = 16 << 20;
 
@@ -203,6 +206,7 @@ fn converse(mut connection: &UnixStream, door: &Door) -> io::Result<()> {
         // The supervisor answers, perhaps as another program: this thread may end before.
         return door.order(verb, rest, connection.as_fd());
     }
+    let talk = door.talk();
     let answer = match verb {
         "umount" => {
             serve::ask(rest == "force");
@@ -222,6 +226,7 @@ fn converse(mut connection: &UnixStream, door: &Door) -> io::Result<()> {
         Err(text) => format!("error {}\n", text.replace('\n', " ")),
     };
     connection.write_all(text.as_bytes())?;
+    drop(talk);
     if verb == "wait" {
         // Until the other side has enough, or this process ends.
         io::copy(&mut connection, &mut io::sink())?;
@@ -256,6 +261,14 @@ fn reload_exports(door: &Door, length: &str, reader: &mut impl Read) -> Result<S
     door.reload_exports(&source)
 }
 
+/// One line of answer; an empty one where there is none.
+fn say(mut socket: &UnixStream, request: &[u8]) -> io::Result<String> {
+    let mut answer = String::new();
+    socket.write_all(request)?;
+    BufReader::new(socket).read_line(&mut answer)?;
+    Ok(answer)
+}
+
 pub(super) fn encode(limits: &Limits) -> String {
     let parts = [
         ("size", limits.size),
@@ -288,13 +301,16 @@ pub(super) fn decode(words: &str) -> Option<Limits> {
 #[derive(Debug)]
 pub(crate) struct Daemon {
     socket: UnixStream,
+    path: PathBuf,
 }
 
 impl Daemon {
     /// Connects to the daemon that serves the file system `device`.
     pub(crate) fn connect(device: &str) -> io::Result<Daemon> {
+        let path = directory().join(device);
         Ok(Daemon {
-            socket: UnixStream::connect(directory().join(device))?,
+            socket: UnixStream::connect(&path)?,
+            path,
         })
     }
 
@@ -313,13 +329,24 @@ impl Daemon {
 
     /// Asks for `request`; returns the answer's text.
     pub(crate) fn ask(&self, request: &str) -> io::Result<String> {
-        (&self.socket).write_all(format!("{request}\n").as_bytes())?;
-        self.answer()
+        self.converse(format!("{request}\n").as_bytes())
     }
 
-    fn answer(&self) -> io::Result<String> {
-        let mut answer = String::new();
-        BufReader::new(&self.socket).read_line(&mut answer)?;
+    /// A daemon that becomes another program does not answer who came at that moment, and does not do what was asked
+    /// for either: it is asked again. To end it is asked once: the second time means another thing.
+    fn converse(&self, request: &[u8]) -> io::Result<String> {
+        let mut answer = say(&self.socket, request);
+        for _ in 0..TRIES {
+            let unanswered = answer.as_ref().map_or(true, String::is_empty);
+            if !unanswered || request.starts_with(b"umount") {
+                break;
+            }
+            let Ok(again) = UnixStream::connect(&self.path) else {
+                break;
+            };
+            answer = say(&again, request);
+        }
+        let answer = answer?;
         let (verdict, text) = answer
             .trim_end()
             .split_once(' ')
@@ -335,8 +362,7 @@ impl Daemon {
     pub(crate) fn reload_exports(&self, source: &Source) -> io::Result<String> {
         let bytes = source.encode();
         let request = format!("export-reload {}\n", bytes.len());
-        (&self.socket).write_all(&[request.as_bytes(), &bytes].concat())?;
-        self.answer()
+        self.converse(&[request.as_bytes(), &bytes].concat())
     }
 
     /// Asks for new limits.

@@ -5,8 +5,10 @@ use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use rustix::fs::{MemfdFlags, SeekFrom};
+use rustix::process::Pid;
 use serde::{Deserialize, Serialize};
 
 use super::control::Control;
@@ -24,6 +26,9 @@ const GO_ON: [&str; 2] = ["supervisor", "--state"];
 /// The same, only to see whether it could.
 const CHECK: [&str; 2] = ["supervisor", "--check"];
 
+/// How long a program may take to look at the state.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// What one program leaves to the other.
 #[derive(Serialize, Deserialize)]
 struct Legacy {
@@ -34,9 +39,13 @@ struct Legacy {
 /// Becomes the program that serves by now. Returns only where that fails: then this one goes on.
 pub(super) fn become_program(live: &Live<Supervisor>, control: Option<&Control>, order: Order) {
     let version = live.server.version().to_owned();
+    // Who has been answered half would not be answered at all.
+    let door = live.server.door();
+    let hushed = door.hush();
     let error = match try_to_become(live, control, &order) {
         Ok(error) | Err(error) => error,
     };
+    drop(hushed);
     tracing::error!(%error, "the supervisor goes on as it is");
     order.answer(Err(format!(
         "shmfs {version} serves the mount, but the process that owns it could not become it: {error}"
@@ -75,13 +84,24 @@ fn check(live: &Live<Supervisor>, state: &OwnedFd) -> Result<()> {
     command.stdin(Stdio::null()).stdout(Stdio::null());
     process::inherit(&mut command, state);
     let failed = |error| Error::system("cannot run it", error);
-    let status = command.status().map_err(failed)?;
-    if status.success() {
-        Ok(())
-    } else {
-        let what = format!("it does not know the state of this one ({status})");
-        Err(Error::new(ExitCode::Usage, what))
-    }
+    let mut child = command.spawn().map_err(failed)?;
+    let status = process::wait_until(Pid::from_child(&child), Instant::now() + PATIENCE);
+    let what = match status.map_err(failed)? {
+        Some(status) if status.exit_status() == Some(0) => return Ok(()),
+        Some(status) => {
+            let status = process::shell_status(status);
+            format!("it does not know the state of this one: it ended with status {status}")
+        }
+        None => {
+            drop(child.kill());
+            drop(process::wait_until(
+                Pid::from_child(&child),
+                Instant::now() + PATIENCE,
+            ));
+            "it does not say whether it knows the state of this one".to_owned()
+        }
+    };
+    Err(Error::new(ExitCode::Usage, what))
 }
 
 /// Memory with `text` in it.

@@ -1,7 +1,10 @@
 //! `shmfs upgrade`.
 
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+
+use rustix::fs::{major, minor};
 
 use super::control::Daemon;
 use super::umount::{shmfs_at, unreachable_hint};
@@ -16,6 +19,17 @@ pub fn upgrade(dir: &Path, binary: Option<&Path>) -> Result<String> {
     };
     let binary: PathBuf =
         binary.map_err(|error| Error::system("cannot find the new program", error))?;
+    let found = std::fs::metadata(&binary);
+    let found = found.map_err(|error| Error::path("use", &binary, error))?;
+    // Who starts it would wait for who serves the mount, and nobody does before it is started.
+    let device = format!("{}:{}", major(found.dev()), minor(found.dev()));
+    if device == entry.device {
+        return Err(Error::new(
+            ExitCode::Mount,
+            "the new program is on the mount that it shall serve",
+        )
+        .hint("Copy it elsewhere first."));
+    }
     let text = binary.to_str().filter(|text| !text.contains('\n'));
     let text =
         text.ok_or_else(|| Error::usage("the new program has a name that cannot be told"))?;

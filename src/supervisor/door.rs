@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 
 use super::configuration::Configuration;
@@ -17,6 +17,9 @@ use crate::sys::channel;
 /// How long a question waits for a worker, and for its answer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How long those who are being answered are waited for.
+const HUSH: Duration = Duration::from_secs(2);
+
 /// The way to the worker, as long as one serves, and to the supervisor.
 #[derive(Debug)]
 pub struct Door {
@@ -25,6 +28,7 @@ pub struct Door {
     orders: OwnedFd,
     deaths: AtomicU64,
     exports: Mutex<Option<Configuration>>,
+    talks: RwLock<()>,
 }
 
 impl Door {
@@ -37,6 +41,7 @@ impl Door {
             orders,
             deaths: AtomicU64::new(0),
             exports: Mutex::default(),
+            talks: RwLock::new(()),
         };
         Ok((door, inbox))
     }
@@ -44,6 +49,16 @@ impl Door {
     /// Gives the supervisor an order, which answers `client` itself.
     pub fn order(&self, word: &str, argument: &str, client: BorrowedFd<'_>) -> io::Result<()> {
         message::send(&self.orders, word, argument.as_bytes(), Some(client))
+    }
+
+    /// To be held from a question's beginning until it is answered.
+    pub fn talk(&self) -> RwLockReadGuard<'_, ()> {
+        self.talks.read()
+    }
+
+    /// Waits until all questions are answered, and lets nobody begin another one; `None` where that takes too long.
+    pub fn hush(&self) -> Option<RwLockWriteGuard<'_, ()>> {
+        self.talks.try_write_for(HUSH)
     }
 
     pub(super) fn open(&self, channel: &OwnedFd) -> io::Result<()> {

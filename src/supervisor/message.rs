@@ -12,6 +12,7 @@
 //! | `answered` | | the kernel has the answer to its INIT |
 //! | `mounts` | text | what to take away should the supervisor die, in the words of `mount` |
 //! | `memory` | a number | there is memory; it shall hold so many bytes of it |
+//! | `finish` | | it shall finish what it has in hand, and begin nothing more |
 //! | `background` | | there is no terminal any more |
 //! | `ask` | a line, a socket | a question of the control socket, to be answered there |
 //!
@@ -20,6 +21,7 @@
 //! | `answer` | bytes | the answer to INIT, for the kernel |
 //! | `file`, `gone` | a number, a descriptor | an object's memory to hold; one to give up |
 //! | `ready` | [`Ready`] | it serves |
+//! | `finished` | | it has nothing in hand that it has begun |
 //! | `fine` | | it could go on |
 //! | `failed` | an encoded [`Error`](crate::error::Error) | it cannot serve now |
 //! | `refused` | the same | nobody can go on with the saved state |
@@ -28,11 +30,15 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::fuse::Layout;
 use crate::sys::channel;
+
+/// How long a worker may take to finish what it has in hand. Programs wait meanwhile.
+pub(super) const FINISHING: Duration = Duration::from_secs(1);
 
 /// One message.
 #[derive(Debug)]

@@ -8,15 +8,16 @@
 //!
 //! - `message`: what they say to each other;
 //! - `configuration`: the exports in force;
-//! - `supervising`: the one side; `restarts`: when a worker is started; `cause`: why one died; `watch`: whether one
-//!   hangs; `kept`: what it owns; `upgrade`: another
-//!   program for it; `state`: another process in the supervisor's place;
+//! - `supervising`: the one side; `ending`: the end of a worker; `restarts`: when the next one is started; `cause`: why
+//!   one died; `watch`: whether one hangs; `kept`: what it owns; `upgrade`: another program for it; `state`: another
+//!   process in the supervisor's place;
 //! - `door`: questions of other threads to whatever worker serves;
 //! - `worker`: the other side.
 
 mod cause;
 mod configuration;
 mod door;
+mod ending;
 mod kept;
 mod message;
 mod program;

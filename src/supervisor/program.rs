@@ -5,13 +5,14 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{FileType, Mode, OFlags};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::process::Pid;
 
-use crate::sys::{channel, process};
+use crate::sys::channel;
+use crate::sys::process::{self, End};
 
 /// The first words of a worker's command line; the number of its channel follows.
 pub(super) const WORKER: [&str; 2] = ["worker", "--channel"];
@@ -38,6 +39,17 @@ pub(super) struct Child {
     pub(super) channel: OwnedFd,
 }
 
+impl Child {
+    /// How it ended, which it shall have done by then.
+    pub(super) fn ended_until(&self, until: Instant) -> io::Result<Option<End>> {
+        let ended = process::ended_until(self.pidfd.as_fd(), until)?;
+        if ended.is_none() {
+            tracing::warn!(pid = %self.pid, "a process that has been killed does not end yet");
+        }
+        Ok(ended)
+    }
+}
+
 impl Program {
     /// The one that this process runs, also when its file has been replaced.
     pub(super) fn of_this_process() -> Program {
@@ -51,6 +63,10 @@ impl Program {
     pub(super) fn open(path: &Path) -> io::Result<Program> {
         let flags = OFlags::PATH | OFlags::CLOEXEC;
         let file = rustix::fs::open(path, flags, Mode::empty())?;
+        // Another kind of file may keep who opens it waiting.
+        if !FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode).is_file() {
+            return Err(io::Error::other("it is no regular file"));
+        }
         let mut begin = [0; 2];
         std::fs::File::open(path)?.read_exact(&mut begin)?;
         if begin == *b"#!" {

@@ -49,6 +49,9 @@ pub struct Saved {
     deaths: u64,
     /// The worker that serves: only where the process stays the same.
     worker: Option<i32>,
+    /// Workers that could not be waited for yet: likewise.
+    #[serde(default)]
+    unreaped: Vec<i32>,
 }
 
 /// Descriptors by their names.
@@ -115,8 +118,12 @@ impl Supervisor {
             oom_score: self.oom_score,
             deaths: self.restarts.total,
             worker: goes_on
-                .then(|| self.worker().map(|pid| pid.as_raw_nonzero().get()))
+                .then(|| self.worker().as_ref().map(number_of))
                 .flatten(),
+            unreaped: match goes_on {
+                true => self.unreaped.iter().map(number_of).collect(),
+                false => Vec::new(),
+            },
         };
         let mut descriptors = vec![
             ("device".to_owned(), kept.device.as_fd()),
@@ -183,6 +190,7 @@ impl Supervisor {
             init: saved.init,
             answer: saved.answer,
         };
+        let unreaped = saved.unreaped.into_iter().filter_map(Pid::from_raw);
         let mut watch = Watch::default();
         if let Phase::Serving { .. } = &phase {
             watch.begin(&kept.slots);
@@ -207,13 +215,17 @@ impl Supervisor {
             watch,
             hangs: None,
             stuck: false,
-            unreaped: Vec::new(),
+            unreaped: unreaped.collect(),
             oom_score: saved.oom_score,
             mounts: saved.mounts,
             background: saved.background,
             stored: saved.stored,
         })
     }
+}
+
+fn number_of(pid: &Pid) -> i32 {
+    pid.as_raw_nonzero().get()
 }
 
 fn serving(pid: i32, descriptors: &mut Descriptors) -> Result<Phase> {

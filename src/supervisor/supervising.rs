@@ -24,8 +24,6 @@ use crate::log;
 use crate::sys::memory;
 use crate::sys::process::{self, End};
 
-/// The longest wait after a worker that was killed from outside.
-const OUTSIDE: Duration = Duration::from_millis(50);
 /// How long the first worker may take until it serves.
 const START: Duration = Duration::from_secs(30);
 
@@ -188,6 +186,18 @@ impl Supervisor {
 
     /// Does what there is to do, without waiting. Fails where nobody can serve the mount any more.
     pub fn turn(&mut self) -> Result<Turn> {
+        let mut turn = self.tend()?;
+        if let (Turn::Goes, Some(order)) = (&turn, take(&self.inbox)) {
+            turn = self.obey(order);
+        }
+        Ok(match (turn, &self.state) {
+            (Turn::Goes, State::Over) => Turn::Ended,
+            (turn, _) => turn,
+        })
+    }
+
+    /// The same without orders.
+    pub(super) fn tend(&mut self) -> Result<Turn> {
         while let Some(message) = self.next_message() {
             self.hear(message)?;
         }
@@ -201,13 +211,8 @@ impl Supervisor {
             self.unreaped.extend(self.worker());
             return self.bury(Some(end));
         }
-        if self.deadline().is_some_and(|at| at <= Instant::now()) {
-            self.late()?;
-        }
-        Ok(match take(&self.inbox) {
-            Some(order) => self.obey(order),
-            None => Turn::Goes,
-        })
+        let due = self.deadline().is_some_and(|at| at <= Instant::now());
+        if due { self.late() } else { Ok(Turn::Goes) }
     }
 
     fn obey(&mut self, order: Message) -> Turn {
@@ -236,24 +241,6 @@ impl Supervisor {
         self.end();
     }
 
-    /// Ends the worker, and starts no other.
-    pub fn end(&mut self) {
-        self.door.close();
-        self.kill();
-        if let Some(worker) = self.worker() {
-            // Waited for elsewhere, perhaps.
-            drop(process::wait_for(worker));
-        }
-        self.state = State::Over;
-    }
-
-    /// Leaves the mount to a service manager that holds it: the worker ends, and nothing else.
-    pub fn leave(&mut self) {
-        self.door.close();
-        self.kill();
-        self.state = State::Over;
-    }
-
     pub(super) fn child(&self) -> Option<&Child> {
         match &self.state {
             State::Starting { worker, .. } | State::Serving { worker, .. } => Some(worker),
@@ -261,11 +248,7 @@ impl Supervisor {
         }
     }
 
-    pub(super) fn door_closes(&self) {
-        self.door.close();
-    }
-
-    fn kill(&self) {
+    pub(super) fn kill(&self) {
         if let Some(worker) = self.child() {
             process::pidfd_kill(worker.pidfd.as_fd(), libc::SIGKILL);
         }
@@ -318,7 +301,7 @@ impl Supervisor {
     }
 
     /// Tells the worker; one that is dead, or not there, gets to know it when it starts.
-    fn say(&self, word: &str, bytes: &[u8]) {
+    pub(super) fn say(&self, word: &str, bytes: &[u8]) {
         let Some(worker) = self.child() else {
             return;
         };
@@ -378,7 +361,7 @@ impl Supervisor {
     }
 
     /// Lets the worker hold some memory for the next one. With passthrough who uses memory pays for it.
-    fn settle(&mut self) {
+    pub(super) fn settle(&mut self) {
         if self.passthrough() {
             return;
         }
@@ -387,92 +370,8 @@ impl Supervisor {
         }
     }
 
-    /// The worker has ended; how, nobody knows of one that cannot be waited for.
-    fn bury(&mut self, end: Option<End>) -> Result<Turn> {
-        // It may have said why.
-        while let Some(message) = self.next_message() {
-            self.hear(message)?;
-        }
-        let served = match std::mem::replace(&mut self.state, State::Over) {
-            State::Serving { since, .. } => since.elapsed(),
-            State::Starting { .. } | State::Waiting { .. } | State::Over => Duration::ZERO,
-        };
-        self.door.close();
-        if connection::has_ended(&self.kept.device) {
-            // Nothing keeps them in the kernel any more.
-            let left = std::mem::take(&mut self.unreaped).into_iter();
-            left.for_each(|pid| drop(process::wait_for(pid)));
-            return Ok(Turn::Ended);
-        }
-        let mut cause = self.memory.tell(end);
-        if let Some(hangs) = self.hangs.take() {
-            cause.text = format!("{}, since it hung: {hangs}", cause.text);
-            cause.errno = Some(libc::EIO);
-        }
-        let why = cause.text;
-        if !self.is_saved() {
-            let what = format!("the process that serves the mount ended by {why}");
-            return Err(Error::new(ExitCode::Internal, what));
-        }
-        self.stuck = false;
-        let in_hand = self.watch.in_hand();
-        self.watch.pause();
-        if let Some(errno) = cause.errno {
-            self.watch.blame(&self.kept.device, errno);
-        }
-        let wait = self.restarts.death(served, &Work::of(&self.kept.slots));
-        // Whom somebody outside kills does not fail at anything.
-        let wait = cause.errno.map_or(wait.min(OUTSIDE), |_| wait);
-        self.door.set_deaths(self.restarts.total);
-        tracing::error!(%why, %in_hand, ?wait, deaths = self.restarts.total, "the worker died");
-        let until = Instant::now() + wait;
-        self.state = State::Waiting { until };
-        if wait.is_zero() {
-            self.late()?;
-        }
-        Ok(Turn::Goes)
-    }
-
-    /// Waits for those that have ended and can be waited for.
-    fn reap(&mut self) {
-        self.unreaped
-            .retain(|&pid| process::try_wait(pid).is_ok_and(|ended| ended.is_none()));
-    }
-
-    /// Looks whether the worker serves; `well` says that it has done so for a while.
-    fn look_at(&mut self, pid: Pid, well: bool) -> Result<()> {
-        self.reap();
-        if process::is_zombie(pid) {
-            return self.give_up(pid);
-        }
-        if self.hangs.is_some() {
-            // It has been killed.
-            self.watch.later();
-            return Ok(());
-        }
-        self.hangs = self.watch.look(pid, &self.kept.device);
-        if self.hangs.is_some() {
-            self.kill();
-        } else if well {
-            self.watch.forgive();
-        }
-        self.settle();
-        Ok(())
-    }
-
-    /// A thread of a worker that has ended may wait in the kernel for what only the next worker can answer: then
-    /// the process cannot be waited for. It may also be about to end, and so gets time until the next look.
-    fn give_up(&mut self, pid: Pid) -> Result<()> {
-        if !std::mem::replace(&mut self.stuck, true) {
-            self.watch.later();
-            return Ok(());
-        }
-        self.unreaped.push(pid);
-        self.bury(None).map(drop)
-    }
-
     /// Something is due: the next worker, or the end of one that does not come to serve.
-    fn late(&mut self) -> Result<()> {
+    pub(super) fn late(&mut self) -> Result<Turn> {
         if let State::Serving { worker, since } = &self.state {
             let (pid, well) = (worker.pid, since.elapsed() > 20 * START);
             return self.look_at(pid, well);
@@ -486,7 +385,10 @@ impl Supervisor {
             }
             tracing::error!("a worker does not come to serve: it is killed");
             self.kill();
-            return Ok(());
+            return Ok(Turn::Goes);
+        }
+        if !self.is_live() {
+            return Ok(self.has_ended());
         }
         if let Err(error) = self.launch() {
             // As long as there is a mount to hold, it is held: memory, or numbers of processes, come back.
@@ -495,7 +397,7 @@ impl Supervisor {
             let until = Instant::now() + wait.max(Duration::from_millis(20));
             self.state = State::Waiting { until };
         }
-        Ok(())
+        Ok(Turn::Goes)
     }
 }
 

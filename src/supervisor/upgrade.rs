@@ -9,14 +9,23 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
 
-use super::message::{self, Message};
+use super::message::{self, FINISHING, Message};
 use super::program::{Child, Program};
 use super::supervising::{State, Supervisor, Turn, failure};
 use crate::error::{Error, ExitCode, Result};
-use crate::sys::process;
+use crate::sys::process::{self, End};
 
 /// How long a program may take to look at the saved state, and to serve it.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// So often a program may look at the saved state that somebody outside kills.
+const CHECKS: u32 = 5;
+
+/// How long a new worker must have served, before the old program is given up.
+const PROOF: Duration = Duration::from_millis(200);
+
+/// How often it is looked whether there is still a mount to serve, and how its worker does.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// A request of the control socket that is for the supervisor.
 #[derive(Debug)]
@@ -86,6 +95,9 @@ impl Supervisor {
         }
         let program = Program::open(&path).map_err(|error| Error::path("open", &path, error))?;
         self.check(&program)?;
+        if !self.is_live() {
+            return Err(Error::new(ExitCode::Mount, "the mount has ended"));
+        }
         self.stop();
         let old = std::mem::replace(&mut self.program, program);
         let Err(why) = self.start_and_wait() else {
@@ -95,8 +107,9 @@ impl Supervisor {
         self.program = old;
         let again = self.start_and_wait();
         if let Err(error) = again {
-            // Then as after any death.
+            // Then as after any death, or the end of the mount.
             tracing::error!(%error, "the old program does not serve either");
+            self.stop();
             self.state = State::Waiting {
                 until: Instant::now(),
             };
@@ -105,7 +118,16 @@ impl Supervisor {
     }
 
     /// Has the program look at the saved state while the old worker goes on.
-    fn check(&self, program: &Program) -> Result<()> {
+    fn check(&mut self, program: &Program) -> Result<()> {
+        let mut left = CHECKS;
+        while !self.check_once(program, left == 1)? {
+            left -= 1;
+        }
+        Ok(())
+    }
+
+    /// Answers `false` where somebody outside has killed who looks, unless it is the `last` time.
+    fn check_once(&mut self, program: &Program, last: bool) -> Result<bool> {
         let failed = |error| Error::system("cannot run the new program", error);
         let child = program.start().map_err(failed)?;
         let journal = readable(&self.kept.journal).map_err(failed)?;
@@ -114,16 +136,22 @@ impl Supervisor {
             .and_then(|()| message::send(&child.channel, "slots", b"", Some(slots)))
             .and_then(|()| message::send(&child.channel, "check", b"", None));
         // What is no shmfs has ended before it was asked, perhaps.
-        let answer = asked
-            .ok()
-            .and_then(|()| next(&child, Instant::now() + PATIENCE));
+        let answer = asked.map(|()| self.wait_for_answer(&child));
+        if !matches!(answer, Ok(Said::End)) {
+            process::pidfd_kill(child.pidfd.as_fd(), libc::SIGKILL);
+        }
+        let end = self.end_of(&child);
         process::pidfd_kill(child.pidfd.as_fd(), libc::SIGKILL);
-        let status = process::wait_for(child.pid).map_err(failed)?;
         match answer {
-            Some(answer) if answer.word == "fine" => Ok(()),
-            Some(answer) if answer.word == "failed" => Err(failure(&answer)),
-            Some(_) | None => {
-                let status = process::shell_status(status);
+            Ok(Said::End) if end == Some(End::Signal(libc::SIGKILL)) && !last => Ok(false),
+            Ok(Said::Word(answer)) if answer.word == "fine" => Ok(true),
+            Ok(Said::Word(answer)) if answer.word == "failed" => Err(failure(&answer)),
+            Ok(Said::Nothing) => {
+                let what = "the new program does not answer whether it knows the saved state";
+                Err(Error::new(ExitCode::Usage, what))
+            }
+            Ok(_) | Err(_) => {
+                let status = end.map_or(128 + libc::SIGKILL, End::as_shell);
                 let what = format!(
                     "the new program does not answer as an shmfs does: it ended with status {status}"
                 );
@@ -132,38 +160,124 @@ impl Supervisor {
         }
     }
 
-    /// Ends the worker. What it had in hand is sent again to the next one, by the kernel.
-    fn stop(&mut self) {
-        self.door_closes();
-        if let Some(worker) = self.child() {
-            process::pidfd_kill(worker.pidfd.as_fd(), libc::SIGKILL);
-            drop(process::wait_for(worker.pid));
-        }
-        // What it said last, such as an object's memory.
-        while let Some(message) = self.next_message() {
-            if let Err(error) = self.hear(message) {
-                tracing::debug!(%error, "said by a worker that was stopped");
+    /// Meanwhile the old worker is looked after as ever.
+    fn wait_for_answer(&mut self, child: &Child) -> Said {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            if let Err(error) = self.tend() {
+                tracing::error!(%error, "the mount cannot be served any more");
+                return Said::Nothing;
             }
+            match next(child, until.min(Instant::now() + LOOK)) {
+                Said::Nothing if Instant::now() < until && self.is_live() => {}
+                said => return said,
+            }
+        }
+    }
+
+    /// Ends the worker. What it has not finished is sent again to the next one, by the kernel.
+    fn stop(&mut self) {
+        self.door.close();
+        if let State::Serving { .. } = &self.state {
+            self.finish();
+        }
+        self.kill();
+        self.bide();
+        // What it said last.
+        while let Some(message) = self.next_message() {
+            self.heard(message);
         }
         self.state = State::Over;
     }
 
-    fn start_and_wait(&mut self) -> Result<()> {
-        let failed = |error| Error::system("cannot start the worker", error);
-        self.launch().map_err(failed)?;
-        let until = Instant::now() + PATIENCE;
-        while let State::Starting { worker, .. } = &self.state {
-            let Some(message) = next(worker, until) else {
-                let what = "the worker did not come to serve";
-                return Err(Error::new(ExitCode::Internal, what));
-            };
-            match message.word.as_str() {
-                "failed" | "refused" => return Err(failure(&message)),
-                _ => self.hear(message)?,
+    /// What a worker says that is about to end, such as an object's memory.
+    fn heard(&mut self, message: Message) {
+        if let Err(error) = self.hear(message) {
+            tracing::debug!(%error, "said by a worker that was stopped");
+        }
+    }
+
+    /// Has the worker finish what it has in hand.
+    fn finish(&mut self) {
+        self.say("finish", b"");
+        let until = Instant::now() + FINISHING;
+        while let Some(worker) = self.child() {
+            match next(worker, until) {
+                Said::Nothing => {
+                    return tracing::warn!("the worker does not finish what it has in hand");
+                }
+                Said::End => return,
+                Said::Word(message) if message.word == "finished" => return,
+                Said::Word(message) => self.heard(message),
             }
         }
-        Ok(())
     }
+
+    /// Starts a worker that serves, and has done so for a moment.
+    fn start_and_wait(&mut self) -> Result<()> {
+        let failed = |error| Error::system("cannot start the worker", error);
+        let until = Instant::now() + PATIENCE;
+        let mut proof = PROOF;
+        loop {
+            self.launch().map_err(failed)?;
+            if let Proof::Given = self.wait_for_proof(until, proof)? {
+                return Ok(());
+            }
+            // It is not to blame, and may have served already.
+            self.restarts.total += 1;
+            self.door.set_deaths(self.restarts.total);
+            proof = Duration::ZERO;
+        }
+    }
+
+    fn wait_for_proof(&mut self, until: Instant, proof: Duration) -> Result<Proof> {
+        loop {
+            let (worker, serves, until) = match &self.state {
+                State::Starting { worker, .. } => (worker, false, until),
+                State::Serving { worker, since } => (worker, true, *since + proof),
+                State::Waiting { .. } | State::Over => return Ok(Proof::Killed),
+            };
+            match next(worker, until.min(Instant::now() + LOOK)) {
+                Said::Word(said) if ["failed", "refused"].contains(&said.word.as_str()) => {
+                    return Err(failure(&said));
+                }
+                Said::Word(said) => self.hear(said)?,
+                Said::End => return self.ended_early(),
+                Said::Nothing if Instant::now() < until && self.is_live() => {}
+                Said::Nothing if serves => return Ok(Proof::Given),
+                Said::Nothing => {
+                    let what = "the worker did not come to serve";
+                    return Err(Error::new(ExitCode::Internal, what));
+                }
+            }
+        }
+    }
+
+    /// A new worker has ended.
+    fn ended_early(&mut self) -> Result<Proof> {
+        self.door.close();
+        let end = self.bide();
+        let served = matches!(self.state, State::Serving { .. });
+        self.state = State::Over;
+        let cause = self.memory.tell(end);
+        if cause.errno.is_none() && self.is_live() {
+            return Ok(Proof::Killed);
+        }
+        let what = match served {
+            true => "the worker ended as soon as it served",
+            false => "the worker did not come to serve: it ended",
+        };
+        let what = format!("{what}, by {}", cause.text);
+        Err(Error::new(ExitCode::Internal, what))
+    }
+}
+
+/// What came of a new worker.
+enum Proof {
+    /// It serves.
+    Given,
+    /// Somebody outside did it.
+    Killed,
 }
 
 /// A copy that can only be read.
@@ -173,16 +287,28 @@ fn readable(memory: &OwnedFd) -> std::io::Result<OwnedFd> {
     Ok(rustix::fs::open(path, flags, Mode::empty())?)
 }
 
-/// What a worker says next; `None` where it says nothing, or has died.
-fn next(child: &Child, until: Instant) -> Option<Message> {
+/// What a worker says next, until then.
+enum Said {
+    Word(Message),
+    Nothing,
+    /// It has died.
+    End,
+}
+
+fn next(child: &Child, until: Instant) -> Said {
     loop {
         let left = until.saturating_duration_since(Instant::now());
-        let timeout = Timespec::try_from(left).ok()?;
+        let Ok(timeout) = Timespec::try_from(left) else {
+            return Said::Nothing;
+        };
         let mut waiting = [PollFd::new(&child.channel, PollFlags::IN)];
         match poll(&mut waiting, Some(&timeout)) {
             Err(rustix::io::Errno::INTR) => {}
-            Ok(0) | Err(_) => return None,
-            Ok(_) => return message::receive(&child.channel).ok().flatten(),
+            Ok(0) | Err(_) => return Said::Nothing,
+            Ok(_) => {
+                let message = message::receive(&child.channel).ok().flatten();
+                return message.map_or(Said::End, Said::Word);
+            }
         }
     }
 }

@@ -6,10 +6,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::configuration::Configuration;
-use super::message::{self, Message, Ready, Start};
+use super::message::{self, FINISHING, Message, Ready, Start};
 use super::program::WORKER;
 use crate::data::{DataFiles, Keeper};
 use crate::error::{Error, ExitCode, Result};
@@ -307,6 +307,7 @@ fn obey(channel: &OwnedFd, service: &Arc<Service>, above: Orphaned) {
             "mounts" => mounts = String::from_utf8_lossy(&message.bytes).into_owned(),
             "memory" => ballast = hold(&message),
             "background" => leave_terminal(),
+            "finish" => finish(channel, service),
             "exports" => exports = heard_exports(message),
             "ask" => answer(message, exports.take(), service, above),
             word => tracing::debug!(word, "an unknown word of the supervisor"),
@@ -327,6 +328,17 @@ fn obey(channel: &OwnedFd, service: &Arc<Service>, above: Orphaned) {
 fn heard_exports(message: Message) -> Option<Source> {
     let exports = read_exports(message).inspect_err(|error| tracing::error!(%error, "new exports"));
     exports.ok().flatten()
+}
+
+/// Says so when all that was begun is finished. Where it takes too long the supervisor does not wait for that.
+fn finish(channel: &OwnedFd, service: &Service) {
+    if !service.finish(Instant::now() + FINISHING) {
+        tracing::warn!("what is in hand takes long");
+        return;
+    }
+    if let Err(error) = message::send(channel, "finished", b"", None) {
+        tracing::debug!(%error, "the supervisor does not hear");
+    }
 }
 
 /// Memory that comes free by the death of this process.

@@ -7,7 +7,9 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, WaitOptions, WaitStatus};
 
 /// Makes a child, which goes on from here: `None` in the child, the child's number in the parent.
@@ -142,6 +144,33 @@ pub fn try_wait(pid: Pid) -> io::Result<Option<WaitStatus>> {
     }
 }
 
+/// Looks until `until` at most whether the child behind `pidfd` has ended.
+fn look_until<T>(
+    pidfd: BorrowedFd<'_>,
+    until: Instant,
+    look: impl Fn() -> io::Result<Option<T>>,
+) -> io::Result<Option<T>> {
+    loop {
+        let found = look()?;
+        let left = until.saturating_duration_since(Instant::now());
+        if found.is_some() || left.is_zero() {
+            return Ok(found);
+        }
+        let timeout = Timespec::try_from(left).map_err(io::Error::other)?;
+        match poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&timeout)) {
+            // A debugger sees its end first.
+            Ok(ended) if ended > 0 => std::thread::sleep(Duration::from_millis(1)),
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Waits for the end of the child `pid`, until `until` at most; `None` where it has not ended by then.
+pub fn wait_until(pid: Pid, until: Instant) -> io::Result<Option<WaitStatus>> {
+    look_until(pidfd(pid)?.as_fd(), until, || try_wait(pid))
+}
+
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
@@ -149,6 +178,16 @@ pub enum End {
     Signal(i32),
     /// With this status.
     Status(i32),
+}
+
+impl End {
+    /// As a shell shows it: the exit status, or 128 and the signal's number.
+    pub fn as_shell(self) -> i32 {
+        match self {
+            End::Signal(signal) => 128 + signal,
+            End::Status(status) => status,
+        }
+    }
 }
 
 impl From<WaitStatus> for End {
@@ -176,6 +215,11 @@ pub fn ended(pidfd: BorrowedFd<'_>) -> io::Result<Option<End>> {
         Some(signal) => End::Signal(signal),
         None => End::Status(status.exit_status().unwrap_or_default()),
     }))
+}
+
+/// The same, until `until` at most.
+pub fn ended_until(pidfd: BorrowedFd<'_>, until: Instant) -> io::Result<Option<End>> {
+    look_until(pidfd, until, || ended(pidfd))
 }
 
 /// Whether the process has ended and was not waited for, or cannot be yet, as one of its threads is in the kernel.

@@ -13,4 +13,5 @@ mod run;
 mod sandbox;
 mod systemd;
 mod terminal;
+mod upgrade;
 mod users;

@@ -1,7 +1,7 @@
 //! The process that serves dies, hangs or is replaced; the one that owns the mount dies too.
 
 use crate::sandbox::User::{Nobody, NobodyWithMemfds, Root};
-use crate::sandbox::{User, script};
+use crate::sandbox::{User, script, script_within};
 
 /// Who mounts, and with which options: every way that data can go.
 pub(crate) const WAYS: [(User, &str); 4] = [
@@ -34,9 +34,18 @@ pub(crate) fn mounted(user: User, options: &str, body: &str) {
 /// The same, with what is done before the mount.
 #[track_caller]
 pub(crate) fn prepared(user: User, before: &str, options: &str, body: &str) {
+    script(user, &whole(before, options, body));
+}
+
+/// The same, where it may take other than a hundred seconds.
+#[track_caller]
+pub(crate) fn mounted_within(seconds: u32, user: User, options: &str, body: &str) {
+    script_within(seconds, user, &whole("", options, body));
+}
+
+fn whole(before: &str, options: &str, body: &str) -> String {
     let mounted = MOUNTED.replace("OPTIONS", options);
-    let script_text = format!("{before}\n{mounted}\n{body}\nfinish; trap - EXIT");
-    script(user, &script_text);
+    format!("{before}\n{mounted}\n{body}\nfinish; trap - EXIT")
 }
 
 /// A program that has of everything what it could lose: it stops when it has got it, and then looks.
@@ -154,6 +163,52 @@ fn sigterm_unmounts_while_nobody_serves() {
     }
 }
 
+/// Traces the worker and does not look at it: when it is killed, its parent cannot wait for it.
+const TRACER: &str = r#"
+cat > tracer.py <<'END'
+import ctypes, os, signal, sys
+libc = ctypes.CDLL(None, use_errno=True); PTRACE_SEIZE = 0x4206
+assert libc.ptrace(PTRACE_SEIZE, int(sys.argv[1]), None, None) == 0, os.strerror(ctypes.get_errno())
+open("traced", "w").write("x"); signal.pause()
+END
+    trace() { python3 tracer.py $1 & tracer=$!; eventually filled traced; rm traced; }
+    gone() { eventually ended $daemon; kill $tracer; wait $tracer; unmounted || fail "still mounted"; eventually no_device $device
+        # Nobody waits here for orphans.
+        ! pgrep -r R,S,D,T,t shmfs > /dev/null || fail "a process is left"; }
+"#;
+
+#[track_caller]
+fn traced(body: &str) {
+    let mounted = MOUNTED.replace("OPTIONS", "size=64m");
+    script(
+        Root,
+        &format!("{mounted}\n{TRACER}\n{body}\ngone; trap - EXIT"),
+    );
+}
+
+#[test]
+fn a_mount_ends_while_a_worker_cannot_be_waited_for() {
+    traced("trace $(worker); kill -KILL $(worker); umount m; is $? 0");
+}
+
+#[test]
+fn a_worker_that_cannot_be_waited_for_does_not_keep_the_daemon() {
+    // The kernel gives no way to abort: the end of the processes does it.
+    traced("mount -t tmpfs none /sys/fs/fuse/connections; trace $(worker); kill -QUIT $daemon");
+}
+
+#[test]
+fn a_worker_that_cannot_be_waited_for_is_followed() {
+    traced(
+        r#"
+        echo kept > m/object; trace $(worker); kill -KILL $(worker); is "$(timeout 20 cat m/object)" kept
+        first=$tracer; trace $(workers $daemon | tail -1)
+        has "$($SHMFS upgrade m)" "m: shmfs"; is $? 0 "upgrade"; is "$(cat m/object)" kept
+        kill $first; umount m; is $? 0
+        "#,
+    );
+}
+
 #[test]
 
 fn the_command_of_run_does_not_notice() {
@@ -201,61 +256,6 @@ fn a_worker_that_hangs_is_replaced() {
         eventually ended $old; has "$(cat log)" "since it hung"; has "$(cat log)" "requests wait"
         "#,
     );
-}
-
-/// A load that stops at the first thing that is not as it should be.
-const LOAD: &str = r#"
-    load() { local n=0; while [ ! -e stop ]; do n=$((n + 1))
-        echo $n > m/$1 && [ "$(cat m/$1)" = $n ] && mkdir m/$1.d && mv m/$1 m/$1.d/x && ln m/$1.d/x m/$1.l && rm m/$1.d/x &&
-            rmdir m/$1.d && [ "$(cat m/$1.l)" = $n ] && rm m/$1.l || { echo "$1 failed in round $n" > failed; return; }; echo $n >> count.$1; done; }
-"#;
-
-#[test]
-fn an_upgrade_is_not_noticed() {
-    for (user, options) in WAYS {
-        let body = r#"
-            cp $SHMFS ./other; echo kept > m/object; load a & one=$!; load b & two=$!
-            eventually filled count.a count.b; exec 7<m/object
-            for round in 1 2 3; do for binary in ./other $SHMFS; do
-                has "$($SHMFS upgrade m $binary)" "m: shmfs"; is $? 0 "upgrade"
-                is "$(readlink /proc/$daemon/exe)" "$(realpath $binary)" "the supervisor"
-                is "$(readlink /proc/$(worker)/exe)" "$(realpath $binary)" "the worker"
-                test -e failed && fail "$(cat failed)"; before=$(wc -l < count.a)
-                more() { [ "$(wc -l < count.a)" -gt $before ]; }; eventually more
-            done; done
-            touch stop; wait $one $two; test -e failed && fail "$(cat failed)"
-            is "$(cat <&7)" kept; exec 7<&-
-            "#;
-        mounted(user, options, &format!("{LOAD}\n{body}"));
-    }
-}
-
-#[test]
-fn an_upgrade_to_what_cannot_serve_changes_nothing() {
-    for user in [Root, Nobody] {
-        mounted(
-            user,
-            "size=64m",
-            r#"
-            echo kept > m/object; old=$(worker); exe=$(readlink /proc/$daemon/exe)
-            refused() { local said; said=$($SHMFS upgrade m $1 2>&1); is $? 32 "$1"; has "$said" "$2"
-                is "$(worker)" $old "$1: the worker"; is "$(readlink /proc/$daemon/exe)" $exe; is "$(cat m/object)" kept; }
-            printf '#!/bin/sh\nexit 0\n' > nothing; printf '#!/nowhere\n' > broken; printf 'text' > text; chmod +x nothing broken text
-            refused ./nothing "does not answer as an shmfs does"
-            refused /bin/true "does not answer as an shmfs does"
-            refused ./broken "cannot run the new program"; refused ./text "does not answer as an shmfs does"
-            # One that would serve, and knows the state, but does not come to it.
-            cat > late <<END
-#!/bin/sh
-[ -e asked ] && exit 1
-touch asked; exec $SHMFS "\$@"
-END
-            chmod +x late; said=$($SHMFS upgrade m ./late 2>&1); is $? 32; has "$said" "did not come to serve"
-            is "$(cat m/object)" kept; is "$(readlink /proc/$(worker)/exe)" $exe
-            said=$($SHMFS upgrade . 2>&1); is $? 32; has "$said" "is not a mount point"
-            "#,
-        );
-    }
 }
 
 #[test]

@@ -40,7 +40,13 @@ device_at() { awk -v at="$1" '$5 == at { d = $3 } END { print d }' /proc/self/mo
 /// Runs `script` as `user`; panics with all that it said unless it succeeds.
 #[track_caller]
 pub(crate) fn script(user: User, script: &str) {
-    let output = output(user, script);
+    script_within(100, user, script);
+}
+
+/// The same, where it may take other than a hundred seconds.
+#[track_caller]
+pub(crate) fn script_within(seconds: u32, user: User, script: &str) {
+    let output = output(seconds, user, script);
     let said = String::from_utf8_lossy(&output.stdout);
     let complained = String::from_utf8_lossy(&output.stderr);
     assert!(
@@ -50,7 +56,7 @@ pub(crate) fn script(user: User, script: &str) {
     );
 }
 
-fn output(user: User, script: &str) -> Output {
+fn output(seconds: u32, user: User, script: &str) -> Output {
     check_host();
     let directory = tempfile::tempdir().expect("a temporary directory");
     let path = directory.path();
@@ -86,7 +92,7 @@ fn output(user: User, script: &str) -> Output {
         "timeout",
         "--foreground",
         "--kill-after=5",
-        "100",
+        &seconds.to_string(),
         "bash",
         "-c",
     ]);

@@ -1,4 +1,4 @@
-//! The worker gets SIGKILL at random moments, as often as is asked for.
+//! The worker gets SIGKILL, or is replaced by an upgrade, at random moments, as often as is asked for.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -8,12 +8,14 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal};
 
 use crate::load::{self, COUNTERS};
-use crate::pauses::{Pauses, now};
+use crate::pauses::{Moment, Pauses, now};
 use crate::rng::{Rng, seed};
-use crate::support::{Case, Outcome, Site, die_with_us, wait_until};
+use crate::support::{Case, Outcome, Site, check, die_with_us, wait_until};
 
 /// Kills in the test command.
 const KILLS: usize = 40;
+/// Upgrades in the test command.
+const UPGRADES: usize = 10;
 /// Processes of the load.
 const PROCESSES: u64 = 4;
 /// Between two kills, at least and at most.
@@ -22,10 +24,29 @@ const BETWEEN: (u64, u64) = (40, 240);
 const PEACE: Duration = Duration::from_secs(5);
 
 pub(crate) fn cases() -> Vec<Case> {
-    vec![Case {
-        deadline: Duration::from_secs(3600),
-        ..Case::new("kills", kills)
-    }]
+    let deadline = Duration::from_secs(3600);
+    vec![
+        Case {
+            deadline,
+            ..Case::new("kills", kills)
+        },
+        Case {
+            deadline,
+            ..Case::new("upgrades", upgrades)
+        },
+    ]
+}
+
+fn kills(site: &Site) -> Outcome {
+    under_load(site, "pauses", |daemon, load, seed| {
+        kill_often(site, daemon, load, seed)
+    })
+}
+
+fn upgrades(site: &Site) -> Outcome {
+    under_load(site, "upgrades", |_, load, seed| {
+        upgrade_often(site, load, seed)
+    })
 }
 
 /// As often as `SHMFS_KILLS` says, or so often.
@@ -38,7 +59,11 @@ fn wanted() -> usize {
     times(KILLS)
 }
 
-fn kills(site: &Site) -> Outcome {
+fn under_load(
+    site: &Site,
+    report: &str,
+    disturb: impl FnOnce(Pid, &mut Processes, u64) -> Result<Vec<Moment>, String>,
+) -> Outcome {
     let seed = seed();
     eprintln!("SHMFS_SEED={seed}");
     let shared = site.dir.join("shared");
@@ -48,7 +73,7 @@ fn kills(site: &Site) -> Outcome {
     }
     let mut load = Processes::start(site, seed)?;
     let killed = match site.daemon() {
-        Some(daemon) if wanted() > 0 => kill_often(site, daemon, &mut load, seed)?,
+        Some(daemon) if wanted() > 0 => disturb(daemon, &mut load, seed)?,
         Some(_) | None => {
             std::thread::sleep(PEACE);
             Vec::new()
@@ -62,15 +87,15 @@ fn kills(site: &Site) -> Outcome {
     let (steps, counts) = (reports.steps, reports.counts);
     let result = format!("{steps} steps, counted {counts:?}, {pauses}");
     println!("{result}");
-    write_result(site, &result)
+    write_result(site, report, &result)
 }
 
 /// Where `SHMFS_REPORT` says, for people.
-fn write_result(site: &Site, text: &str) -> Outcome {
+fn write_result(site: &Site, name: &str, text: &str) -> Outcome {
     let Some(path) = std::env::var_os("SHMFS_REPORT") else {
         return Ok(());
     };
-    let path = PathBuf::from(path).join(format!("pauses-{}", site.mode.name()));
+    let path = PathBuf::from(path).join(format!("{name}-{}", site.mode.name()));
     fs::write(path, text).map_err(|e| format!("write the report: {e}"))
 }
 
@@ -79,7 +104,7 @@ fn kill_often(
     daemon: Pid,
     load: &mut Processes,
     seed: u64,
-) -> Result<Vec<u64>, String> {
+) -> Result<Vec<Moment>, String> {
     site.expect_deaths();
     let mut rng = Rng::new(seed);
     let mut killed = Vec::new();
@@ -90,12 +115,37 @@ fn kill_often(
         load.check_alive()?;
         // While there is none another moment is chosen: one that begins is not hunted down.
         if let Some(worker) = worker_of(daemon) {
-            killed.push(now());
+            let at = now();
+            killed.push((at, at + 1000));
             // It may have died of something else: that shows.
             let _ = rustix::process::kill_process(worker, Signal::KILL);
         }
     }
     Ok(killed)
+}
+
+/// To another program and back in turn.
+fn upgrade_often(site: &Site, load: &mut Processes, seed: u64) -> Result<Vec<Moment>, String> {
+    let wanted = std::env::var("SHMFS_UPGRADES").ok();
+    let wanted = wanted.and_then(|text| text.parse().ok());
+    let (program, other) = (env!("CARGO_BIN_EXE_shmfs"), site.outside.join("other"));
+    check(Command::new("cp").arg(program).arg(&other))?;
+    let mut rng = Rng::new(seed);
+    let mut upgraded = Vec::new();
+    while upgraded.len() < wanted.unwrap_or(UPGRADES) {
+        let (least, most) = BETWEEN;
+        let wait = least + rng.below((most - least) as usize) as u64;
+        std::thread::sleep(Duration::from_millis(wait));
+        load.check_alive()?;
+        let begin = now();
+        let to = match upgraded.len() % 2 {
+            1 => Path::new(program),
+            _ => &other,
+        };
+        check(Command::new(program).arg("upgrade").arg(&site.dir).arg(to))?;
+        upgraded.push((begin, now()));
+    }
+    Ok(upgraded)
 }
 
 /// The process that serves: the supervisor's child.

@@ -7,6 +7,7 @@
 //! ```text
 //! cargo test --test recovery                                    a bounded number of kills
 //! SHMFS_KILLS=1000 cargo test --release --test recovery ::kills a thousand, some minutes
+//! SHMFS_UPGRADES=100 cargo test --test recovery upgrades       as many upgrades instead of kills
 //! SHMFS_KILLS=60 cargo test --test recovery postgresql          PostgreSQL for a minute
 //! ```
 

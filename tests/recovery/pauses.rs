@@ -1,4 +1,4 @@
-//! How long programs had to wait when a worker was killed.
+//! How long programs had to wait when a worker was killed, or replaced.
 
 use std::time::{Duration, Instant};
 
@@ -37,14 +37,16 @@ impl Stopwatch {
     }
 }
 
+/// From when until when a kill or an upgrade may have made a program wait.
+pub(crate) type Moment = (u64, u64);
+
 /// The pauses of all kills.
 pub(crate) struct Pauses(Vec<Duration>);
 
 impl Pauses {
     /// For each kill the longest operation that was under way a moment after it, or came soon.
-    pub(crate) fn new(kills: &[u64], long: &[(u64, u64)]) -> Pauses {
-        let of_kill = |&kill: &u64| {
-            let after = kill + 1000;
+    pub(crate) fn new(kills: &[Moment], long: &[(u64, u64)]) -> Pauses {
+        let of_kill = |&(kill, after): &Moment| {
             let touched = long
                 .iter()
                 .filter(|(start, end)| *start <= after && *end >= kill);
@@ -65,7 +67,7 @@ impl Pauses {
     pub(crate) fn histogram(&self) -> String {
         const LIMITS: [u64; 8] = [5, 10, 20, 50, 100, 200, 500, 1000];
         let mut text = format!(
-            "{} kills; pauses: half {:?}, 90 % {:?}, 99 % {:?}, longest {:?}\n",
+            "{} times; pauses: half {:?}, 90 % {:?}, 99 % {:?}, longest {:?}\n",
             self.0.len(),
             self.part(50),
             self.part(90),
