@@ -3,7 +3,8 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 use rustix::fs::{FallocateFlags, MemfdFlags};
@@ -19,6 +20,7 @@ use super::scan::{self, End};
 use crate::slots::failpoint;
 use crate::store::record::{Answer, Entity, Recorder};
 use crate::sys::mapping::Mapping;
+use crate::sys::memory::{self, Room};
 
 /// A journal that is being written.
 #[derive(Debug)]
@@ -28,6 +30,23 @@ pub struct Journal {
     pub(super) pass: Mutex<Pass>,
     work: Mutex<Work>,
     grown: Condvar,
+    /// There is no memory for the whole reserve, or little besides.
+    low: AtomicBool,
+}
+
+/// Segments that have their memory before they are needed: one for requests that free something, one for the pass that
+/// makes the journal shorter then.
+const RESERVE: u64 = 2;
+/// While memory is short, how often it is looked for.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// What a request does to the memory that is in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// It adds something.
+    Adds,
+    /// It takes something away.
+    Frees,
 }
 
 /// What who keeps the journal short waits for.
@@ -44,8 +63,10 @@ enum Work {
 pub(super) struct Writer {
     header: Mapping,
     active: Mapping,
-    /// The next segment has its memory already.
-    spare: bool,
+    /// So many of the next segments have their memory already.
+    reserve: u64,
+    /// When memory for more of them was looked for last.
+    looked: Option<Instant>,
     pub(super) end: End,
     body: Vec<u8>,
     notes: Notes,
@@ -125,7 +146,7 @@ impl Journal {
         store_word(&header, FIRST, layout::seal(0));
         // The magic last: before that it is no journal.
         let _ = header.write(0, &layout::header(VERSION));
-        Ok(Journal::with(file, header, active, end, Notes::new()))
+        Ok(Journal::with(file, header, active, end, Notes::new(), 0))
     }
 
     /// A journal in `file`: the one that is there, or a new one where nothing was recorded yet.
@@ -151,31 +172,43 @@ impl Journal {
         active.clear_from(end.at);
         store_word(&header, COMMITTED, offset + end.at as u64);
         free_before(&file, end.first);
+        let reserve = reserve_of(&file, &end);
         let notes = image.notes.clone();
-        let journal = Journal::with(file, header, active, end, notes);
+        let journal = Journal::with(file, header, active, end, notes, reserve);
         if !image.answers.is_empty() {
             journal.hold();
         }
         Ok((journal, image))
     }
 
-    fn with(file: OwnedFd, header: Mapping, active: Mapping, end: End, notes: Notes) -> Journal {
+    fn with(
+        file: OwnedFd,
+        header: Mapping,
+        active: Mapping,
+        end: End,
+        notes: Notes,
+        reserve: u64,
+    ) -> Journal {
         let writer = Writer {
             header,
             active,
-            spare: false,
+            reserve,
+            looked: None,
             end,
             body: Vec::new(),
             notes,
             pins: Vec::new(),
         };
-        Journal {
+        let journal = Journal {
             file,
             writer: Mutex::new(writer),
             pass: Mutex::default(),
             work: Mutex::new(Work::Grown),
             grown: Condvar::new(),
-        }
+            low: AtomicBool::new(false),
+        };
+        journal.refill(&mut journal.writer.lock());
+        journal
     }
 
     /// The memfd, for who keeps it beyond this process.
@@ -274,8 +307,53 @@ impl Journal {
         true
     }
 
-    /// Adds one record. Where the system has no memory for it the process ends: what was not recorded must not
-    /// be answered, and whoever comes next carries the request out again.
+    /// Whether a request may be begun: there is memory for its records, whatever happens to be needed meanwhile.
+    ///
+    /// Where memory is short, who adds something must be refused; who frees something may use the reserve up to the
+    /// last segment, without which the journal could not be made shorter.
+    pub fn has_room(&self, effect: Effect) -> bool {
+        if !self.is_low() {
+            return true;
+        }
+        let mut writer = self.writer.lock();
+        if writer.looked.is_none_or(|at| at.elapsed() > LOOK) {
+            // What was freed is the allocator's at first.
+            memory::give_back();
+            self.refill(&mut writer);
+            self.tell(Work::Grown);
+        }
+        !self.is_low() || effect == Effect::Frees && writer.reserve > 0
+    }
+
+    /// Whether memory is short: what can be done without is not to be recorded.
+    pub fn is_low(&self) -> bool {
+        self.low.load(Ordering::Relaxed)
+    }
+
+    /// Takes memory for the next segments, where there is some.
+    pub(super) fn refill(&self, writer: &mut Writer) {
+        let next = |writer: &Writer| writer.end.segment + 1 + writer.reserve;
+        let mut room = memory::room();
+        while writer.reserve < RESERVE
+            && room > Room::Nothing
+            && allocate(self.file(), next(writer)).is_ok()
+        {
+            writer.reserve += 1;
+            room = memory::room();
+        }
+        writer.looked = Some(Instant::now());
+        let low = writer.reserve < RESERVE || room < Room::Ample;
+        if self.low.swap(low, Ordering::Relaxed) != low {
+            if low {
+                tracing::warn!("memory is short: what would take more of it is refused");
+            } else {
+                tracing::warn!("there is memory again");
+            }
+        }
+    }
+
+    /// Adds one record. Where the system has no memory for it, after all, the process ends: what was not recorded must
+    /// not be answered, and whoever comes next carries the request out again.
     fn append(&self, writer: &mut Writer, batch: &[Entity<'_>], origin: Origin) {
         let before = writer.end.segment;
         if let Err(error) = writer.append(self.file(), batch, origin) {
@@ -283,6 +361,7 @@ impl Journal {
             std::process::abort();
         }
         if writer.end.segment != before {
+            self.refill(writer);
             self.tell(Work::Grown);
         }
     }
@@ -333,10 +412,6 @@ impl Writer {
             self.next_segment(file)?;
         }
         self.store(len as u32);
-        if self.end.at > SEGMENT / 4 * 3 && !self.spare {
-            // In good time, where a failure loses nothing yet.
-            self.spare = allocate(file, self.end.segment + 1).is_ok();
-        }
         Ok(())
     }
 
@@ -363,10 +438,15 @@ impl Writer {
     pub(super) fn next_segment(&mut self, file: BorrowedFd<'_>) -> rustix::io::Result<()> {
         let segment = self.end.segment + 1;
         self.active = open_segment(file, segment, self.end.sequence)?;
-        self.spare = false;
+        self.reserve = self.reserve.saturating_sub(1);
         self.end.segment = segment;
         self.end.at = SEGMENT_HEADER;
         Ok(())
+    }
+
+    /// Whether a segment is left that has its memory.
+    pub(super) fn has_reserve(&self) -> bool {
+        self.reserve > 0
     }
 
     /// The first segment whose records nobody may need who is in hand.
@@ -393,6 +473,16 @@ fn store_word(mapping: &Mapping, at: usize, number: u64) {
 fn allocate(file: BorrowedFd<'_>, segment: u64) -> rustix::io::Result<()> {
     let offset = layout::offset_of(segment);
     rustix::fs::fallocate(file, FallocateFlags::empty(), offset, SEGMENT as u64)
+}
+
+/// How many segments behind the end have their memory from who wrote the journal before: for them none is to be found.
+fn reserve_of(file: &OwnedFd, end: &End) -> u64 {
+    let blocks = rustix::fs::fstat(file).map_or(0, |stat| stat.st_blocks as u64);
+    let segments = (blocks * 512).saturating_sub(HEADER as u64) / SEGMENT as u64;
+    let more = segments.saturating_sub(end.segment + 1 - end.first);
+    let mut ahead = 1..=more.min(RESERVE);
+    let missing = ahead.find(|ahead| allocate(file.as_fd(), end.segment + ahead).is_err());
+    missing.map_or(more.min(RESERVE), |ahead| ahead - 1)
 }
 
 /// A new segment. Memory that a mapping finds missing would be SIGBUS, so all of it is taken at once.

@@ -17,7 +17,8 @@ use crate::types::{Ino, InoMap, InoSet};
 pub struct Contents {
     top: Option<SuperImage>,
     limits: Option<Limits>,
-    inodes: InoMap<Parts>,
+    /// Each in memory of its own, which is free as soon as its inode is made.
+    inodes: InoMap<Box<Parts>>,
     names: InoMap<Names>,
     /// The parts go together: nothing was taken in since they were looked at.
     sound: bool,
@@ -277,7 +278,7 @@ impl Superblock {
             let links = links(ino, &parts, count(&named), count(&below));
             let directory = parts.directory.take();
             let hidden = directory.as_ref().is_some_and(|(_, label)| label.is_some());
-            let inode = Inode::restore(parts, links, survivors.take(&slots, ino.0));
+            let inode = Inode::restore(*parts, links, survivors.take(&slots, ino.0));
             let inode = inode.ok_or("an inode is not there")?;
             space += inode.space(hidden);
             tree.inodes.insert(ino, Arc::new(inode));
