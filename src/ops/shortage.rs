@@ -30,6 +30,8 @@ impl Fs {
 
     /// Whether what nobody asked for had better not be recorded.
     pub(super) fn must_save(&self) -> bool {
-        self.journal.as_ref().is_some_and(|journal| journal.is_low())
+        self.journal
+            .as_ref()
+            .is_some_and(|journal| journal.is_low())
     }
 }

@@ -39,6 +39,8 @@ pub struct Journal {
 const RESERVE: u64 = 2;
 /// While memory is short, how often it is looked for.
 const LOOK: Duration = Duration::from_millis(20);
+/// So much more must come free before it is short no longer.
+const MORE: u64 = 1 << 20;
 
 /// What a request does to the memory that is in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -333,13 +335,15 @@ impl Journal {
     /// Takes memory for the next segments, where there is some.
     pub(super) fn refill(&self, writer: &mut Writer) {
         let next = |writer: &Writer| writer.end.segment + 1 + writer.reserve;
-        let mut room = memory::room();
+        // Who was refused and tries again is not to find a little each time.
+        let more = if self.is_low() { MORE } else { 0 };
+        let mut room = memory::room(more);
         while writer.reserve < RESERVE
             && room > Room::Nothing
             && allocate(self.file(), next(writer)).is_ok()
         {
             writer.reserve += 1;
-            room = memory::room();
+            room = memory::room(more);
         }
         writer.looked = Some(Instant::now());
         let low = writer.reserve < RESERVE || room < Room::Ample;

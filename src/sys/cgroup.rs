@@ -29,10 +29,7 @@ const V1: Files = Files {
     limit: "memory.limit_in_bytes",
     usage: "memory.usage_in_bytes",
     cache: ["total_active_file ", "total_inactive_file "],
-    swap: [
-        "memory.memsw.limit_in_bytes",
-        "memory.memsw.usage_in_bytes",
-    ],
+    swap: ["memory.memsw.limit_in_bytes", "memory.memsw.usage_in_bytes"],
     events: "memory.oom_control",
 };
 const V2: Files = Files {

@@ -60,11 +60,11 @@ const MARGIN: u64 = 4 << 20;
 /// The kernel needs as much not to kill somebody for it.
 const LEAST: u64 = 1 << 20;
 
-/// How much memory is left.
+/// How much memory is left; to be ample it must be so much `more`.
 ///
 /// In a cgroup nothing else tells before it is too late: where the limit is reached the kernel kills somebody, as for
 /// any page of a tmpfs, and no call fails.
-pub fn room() -> Room {
+pub fn room(more: u64) -> Room {
     static CGROUP: OnceLock<Option<cgroup::Memory>> = OnceLock::new();
     let cgroup = CGROUP.get_or_init(cgroup::Memory::of_this_process);
     let room = cgroup.as_ref().and_then(cgroup::Memory::room);
@@ -75,7 +75,7 @@ pub fn room() -> Room {
     let ours = own().saturating_sub(held);
     match room {
         // What is held comes free by our death.
-        _ if room >= LEAST && room + held >= MARGIN + ours / 4 => Room::Ample,
+        _ if room >= LEAST && room + held >= MARGIN + ours / 4 + more => Room::Ample,
         LEAST.. => Room::Little,
         _ => Room::Nothing,
     }
@@ -96,8 +96,7 @@ fn room_of_host() -> Option<u64> {
 fn own() -> u64 {
     let text = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
     let mut numbers = text.split(' ').skip(1).map_while(|word| word.parse().ok());
-    let (resident, shared): (u64, u64) =
-        (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    let (resident, shared): (u64, u64) = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
     resident.saturating_sub(shared) * page_size()
 }
 
