@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
 use rustix::fs::{FallocateFlags, MemfdFlags};
@@ -16,11 +16,11 @@ use super::layout::{
     self, COMMITTED, Damage, FIRST, HEADER, MAX_BODY, RECORD_HEADER, SEGMENT, SEGMENT_HEADER,
     VERSION,
 };
+use super::reserve::reserve_of;
 use super::scan::{self, End};
 use crate::slots::failpoint;
 use crate::store::record::{Answer, Entity, Recorder};
 use crate::sys::mapping::Mapping;
-use crate::sys::memory::{self, Room};
 
 /// A journal that is being written.
 #[derive(Debug)]
@@ -31,29 +31,12 @@ pub struct Journal {
     work: Mutex<Work>,
     grown: Condvar,
     /// There is no memory for the whole reserve, or little besides.
-    low: AtomicBool,
-}
-
-/// Segments that have their memory before they are needed: one for requests that free something, one for the pass that
-/// makes the journal shorter then.
-const RESERVE: u64 = 2;
-/// While memory is short, how often it is looked for.
-const LOOK: Duration = Duration::from_millis(20);
-/// So much more must come free before it is short no longer.
-const MORE: u64 = 1 << 20;
-
-/// What a request does to the memory that is in use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Effect {
-    /// It adds something.
-    Adds,
-    /// It takes something away.
-    Frees,
+    pub(super) low: AtomicBool,
 }
 
 /// What who keeps the journal short waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Work {
+pub(super) enum Work {
     Nothing,
     /// There is another segment.
     Grown,
@@ -66,9 +49,9 @@ pub(super) struct Writer {
     header: Mapping,
     active: Mapping,
     /// So many of the next segments have their memory already.
-    reserve: u64,
+    pub(super) reserve: u64,
     /// When memory for more of them was looked for last.
-    looked: Option<Instant>,
+    pub(super) looked: Option<Instant>,
     pub(super) end: End,
     body: Vec<u8>,
     notes: Notes,
@@ -286,7 +269,7 @@ impl Journal {
         self.tell(Work::Over);
     }
 
-    fn tell(&self, work: Work) {
+    pub(super) fn tell(&self, work: Work) {
         let mut now = self.work.lock();
         if *now != Work::Over {
             *now = work;
@@ -307,53 +290,6 @@ impl Journal {
         };
         self.append(&mut writer, &[entity], Origin::default());
         true
-    }
-
-    /// Whether a request may be begun: there is memory for its records, whatever happens to be needed meanwhile.
-    ///
-    /// Where memory is short, who adds something must be refused; who frees something may use the reserve up to the
-    /// last segment, without which the journal could not be made shorter.
-    pub fn has_room(&self, effect: Effect) -> bool {
-        if !self.is_low() {
-            return true;
-        }
-        let mut writer = self.writer.lock();
-        if writer.looked.is_none_or(|at| at.elapsed() > LOOK) {
-            // What was freed is the allocator's at first.
-            memory::give_back();
-            self.refill(&mut writer);
-            self.tell(Work::Grown);
-        }
-        !self.is_low() || effect == Effect::Frees && writer.reserve > 0
-    }
-
-    /// Whether memory is short: what can be done without is not to be recorded.
-    pub fn is_low(&self) -> bool {
-        self.low.load(Ordering::Relaxed)
-    }
-
-    /// Takes memory for the next segments, where there is some.
-    pub(super) fn refill(&self, writer: &mut Writer) {
-        let next = |writer: &Writer| writer.end.segment + 1 + writer.reserve;
-        // Who was refused and tries again is not to find a little each time.
-        let more = if self.is_low() { MORE } else { 0 };
-        let mut room = memory::room(more);
-        while writer.reserve < RESERVE
-            && room > Room::Nothing
-            && allocate(self.file(), next(writer)).is_ok()
-        {
-            writer.reserve += 1;
-            room = memory::room(more);
-        }
-        writer.looked = Some(Instant::now());
-        let low = writer.reserve < RESERVE || room < Room::Ample;
-        if self.low.swap(low, Ordering::Relaxed) != low {
-            if low {
-                tracing::warn!("memory is short: what would take more of it is refused");
-            } else {
-                tracing::warn!("there is memory again");
-            }
-        }
     }
 
     /// Adds one record. Where the system has no memory for it, after all, the process ends: what was not recorded must
@@ -474,19 +410,9 @@ fn store_word(mapping: &Mapping, at: usize, number: u64) {
     }
 }
 
-fn allocate(file: BorrowedFd<'_>, segment: u64) -> rustix::io::Result<()> {
+pub(super) fn allocate(file: BorrowedFd<'_>, segment: u64) -> rustix::io::Result<()> {
     let offset = layout::offset_of(segment);
     rustix::fs::fallocate(file, FallocateFlags::empty(), offset, SEGMENT as u64)
-}
-
-/// How many segments behind the end have their memory from who wrote the journal before: for them none is to be found.
-fn reserve_of(file: &OwnedFd, end: &End) -> u64 {
-    let blocks = rustix::fs::fstat(file).map_or(0, |stat| stat.st_blocks as u64);
-    let segments = (blocks * 512).saturating_sub(HEADER as u64) / SEGMENT as u64;
-    let more = segments.saturating_sub(end.segment + 1 - end.first);
-    let mut ahead = 1..=more.min(RESERVE);
-    let missing = ahead.find(|ahead| allocate(file.as_fd(), end.segment + ahead).is_err());
-    missing.map_or(more.min(RESERVE), |ahead| ahead - 1)
 }
 
 /// A new segment. Memory that a mapping finds missing would be SIGBUS, so all of it is taken at once.

@@ -7,8 +7,9 @@ use rustix::fs::{FallocateFlags, MemfdFlags, Mode, OFlags, ftruncate, memfd_crea
 use rustix::mount::MountAttrFlags;
 
 use super::codec::Origin;
-use super::journal::{Effect, Journal};
+use super::journal::Journal;
 use super::layout::{self, COMMITTED, Damage, HEADER};
+use super::reserve::Effect;
 use super::samples;
 use super::scan::{self, End};
 use crate::store::record::{Answer, Entity, Recorder};

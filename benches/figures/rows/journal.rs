@@ -30,6 +30,9 @@ const IN_EXPORTS: [&str; 3] = [
     "listing an export of 256 with another name",
 ];
 
+/// What is done in a directory whose daemon these processes are.
+type Work<'w> = &'w dyn Fn(&Path, &[i32]) -> io::Result<Vec<f64>>;
+
 /// Two mounts that differ in nothing but the journal.
 struct Pair {
     mounts: [Shmfs; 2],
@@ -83,7 +86,7 @@ impl Pair {
         context: &mut Context,
         bare: &Path,
         names: &[&str; N],
-        work: &dyn Fn(&Path, &[i32]) -> io::Result<Vec<f64>>,
+        work: Work<'_>,
     ) -> io::Result<()> {
         let trip = bare.join("fresh");
         let side = |at: usize| {
