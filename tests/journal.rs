@@ -186,31 +186,50 @@ fn what_does_not_go_together_is_refused() {
         name: name.into(),
         ino: Ino(ino),
     };
+    let other = |change: &dyn Fn(&mut InodeImage)| {
+        let mut entity = inode(A, KindImage::Fifo);
+        if let Entity::Inode(image) = &mut entity {
+            change(image);
+        }
+        vec![entity]
+    };
     let root = ROOT.0;
     for (wrong, what) in [
-        (vec![name(root, 3, b"a", 7)], "leads to nothing"),
-        (vec![inode(7, KindImage::Directory)], "its parts are not"),
-        (vec![inode(7, KindImage::Symlink)], "its parts are not"),
-        (vec![directory(7, root)], "is not there"),
-        (vec![name(7, 3, b"a", root)], "no directory"),
+        (vec![name(root, 3, b"a", A)], "leads to nothing"),
+        (vec![inode(A, KindImage::Directory)], "its parts are not"),
+        (vec![inode(A, KindImage::Symlink)], "its parts are not"),
+        (vec![directory(A, root)], "is not there"),
+        (vec![name(A, 3, b"a", root)], "no directory"),
         (
             vec![
-                inode(7, KindImage::Fifo),
-                name(root, 3, b"a", 7),
-                name(root, 4, b"a", 7),
+                inode(A, KindImage::Fifo),
+                name(root, 3, b"a", A),
+                name(root, 4, b"a", A),
             ],
             "twice",
         ),
         (
             vec![
-                inode(7, KindImage::Directory),
-                inode(8, KindImage::Directory),
-                directory(7, 8),
-                directory(8, 7),
-                name(7, 3, b"a", 8),
-                name(8, 3, b"a", 7),
+                inode(A, KindImage::Directory),
+                inode(B, KindImage::Directory),
+                directory(A, B),
+                directory(B, A),
+                name(A, 3, b"a", B),
+                name(B, 3, b"a", A),
             ],
             "does not end",
+        ),
+        (vec![inode(0, KindImage::Fifo)], "is no number of an inode"),
+        (
+            vec![inode(1 << 63, KindImage::Fifo)],
+            "is no number of an inode",
+        ),
+        (other(&|it| it.mode = 0o40_755), "has the permissions 40755"),
+        (other(&|it| it.mtime.nsec = 1_000_000_000), "a time of"),
+        (other(&|it| it.reserved = 1 << 52), "more pages than a file"),
+        (
+            vec![name(root, u64::MAX, b"a", A), inode(A, KindImage::Fifo)],
+            "no place left",
         ),
     ] {
         let image = with_more(&wrong);
@@ -221,6 +240,8 @@ fn what_does_not_go_together_is_refused() {
     }
 }
 
+const A: u64 = 7 << 40;
+const B: u64 = 8 << 40;
 const ROOT: Ino = Ino(1 << 40);
 
 fn image(ino: Ino, kind: KindImage) -> Entity<'static> {

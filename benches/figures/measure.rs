@@ -90,7 +90,7 @@ impl Samples {
         spread(pairs.map(|(a, b)| a / b).collect())
     }
 
-    /// By how much one figure is more than another, in units of a third, taken round by round.
+    /// By how much one figure is more than another, taken round by round, in units of a third's median.
     pub(crate) fn excess(
         &self,
         over: (usize, usize),
@@ -98,9 +98,8 @@ impl Samples {
         unit: (usize, usize),
     ) -> Spread {
         let bases = self.series(base.0, base.1);
-        let units = self.series(unit.0, unit.1);
-        let all = self.series(over.0, over.1).zip(bases).zip(units);
-        spread(all.map(|((a, b), unit)| (a - b) / unit).collect())
+        let all = self.series(over.0, over.1).zip(bases);
+        spread(all.map(|(a, b)| a - b).collect()).over(self.median(unit.0, unit.1))
     }
 }
 

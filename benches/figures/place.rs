@@ -312,7 +312,7 @@ impl Drop for Guest {
 }
 
 /// The ids of all running shmfs processes: nobody else's can be seen from our PID namespace.
-fn processes_of_shmfs() -> io::Result<Vec<i32>> {
+pub(crate) fn processes_of_shmfs() -> io::Result<Vec<i32>> {
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc")? {
         let process = entry?.path();
@@ -325,6 +325,19 @@ fn processes_of_shmfs() -> io::Result<Vec<i32>> {
         }
     }
     Ok(found)
+}
+
+/// Nanoseconds that all threads of these processes have run on a processor.
+pub(crate) fn processor_time(processes: &[i32]) -> io::Result<u64> {
+    let mut total = 0;
+    for id in processes {
+        for thread in fs::read_dir(format!("/proc/{id}/task"))? {
+            let times = fs::read_to_string(thread?.path().join("schedstat"))?;
+            let used = times.split(' ').next().and_then(|word| word.parse().ok());
+            total += used.unwrap_or(0);
+        }
+    }
+    Ok(total)
 }
 
 /// Keeps every running shmfs process on the first CPU.

@@ -161,6 +161,12 @@ impl Fs {
         let of = of.into();
         self.check_setattr(&of, &set)?;
         let inode = self.superblock.inode(of.ino)?;
+        match set.size {
+            Some(size) if size <= self.data_stat(inode.ino, &inode.state())?.size => {
+                self.may_free()?;
+            }
+            Some(_) | None => self.may_add()?,
+        }
         let others = SetAttr {
             size: None,
             by_handle: false,

@@ -60,6 +60,7 @@ impl Fs {
         name: &[u8],
         node: NewNode,
     ) -> Result<Entry> {
+        self.may_add()?;
         let data = DataState::default();
         let identity = self.superblock.fresh();
         let operation = operation_of(&node.kind);
@@ -75,6 +76,7 @@ impl Fs {
         target: &[u8],
     ) -> Result<Entry> {
         check_name(name)?;
+        self.may_add()?;
         let identity = self.superblock.fresh();
         let data = if target.len() + 1 > SHORT_SYMLINK {
             self.new_page(&identity, target)?
@@ -120,6 +122,7 @@ impl Fs {
         operation: Operation,
     ) -> Result<(Entry, Opened)> {
         check_name(name)?;
+        self.may_add()?;
         let identity = self.superblock.fresh();
         let data = self.new_open_file(&identity, flags.writable)?;
         let opened = self.opened(&identity.slot, flags.writable);
@@ -341,6 +344,7 @@ impl Fs {
     /// Gives the inode `ino` another name.
     pub fn link(&self, of: impl Into<Object>, dir: impl Into<Dir>, name: &[u8]) -> Result<Entry> {
         check_name(name)?;
+        self.may_add()?;
         let (of, dir) = (of.into(), dir.into());
         let ino = of.ino;
         let mut tree = self.superblock.tree_mut();

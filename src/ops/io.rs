@@ -89,6 +89,9 @@ impl Fs {
     ) -> Result<Growth> {
         let end = offset.checked_add(len).ok_or(Errno::EFBIG)?;
         let mut state = inode.state();
+        if !state.data.present {
+            self.may_add()?;
+        }
         let growth = self.grow(caller, inode, &mut state, offset, end)?;
         state.data.mtime_set &= flags.from_cache;
         Ok(growth)
@@ -143,6 +146,10 @@ impl Fs {
             return Err(Errno::EOPNOTSUPP);
         }
         let end = offset.checked_add(len).ok_or(Errno::EFBIG)?;
+        match punches {
+            true => self.may_free()?,
+            false => self.may_add()?,
+        }
         let (file, change, reserved) = {
             let mut state = inode.state();
             self.make_present(&inode, &mut state)?;
@@ -216,6 +223,7 @@ impl Fs {
         if len == 0 {
             return Ok(0);
         }
+        self.may_add()?;
         let len = self.planned().unwrap_or(len);
         if from.0 == to.0 {
             // The copy may move the end up to which there is something to copy.
@@ -267,7 +275,7 @@ impl Fs {
         } else {
             self.config.atime
         };
-        if policy == Atime::Never {
+        if policy == Atime::Never || self.must_save() {
             return;
         }
         let now = self.clock.now();

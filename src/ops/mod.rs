@@ -23,6 +23,7 @@ mod quota;
 mod recover;
 mod remove;
 mod rename;
+mod shortage;
 mod views;
 mod xattr;
 

@@ -171,6 +171,7 @@ impl Fs {
     fn resume_data(&self, inode: &Inode) -> Result<bool, Damage> {
         let mut state = inode.state();
         if !state.data.present {
+            state.data.reserved = 0;
             return Ok(false);
         }
         let counted = self.reserves() || state.data.pool != 0;

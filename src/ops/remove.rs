@@ -54,6 +54,7 @@ impl Fs {
         check: impl FnOnce(&Tree, bool, Ino) -> Result<()>,
     ) -> Result<()> {
         check_name(name)?;
+        self.may_free()?;
         let mut tree = self.superblock.tree_mut();
         let located = self.locate_mut(&mut tree, dir, name)?;
         self.check_lent(Some(caller), &tree, &located)?;

@@ -59,6 +59,10 @@ impl Fs {
             return Ok(());
         }
         let exchange = mode == RenameMode::Exchange;
+        match target {
+            Some(_) if mode == RenameMode::Replace => self.may_free()?,
+            Some(_) | None => self.may_add()?,
+        }
         let whiteout = match mode {
             RenameMode::Exchange | RenameMode::Replace | RenameMode::NoReplace => None,
             RenameMode::Whiteout(_) => Some(self.whiteout(caller, &tree, from.dir)?),

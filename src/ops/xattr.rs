@@ -52,6 +52,7 @@ impl Fs {
     ) -> Result<()> {
         let of = of.into();
         self.check_setxattr(&of, name)?;
+        self.may_add()?;
         let inode = self.superblock.inode(of.ino)?;
         match namespace(name)? {
             Namespace::Plain => self.set_plain(&inode, name, value, flags),
@@ -192,6 +193,7 @@ impl Fs {
     pub fn removexattr(&self, caller: &Caller, of: impl Into<Object>, name: &[u8]) -> Result<()> {
         let of = of.into();
         self.check_setxattr(&of, name)?;
+        self.may_free()?;
         let inode = self.superblock.inode(of.ino)?;
         match namespace(name)? {
             Namespace::AccessAcl => return self.set_access(caller, &inode, None),

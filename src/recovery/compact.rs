@@ -30,6 +30,8 @@ pub(super) struct Pass {
     sequence: u64,
     /// From so many segments on another pass is worth it.
     next: u64,
+    /// The newest segment when the last pass ended.
+    last: u64,
     /// Notes that this pass has kept.
     notes: BTreeSet<NoteKey>,
     /// Requests may be sent again whose answers are in old segments.
@@ -69,7 +71,7 @@ impl Journal {
     /// Looks at up to `records` old records of the history of `superblock`.
     pub fn compact(&self, superblock: &Superblock, records: usize) -> Step {
         let mut pass = self.pass.lock();
-        if pass.held || !pass.is_due(&self.writer.lock()) {
+        if pass.held || !pass.is_due(&self.writer.lock(), self.is_low()) {
             return Step::Idle;
         }
         if !std::mem::replace(&mut pass.begun, true) {
@@ -80,6 +82,10 @@ impl Journal {
             return Step::Idle;
         }
         for _ in 0..records {
+            if self.is_low() && !self.writer.lock().has_reserve() {
+                // Others need what is left; it goes on when there is memory.
+                return Step::Idle;
+            }
             let Some(next) = self.keep(superblock, &mut pass) else {
                 return self.finish(&mut pass);
             };
@@ -150,9 +156,12 @@ impl Journal {
         }
         let freed = writer.drop_first();
         failpoint("segment-dropped");
-        let (first, segments) = (writer.end.first, writer.end.segment - writer.end.first);
+        let (first, last) = (writer.end.first, writer.end.segment);
         drop(writer);
         super::journal::free(self.file().as_fd(), freed, 1);
+        if self.is_low() {
+            self.refill(&mut self.writer.lock());
+        }
         pass.bytes.clear();
         if first < pass.end {
             return Step::More;
@@ -160,16 +169,19 @@ impl Journal {
         pass.bytes = Vec::new();
         (pass.end, pass.begun) = (0, false);
         pass.notes = BTreeSet::new();
-        pass.next = segments * 2 + SMALL;
+        pass.next = (last - first) * 2 + SMALL;
+        pass.last = last;
         Step::Idle
     }
 }
 
 impl Pass {
-    /// Whether a pass is under way, or begins now.
-    fn is_due(&mut self, writer: &Writer) -> bool {
+    /// Whether a pass is under way, or begins now: where memory is short as soon as there is anything new.
+    fn is_due(&mut self, writer: &Writer, low: bool) -> bool {
         let segments = writer.end.segment - writer.end.first;
-        if self.end == 0 && segments >= self.next.max(SMALL) {
+        let worth = segments >= self.next.max(SMALL);
+        let wanted = low && segments > 0 && writer.end.segment > self.last;
+        if self.end == 0 && (worth || wanted) {
             self.end = writer.end.segment;
         }
         self.end != 0

@@ -3,7 +3,8 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
 use rustix::fs::{FallocateFlags, MemfdFlags};
@@ -15,6 +16,7 @@ use super::layout::{
     self, COMMITTED, Damage, FIRST, HEADER, MAX_BODY, RECORD_HEADER, SEGMENT, SEGMENT_HEADER,
     VERSION,
 };
+use super::reserve::reserve_of;
 use super::scan::{self, End};
 use crate::slots::failpoint;
 use crate::store::record::{Answer, Entity, Recorder};
@@ -28,11 +30,13 @@ pub struct Journal {
     pub(super) pass: Mutex<Pass>,
     work: Mutex<Work>,
     grown: Condvar,
+    /// There is no memory for the whole reserve, or little besides.
+    pub(super) low: AtomicBool,
 }
 
 /// What who keeps the journal short waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Work {
+pub(super) enum Work {
     Nothing,
     /// There is another segment.
     Grown,
@@ -44,8 +48,10 @@ enum Work {
 pub(super) struct Writer {
     header: Mapping,
     active: Mapping,
-    /// The next segment has its memory already.
-    spare: bool,
+    /// So many of the next segments have their memory already.
+    pub(super) reserve: u64,
+    /// When memory for more of them was looked for last.
+    pub(super) looked: Option<Instant>,
     pub(super) end: End,
     body: Vec<u8>,
     notes: Notes,
@@ -125,7 +131,7 @@ impl Journal {
         store_word(&header, FIRST, layout::seal(0));
         // The magic last: before that it is no journal.
         let _ = header.write(0, &layout::header(VERSION));
-        Ok(Journal::with(file, header, active, end, Notes::new()))
+        Ok(Journal::with(file, header, active, end, Notes::new(), 0))
     }
 
     /// A journal in `file`: the one that is there, or a new one where nothing was recorded yet.
@@ -151,31 +157,43 @@ impl Journal {
         active.clear_from(end.at);
         store_word(&header, COMMITTED, offset + end.at as u64);
         free_before(&file, end.first);
+        let reserve = reserve_of(&file, &end);
         let notes = image.notes.clone();
-        let journal = Journal::with(file, header, active, end, notes);
+        let journal = Journal::with(file, header, active, end, notes, reserve);
         if !image.answers.is_empty() {
             journal.hold();
         }
         Ok((journal, image))
     }
 
-    fn with(file: OwnedFd, header: Mapping, active: Mapping, end: End, notes: Notes) -> Journal {
+    fn with(
+        file: OwnedFd,
+        header: Mapping,
+        active: Mapping,
+        end: End,
+        notes: Notes,
+        reserve: u64,
+    ) -> Journal {
         let writer = Writer {
             header,
             active,
-            spare: false,
+            reserve,
+            looked: None,
             end,
             body: Vec::new(),
             notes,
             pins: Vec::new(),
         };
-        Journal {
+        let journal = Journal {
             file,
             writer: Mutex::new(writer),
             pass: Mutex::default(),
             work: Mutex::new(Work::Grown),
             grown: Condvar::new(),
-        }
+            low: AtomicBool::new(false),
+        };
+        journal.refill(&mut journal.writer.lock());
+        journal
     }
 
     /// The memfd, for who keeps it beyond this process.
@@ -251,7 +269,7 @@ impl Journal {
         self.tell(Work::Over);
     }
 
-    fn tell(&self, work: Work) {
+    pub(super) fn tell(&self, work: Work) {
         let mut now = self.work.lock();
         if *now != Work::Over {
             *now = work;
@@ -274,8 +292,8 @@ impl Journal {
         true
     }
 
-    /// Adds one record. Where the system has no memory for it the process ends: what was not recorded must not
-    /// be answered, and whoever comes next carries the request out again.
+    /// Adds one record. Where the system has no memory for it, after all, the process ends: what was not recorded must
+    /// not be answered, and whoever comes next carries the request out again.
     fn append(&self, writer: &mut Writer, batch: &[Entity<'_>], origin: Origin) {
         let before = writer.end.segment;
         if let Err(error) = writer.append(self.file(), batch, origin) {
@@ -283,6 +301,7 @@ impl Journal {
             std::process::abort();
         }
         if writer.end.segment != before {
+            self.refill(writer);
             self.tell(Work::Grown);
         }
     }
@@ -333,10 +352,6 @@ impl Writer {
             self.next_segment(file)?;
         }
         self.store(len as u32);
-        if self.end.at > SEGMENT / 4 * 3 && !self.spare {
-            // In good time, where a failure loses nothing yet.
-            self.spare = allocate(file, self.end.segment + 1).is_ok();
-        }
         Ok(())
     }
 
@@ -363,10 +378,15 @@ impl Writer {
     pub(super) fn next_segment(&mut self, file: BorrowedFd<'_>) -> rustix::io::Result<()> {
         let segment = self.end.segment + 1;
         self.active = open_segment(file, segment, self.end.sequence)?;
-        self.spare = false;
+        self.reserve = self.reserve.saturating_sub(1);
         self.end.segment = segment;
         self.end.at = SEGMENT_HEADER;
         Ok(())
+    }
+
+    /// Whether a segment is left that has its memory.
+    pub(super) fn has_reserve(&self) -> bool {
+        self.reserve > 0
     }
 
     /// The first segment whose records nobody may need who is in hand.
@@ -390,7 +410,7 @@ fn store_word(mapping: &Mapping, at: usize, number: u64) {
     }
 }
 
-fn allocate(file: BorrowedFd<'_>, segment: u64) -> rustix::io::Result<()> {
+pub(super) fn allocate(file: BorrowedFd<'_>, segment: u64) -> rustix::io::Result<()> {
     let offset = layout::offset_of(segment);
     rustix::fs::fallocate(file, FallocateFlags::empty(), offset, SEGMENT as u64)
 }

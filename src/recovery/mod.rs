@@ -12,6 +12,7 @@ pub mod dump;
 mod image;
 mod journal;
 mod layout;
+mod reserve;
 mod scan;
 
 #[cfg(test)]
@@ -24,4 +25,5 @@ pub use self::compact::Step;
 pub use self::image::{Answers, Image};
 pub use self::journal::{InHand, Journal, RESENT, Space, check, unique_in_hand};
 pub use self::layout::{Damage, VERSION};
+pub use self::reserve::Effect;
 pub use self::scan::{Record, read};

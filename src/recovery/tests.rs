@@ -3,11 +3,13 @@
 use std::os::fd::OwnedFd;
 
 use proptest::prelude::*;
-use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
+use rustix::fs::{FallocateFlags, MemfdFlags, Mode, OFlags, ftruncate, memfd_create};
+use rustix::mount::MountAttrFlags;
 
 use super::codec::Origin;
 use super::journal::Journal;
 use super::layout::{self, COMMITTED, Damage, HEADER};
+use super::reserve::Effect;
 use super::samples;
 use super::scan::{self, End};
 use crate::store::record::{Answer, Entity, Recorder};
@@ -173,4 +175,53 @@ fn an_empty_file_begins_a_journal() {
     assert!(Journal::resume(again).unwrap().1.is_none());
     let other = file_of(b"something else altogether");
     assert!(matches!(Journal::resume(other), Err(Damage::NotAJournal)));
+}
+
+/// A record of 60 KB.
+fn record_much(journal: &Journal) {
+    journal.set_note(super::Space::MOUNT, b"much", Some(&[7; 60_000]));
+}
+
+#[test]
+fn who_adds_is_refused_before_there_is_no_room_and_who_frees_is_not() {
+    let made = crate::sys::mount::make(c"tmpfs", &[(c"size", c"2m")], MountAttrFlags::empty());
+    let root = made.expect("a tmpfs needs root");
+    let open = |name: &str| {
+        let flags = OFlags::CREATE | OFlags::RDWR | OFlags::CLOEXEC;
+        rustix::fs::openat(&root, name, flags, Mode::from(0o600)).unwrap()
+    };
+    let other = open("other");
+    let all = FallocateFlags::empty();
+    rustix::fs::fallocate(&other, all, 0, 512 << 10).unwrap();
+    let journal = Journal::create_in(open("journal")).unwrap();
+    let mut records = 0;
+    while journal.has_room(Effect::Adds) {
+        record_much(&journal);
+        records += 1;
+        assert!(records < 100, "there is no end of memory");
+    }
+    // The reserve is what remains: who adds does not get it, who frees does, up to the last segment.
+    let before = journal.len();
+    assert!(journal.has_room(Effect::Frees));
+    while journal.has_room(Effect::Frees) {
+        assert!(!journal.has_room(Effect::Adds));
+        record_much(&journal);
+        records += 1;
+    }
+    assert!(
+        journal.len() >= before + (100 << 10),
+        "{before} {}",
+        journal.len()
+    );
+    // A new process finds as much reserve as there was.
+    let file = journal.file().try_clone_to_owned().unwrap();
+    drop(journal);
+    let (journal, image) = Journal::open(file).unwrap();
+    assert_eq!(image.records, records);
+    assert!(!journal.has_room(Effect::Adds));
+    record_much(&journal);
+    rustix::fs::ftruncate(&other, 0).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(30));
+    assert!(journal.has_room(Effect::Adds) && journal.has_room(Effect::Frees));
+    assert!(super::check(journal.file()).is_ok());
 }

@@ -17,6 +17,19 @@ const HALF_MASK: u64 = (1 << HALF) - 1;
 /// How many numbers are set aside at once, so that a recorder hears of few of them.
 const BLOCK: u64 = 1 << 16;
 
+/// The first number that is none.
+const END: u64 = 1 << (2 * HALF);
+
+/// Whether an inode can have this number.
+pub(super) fn is_number(Ino(number): Ino) -> bool {
+    (FIRST..END).contains(&number)
+}
+
+/// Whether so many numbers can have been set aside.
+pub(super) fn may_be_gone(numbers: u64) -> bool {
+    numbers <= END
+}
+
 /// A counter seen through a random permutation: numbers never come twice, and cannot be guessed.
 ///
 /// The permutation is a Feistel network of four rounds over 62 bits, its round function a keyed hash.

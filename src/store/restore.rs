@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use super::acl::{Acl, Acls};
 use super::directory::{Cookie, Directory};
+use super::ids;
 use super::inode::Inode;
 use super::record::{AclKind, Entity, InodeImage, KindImage, Limits, Recorder, SuperImage};
 use super::superblock::{Superblock, Tree};
 use super::xattr::Xattrs;
+use crate::data::PAGE_SIZE;
 use crate::slots::{Slots, Survivors};
 use crate::types::{Ino, InoMap, InoSet};
 
@@ -17,7 +19,8 @@ use crate::types::{Ino, InoMap, InoSet};
 pub struct Contents {
     top: Option<SuperImage>,
     limits: Option<Limits>,
-    inodes: InoMap<Parts>,
+    /// Each in memory of its own, which is free as soon as its inode is made.
+    inodes: InoMap<Box<Parts>>,
     names: InoMap<Names>,
     /// The parts go together: nothing was taken in since they were looked at.
     sound: bool,
@@ -47,6 +50,11 @@ impl Default for Names {
         }
     }
 }
+
+/// A directory's places are positions of its stream, which are signed for programs (`off_t`).
+const PLACES: u64 = i64::MAX as u64;
+/// The largest file has so many (`MAX_LFS_FILESIZE`).
+const PAGES: u64 = i64::MAX as u64 / PAGE_SIZE + 1;
 
 /// Why the parts do not go together.
 type Result<T> = std::result::Result<T, String>;
@@ -143,6 +151,9 @@ impl Contents {
                 top.root
             ));
         }
+        if !ids::may_be_gone(top.numbers) {
+            return Err("more numbers are set aside than there are".to_owned());
+        }
         for (&ino, parts) in &self.inodes {
             self.check_inode(ino, parts)?;
         }
@@ -160,6 +171,7 @@ impl Contents {
         let image = parts
             .image
             .ok_or_else(|| format!("{ino:?} has parts and is not there"))?;
+        check_image(&image)?;
         let (is_dir, is_link) = match image.kind {
             KindImage::Directory => (true, false),
             KindImage::Symlink => (false, true),
@@ -189,6 +201,9 @@ impl Contents {
         for (&dir, names) in &self.names {
             if self.above(dir).is_none() {
                 return Err(format!("there are names in {dir:?}, which is no directory"));
+            }
+            if names.next.0 > PLACES {
+                return Err(format!("{dir:?} has no place left"));
             }
             let mut seen = HashSet::new();
             for (name, ino) in names.entries.values() {
@@ -248,6 +263,24 @@ impl Contents {
     }
 }
 
+/// What no inode can be would be taken for something else: a scratch file, another type, `UTIME_NOW`.
+fn check_image(image: &InodeImage) -> Result<()> {
+    let InodeImage { ino, mode, .. } = *image;
+    let times = [image.atime, image.mtime, image.ctime, image.btime];
+    let mut times = times.into_iter().chain(image.unseen_ctime);
+    if !ids::is_number(ino) {
+        Err(format!("{ino:?} is no number of an inode"))
+    } else if mode & !0o7777 != 0 {
+        Err(format!("{ino:?} has the permissions {mode:o}"))
+    } else if times.any(|time| time.nsec >= 1_000_000_000) {
+        Err(format!("a time of {ino:?} is none"))
+    } else if image.reserved > PAGES {
+        Err(format!("{ino:?} has more pages than a file can have"))
+    } else {
+        Ok(())
+    }
+}
+
 /// What `ino` has as its link count: nobody recorded it.
 fn links(ino: Ino, parts: &Parts, names: u32, directories: u32) -> u32 {
     match &parts.directory {
@@ -277,7 +310,7 @@ impl Superblock {
             let links = links(ino, &parts, count(&named), count(&below));
             let directory = parts.directory.take();
             let hidden = directory.as_ref().is_some_and(|(_, label)| label.is_some());
-            let inode = Inode::restore(parts, links, survivors.take(&slots, ino.0));
+            let inode = Inode::restore(*parts, links, survivors.take(&slots, ino.0));
             let inode = inode.ok_or("an inode is not there")?;
             space += inode.space(hidden);
             tree.inodes.insert(ino, Arc::new(inode));

@@ -39,16 +39,16 @@ impl Memory {
         }
     }
 
-    /// How many bytes the worker shall hold for the next one from now on: where there is a limit, and room. Then
-    /// memory is short no longer.
-    pub(super) fn settle(&mut self) -> Option<u64> {
+    /// How many bytes the worker shall hold for the next one from now on, where it `holds` any: where there is a limit, and
+    /// room. Then memory is short no longer.
+    pub(super) fn settle(&mut self, holds: bool) -> Option<u64> {
         let cgroup = self.cgroup.as_ref().filter(|_| !self.given)?;
         let bytes = BALLAST.min(cgroup.limit()? / 8);
         if cgroup.room()? < 3 * bytes {
             return None;
         }
         (self.given, self.short) = (true, false);
-        Some(bytes)
+        Some(if holds { bytes } else { 0 })
     }
 
     /// Whether somebody was killed since the last look.

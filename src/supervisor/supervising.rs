@@ -362,10 +362,8 @@ impl Supervisor {
 
     /// Lets the worker hold some memory for the next one. With passthrough who uses memory pays for it.
     pub(super) fn settle(&mut self) {
-        if self.passthrough() {
-            return;
-        }
-        if let Some(bytes) = self.memory.settle() {
+        let holds = !self.passthrough();
+        if let Some(bytes) = self.memory.settle(holds) {
             self.say("memory", &bytes.to_le_bytes());
         }
     }

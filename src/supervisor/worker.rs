@@ -344,8 +344,11 @@ fn finish(channel: &OwnedFd, service: &Service) {
 /// Memory that comes free by the death of this process.
 fn hold(message: &Message) -> Option<Ballast> {
     memory::set_short(false);
-    let bytes = message.bytes.as_slice().try_into().ok()?;
-    let held = Ballast::take(u64::from_le_bytes(bytes) as usize);
+    let bytes = u64::from_le_bytes(message.bytes.as_slice().try_into().ok()?);
+    if bytes == 0 {
+        return None;
+    }
+    let held = Ballast::take(bytes as usize);
     held.inspect_err(|error| tracing::debug!(%error, "no memory to hold"))
         .ok()
 }

@@ -17,7 +17,11 @@ pub struct Memory {
 struct Files {
     limit: &'static str,
     usage: &'static str,
+    /// What the kernel can do without, in `memory.stat`. Its own memory for names and inodes is not among that, though it
+    /// says so of some: of the inodes of a tmpfs it needs each, and the data files are such.
     cache: [&'static str; 2],
+    /// What may be swapped out, and what of that has been.
+    swap: [&'static str; 2],
     events: &'static str,
 }
 
@@ -25,12 +29,14 @@ const V1: Files = Files {
     limit: "memory.limit_in_bytes",
     usage: "memory.usage_in_bytes",
     cache: ["total_active_file ", "total_inactive_file "],
+    swap: ["memory.memsw.limit_in_bytes", "memory.memsw.usage_in_bytes"],
     events: "memory.oom_control",
 };
 const V2: Files = Files {
     limit: "memory.max",
     usage: "memory.current",
     cache: ["active_file ", "inactive_file "],
+    swap: ["memory.swap.max", "memory.swap.current"],
     events: "memory.events",
 };
 
@@ -44,27 +50,46 @@ impl Memory {
 
     /// Bytes that it may have at most; `None` where there is no limit.
     pub fn limit(&self) -> Option<u64> {
-        let above = self.directory.ancestors();
-        let below_top = above.take_while(|it| it.starts_with(&self.top));
-        let limit = |directory: &Path| -> Option<u64> {
-            let text = fs::read_to_string(directory.join(self.files.limit)).ok()?;
-            text.trim().parse().ok()
-        };
-        // Version 1 says a number that no machine has where there is no limit.
-        below_top.filter_map(limit).min().filter(|&it| it < 1 << 60)
+        self.levels().filter_map(|it| self.limit_at(it)).min()
     }
 
-    /// Bytes that are left below the limit, when what the kernel can do without is dropped.
+    /// Bytes that are left below the limits, when what the kernel can do without is dropped and what it can swap out is;
+    /// `None` where there is no limit.
     pub fn room(&self) -> Option<u64> {
-        let read = |name: &str| fs::read_to_string(self.directory.join(name)).ok();
-        let usage: u64 = read(self.files.usage)?.trim().parse().ok()?;
-        let stat = read("memory.stat").unwrap_or_default();
+        self.levels().filter_map(|it| self.room_at(it)).min()
+    }
+
+    /// It and those that it is in.
+    fn levels(&self) -> impl Iterator<Item = &Path> {
+        let above = self.directory.ancestors();
+        above.take_while(|it| it.starts_with(&self.top))
+    }
+
+    fn limit_at(&self, directory: &Path) -> Option<u64> {
+        // Version 1 says a number that no machine has where there is no limit.
+        number(directory, self.files.limit).filter(|&it| it < 1 << 60)
+    }
+
+    fn room_at(&self, directory: &Path) -> Option<u64> {
+        let limit = self.limit_at(directory)?;
+        let usage = number(directory, self.files.usage)?;
+        let stat = fs::read_to_string(directory.join("memory.stat")).unwrap_or_default();
         let cache = self.files.cache.iter().filter_map(|name| {
             let mut lines = stat.lines();
             lines.find_map(|line| line.strip_prefix(name)?.parse::<u64>().ok())
         });
         let needed = usage.saturating_sub(cache.sum());
-        Some(self.limit()?.saturating_sub(needed))
+        Some(limit.saturating_sub(needed) + self.swap_at(directory))
+    }
+
+    /// Bytes that could be swapped out yet.
+    fn swap_at(&self, directory: &Path) -> u64 {
+        let free = super::memory::free_swap();
+        let [limit, used] = self.files.swap.map(|name| number(directory, name));
+        match (limit, used) {
+            (Some(limit), Some(used)) => free.min(limit.saturating_sub(used)),
+            _ => free,
+        }
     }
 
     /// How often the kernel has killed somebody in it, as it had no memory left.
@@ -72,6 +97,12 @@ impl Memory {
         let events = fs::read_to_string(self.directory.join(self.files.events));
         kills_in(&events.unwrap_or_default())
     }
+}
+
+/// What a file of one number says.
+fn number(directory: &Path, name: &str) -> Option<u64> {
+    let text = fs::read_to_string(directory.join(name)).ok()?;
+    text.trim().parse().ok()
 }
 
 fn kills_in(events: &str) -> u64 {

@@ -11,6 +11,7 @@ mod recovery;
 mod recovery_faces;
 mod run;
 mod sandbox;
+mod shortage;
 mod systemd;
 mod terminal;
 mod upgrade;

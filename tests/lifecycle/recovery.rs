@@ -258,30 +258,6 @@ fn a_worker_that_hangs_is_replaced() {
     );
 }
 
-#[test]
-fn a_cgroup_without_memory_kills_the_worker_alone() {
-    let body = r#"
-        if [ -e /sys/fs/cgroup/memory ]; then top=/sys/fs/cgroup/memory; limit=memory.limit_in_bytes
-        else top=/sys/fs/cgroup; limit=memory.max; echo +memory > $top/cgroup.subtree_control; fi
-        group=$top/shmfs-test-$(basename $(dirname $PWD)); mkdir $group; mkdir m
-        trap 'cat log >&2; kill -KILL $daemon; eventually rmdir $group' EXIT
-        echo $((96 << 20)) > $group/$limit
-        sh -c "echo \$\$ > $group/cgroup.procs; exec $SHMFS mount -f -o passthrough=off,size=1g m" 2>>log & daemon=$!
-        eventually grep -q fuse.shmfs /proc/self/mountinfo; eventually stat m/. >/dev/null 2>&1
-        has "$(cat log)" "may hold more than the memory limit"
-        echo kept > m/object
-        said=$(head -c 300M /dev/zero 2>&1 > m/big); [ $? != 0 ] || fail "more than the limit was written"
-        has "$said" "Cannot allocate memory"
-        ended $daemon && fail "the supervisor was killed"
-        is "$(timeout 30 cat m/object)" kept; size=$(stat -c %s m/big); [ $size -gt $((40 << 20)) ] || fail "lost: $size"
-        is "$(tr -d '\0' < m/big | wc -c)" 0; rm m/big; is "$(cat m/object)" kept
-        has "$(cat log)" "oom_kill"
-        $SHMFS umount m; wait $daemon; is $? 0
-        trap - EXIT; eventually rmdir $group
-    "#;
-    script(Root, body);
-}
-
 /// A service manager as systemd is one: it holds descriptors, and starts the service again.
 const MANAGER: &str = r#"
 cat > manager.py <<'END'

@@ -208,7 +208,8 @@ pub(super) fn drop_kept(journal: &Journal, of: (ExportId, Ino), index: &Index) {
 impl Fs {
     /// Says what an index has become, where that is kept.
     pub(super) fn keep_index(&self, served: &Served, dir: Ino, index: &mut Index) {
-        if let Some(journal) = &self.journal {
+        // What is not said now is said the next time.
+        if let Some(journal) = self.journal.as_ref().filter(|_| !self.must_save()) {
             keep(journal, (served.id, dir), index);
         }
     }
