@@ -22,6 +22,6 @@ mod tests;
 pub use self::codec::Origin;
 pub use self::compact::Step;
 pub use self::image::{Answers, Image};
-pub use self::journal::{InHand, Journal, RESENT, Space, check, unique_in_hand};
+pub use self::journal::{InHand, Journal, Space, check};
 pub use self::layout::{Damage, VERSION};
 pub use self::scan::{Record, read};
