@@ -14,7 +14,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use rustix::process::{Pid, Signal};
 use rustix::thread::UnshareFlags;
 
-use super::{Mode, Outcome, Site, WORKER, is_root, wait_until};
+use super::{Mode, Outcome, Setup, Site, User, WORKER, is_root, setup, wait_until};
 
 /// A program and the file system it runs on.
 #[derive(Clone, Copy)]
@@ -25,6 +25,10 @@ pub(crate) struct Case {
     pub(crate) needs_root: Option<&'static str>,
     /// When a hang is called one.
     pub(crate) deadline: Duration,
+    /// Where it runs.
+    pub(crate) modes: &'static [Mode],
+    /// Who mounts, and how.
+    pub(crate) setup: Setup,
     /// What is done there.
     pub(crate) run: fn(&Site) -> Outcome,
 }
@@ -36,6 +40,8 @@ impl Case {
             name,
             needs_root: None,
             deadline: Duration::from_secs(300),
+            modes: &Mode::ALL,
+            setup: Setup::PLAIN,
             run,
         }
     }
@@ -49,6 +55,20 @@ impl Case {
         Case {
             needs_root: Some(reason),
             ..Case::new(name, run)
+        }
+    }
+
+    /// The same in modes and with a setup of its own.
+    pub(crate) const fn with(self, modes: &'static [Mode], setup: Setup) -> Case {
+        let needs_root = match setup.user {
+            User::Own => self.needs_root,
+            User::Nobody | User::NobodyWithMemfds => Some(setup::NEEDS_ROOT),
+        };
+        Case {
+            modes,
+            setup,
+            needs_root,
+            ..self
         }
     }
 
@@ -86,7 +106,7 @@ impl Suite {
     fn trials(self) -> Vec<Trial> {
         let mut trials = self.extra;
         for case in self.cases {
-            for mode in Mode::ALL {
+            for &mode in case.modes {
                 trials.push(trial(case, mode));
             }
         }
@@ -97,7 +117,8 @@ impl Suite {
     fn run_worker(&self, args: &[OsString]) -> i32 {
         let outcome = parse_worker(args, &self.cases).and_then(|(case, mode, base)| {
             make_private()?;
-            let site = Site::mount(mode, base)?;
+            case.setup.become_user(&base)?;
+            let site = Site::mount(mode, base, &case.setup)?;
             let outcome = (case.run)(&site);
             let end = site.unmount();
             outcome.and(end)
