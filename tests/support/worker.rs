@@ -8,6 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
+use std::sync::RwLock;
 use std::time::Duration;
 
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -29,6 +30,8 @@ pub(crate) struct Case {
     pub(crate) modes: &'static [Mode],
     /// Who mounts, and how.
     pub(crate) setup: Setup,
+    /// Nothing else of the suite runs meanwhile.
+    pub(crate) is_alone: bool,
     /// What is done there.
     pub(crate) run: fn(&Site) -> Outcome,
 }
@@ -42,6 +45,7 @@ impl Case {
             deadline: Duration::from_secs(300),
             modes: &Mode::ALL,
             setup: Setup::PLAIN,
+            is_alone: false,
             run,
         }
     }
@@ -201,8 +205,13 @@ fn trial(case: Case, mode: Mode) -> Trial {
     }
 }
 
+/// Held by the cases that run: by all together, or by one alone.
+static RUNNING: RwLock<()> = RwLock::new(());
+
 /// The parent's side: starts the worker, ends what it leaves, reports.
 fn run_in_child(case: Case, mode: Mode) -> Outcome {
+    let _alone = case.is_alone.then(|| RUNNING.write());
+    let _together = (!case.is_alone).then(|| RUNNING.read());
     let base = tempfile::Builder::new()
         .prefix("shmfs-test-")
         .tempdir()

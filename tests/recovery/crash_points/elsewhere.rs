@@ -42,7 +42,7 @@ pub(super) fn all(site: &Site) -> Outcome {
             number += 1;
             change_much(&dirs[number % dirs.len()], number)?;
             if let (true, Some(daemon)) = (recovery, site.daemon()) {
-                crate::kills::kill_worker(daemon);
+                let _ = crate::kills::kill_one(daemon);
             }
             Ok(file.as_ref().is_none_or(|file| !file.exists()))
         };
