@@ -24,4 +24,4 @@ pub use self::compact::Step;
 pub use self::image::{Answers, Image};
 pub use self::journal::{InHand, Journal, Space, check};
 pub use self::layout::{Damage, VERSION};
-pub use self::scan::{Record, read};
+pub use self::scan::{Record, copy, read};

@@ -8,7 +8,8 @@
 //!
 //! - `message`: what they say to each other;
 //! - `configuration`: the exports in force;
-//! - `supervising`: the one side; `restarts`: when a worker is started; `cause`: why one died; `watch`: whether one
+//! - `supervising`: the one side; `restarts`: when a worker is started; `cause`: why one died; `ending`: one that
+//!   cannot be waited for; `watch`: whether one
 //!   hangs; `kept`: what it owns; `upgrade`: another
 //!   program for it; `state`: another process in the supervisor's place;
 //! - `door`: questions of other threads to whatever worker serves;
@@ -17,6 +18,7 @@
 mod cause;
 mod configuration;
 mod door;
+mod ending;
 mod kept;
 mod message;
 mod program;

@@ -35,7 +35,17 @@ pub(super) struct Program {
 pub(super) struct Child {
     pub(super) pid: Pid,
     pub(super) pidfd: OwnedFd,
+    /// Tells of the end of one of its threads.
+    pub(super) thread: Option<OwnedFd>,
     pub(super) channel: OwnedFd,
+}
+
+impl Child {
+    /// Looks for a thread that reads requests, by the name that fuser gives them: it waits for nothing in the kernel
+    /// but for them, and so ends when it is killed.
+    pub(super) fn find_thread(&mut self) {
+        self.thread = process::thread(self.pid, "fuser-");
+    }
 }
 
 impl Program {
@@ -91,6 +101,7 @@ impl Program {
         Ok(Child {
             pid,
             pidfd,
+            thread: None,
             channel: ours,
         })
     }

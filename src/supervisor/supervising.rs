@@ -70,8 +70,8 @@ pub struct Supervisor {
     pub(super) watch: Watch,
     /// The worker is killed because of this.
     pub(super) hangs: Option<String>,
-    /// It has ended, and could not be waited for at the last look.
-    pub(super) stuck: bool,
+    /// Since when it has ended and cannot be waited for.
+    pub(super) stuck: Option<Instant>,
     /// Workers that are to be waited for yet.
     pub(super) unreaped: Vec<Pid>,
     pub(super) oom_score: Option<i32>,
@@ -102,7 +102,7 @@ impl Supervisor {
             memory: Memory::look(),
             watch: Watch::default(),
             hangs: None,
-            stuck: false,
+            stuck: None,
             unreaped: Vec::new(),
             oom_score: memory::spare_this_process(),
             mounts: String::new(),
@@ -173,7 +173,9 @@ impl Supervisor {
     pub fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         let worker = self.child().into_iter();
         let worker = worker.flat_map(|worker| [worker.pidfd.as_fd(), worker.channel.as_fd()]);
-        worker.chain([self.inbox.as_fd()])
+        worker
+            .chain(self.end_of_worker())
+            .chain([self.inbox.as_fd()])
     }
 
     /// When there is something to do in any case.
@@ -201,6 +203,7 @@ impl Supervisor {
             self.unreaped.extend(self.worker());
             return self.bury(Some(end));
         }
+        self.notice_end();
         if self.deadline().is_some_and(|at| at <= Instant::now()) {
             self.late()?;
         }
@@ -265,7 +268,7 @@ impl Supervisor {
         self.door.close();
     }
 
-    fn kill(&self) {
+    pub(super) fn kill(&self) {
         if let Some(worker) = self.child() {
             process::pidfd_kill(worker.pidfd.as_fd(), libc::SIGKILL);
         }
@@ -353,7 +356,7 @@ impl Supervisor {
 
     /// The worker serves.
     fn opens(&mut self, message: &Message) {
-        let State::Starting { worker, since } = std::mem::replace(&mut self.state, State::Over)
+        let State::Starting { mut worker, since } = std::mem::replace(&mut self.state, State::Over)
         else {
             return;
         };
@@ -363,9 +366,15 @@ impl Supervisor {
         }
         let took = since.elapsed();
         let ready: Option<Ready> = serde_json::from_slice(&message.bytes).ok();
+        worker.find_thread();
+        let has_thread = worker.thread.is_some();
         let since = Instant::now();
         self.state = State::Serving { worker, since };
         self.watch.begin(&self.kept.slots);
+        if !has_thread {
+            // It has no name yet.
+            self.watch.soon();
+        }
         if let Some(first) = &mut self.first {
             first.version = ready.map(|ready| ready.version).unwrap_or_default();
             tracing::warn!(?took, "another worker serves the mount");
@@ -378,7 +387,7 @@ impl Supervisor {
     }
 
     /// Lets the worker hold some memory for the next one. With passthrough who uses memory pays for it.
-    fn settle(&mut self) {
+    pub(super) fn settle(&mut self) {
         if self.passthrough() {
             return;
         }
@@ -388,7 +397,7 @@ impl Supervisor {
     }
 
     /// The worker has ended; how, nobody knows of one that cannot be waited for.
-    fn bury(&mut self, end: Option<End>) -> Result<Turn> {
+    pub(super) fn bury(&mut self, end: Option<End>) -> Result<Turn> {
         // It may have said why.
         while let Some(message) = self.next_message() {
             self.hear(message)?;
@@ -414,7 +423,7 @@ impl Supervisor {
             let what = format!("the process that serves the mount ended by {why}");
             return Err(Error::new(ExitCode::Internal, what));
         }
-        self.stuck = false;
+        self.stuck = None;
         let in_hand = self.watch.in_hand();
         self.watch.pause();
         if let Some(errno) = cause.errno {
@@ -434,41 +443,9 @@ impl Supervisor {
     }
 
     /// Waits for those that have ended and can be waited for.
-    fn reap(&mut self) {
+    pub(super) fn reap(&mut self) {
         self.unreaped
             .retain(|&pid| process::try_wait(pid).is_ok_and(|ended| ended.is_none()));
-    }
-
-    /// Looks whether the worker serves; `well` says that it has done so for a while.
-    fn look_at(&mut self, pid: Pid, well: bool) -> Result<()> {
-        self.reap();
-        if process::is_zombie(pid) {
-            return self.give_up(pid);
-        }
-        if self.hangs.is_some() {
-            // It has been killed.
-            self.watch.later();
-            return Ok(());
-        }
-        self.hangs = self.watch.look(pid, &self.kept.device);
-        if self.hangs.is_some() {
-            self.kill();
-        } else if well {
-            self.watch.forgive();
-        }
-        self.settle();
-        Ok(())
-    }
-
-    /// A thread of a worker that has ended may wait in the kernel for what only the next worker can answer: then
-    /// the process cannot be waited for. It may also be about to end, and so gets time until the next look.
-    fn give_up(&mut self, pid: Pid) -> Result<()> {
-        if !std::mem::replace(&mut self.stuck, true) {
-            self.watch.later();
-            return Ok(());
-        }
-        self.unreaped.push(pid);
-        self.bury(None).map(drop)
     }
 
     /// Something is due: the next worker, or the end of one that does not come to serve.
