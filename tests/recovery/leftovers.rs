@@ -79,7 +79,7 @@ impl Holdings {
             && same(|it| it.children)
             && same(|it| it.slots)
             // Arenas of an allocator may come, but not with each worker.
-            && self.mappings_of_supervisor <= before.mappings_of_supervisor + 4
+            && self.mappings_of_supervisor <= before.mappings_of_supervisor + 16
             && self.supervisor <= before.supervisor + GROWTH
             && self.worker <= before.worker + GROWTH
             && self.journal <= JOURNAL
