@@ -11,6 +11,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::process::Pid;
 
+use crate::fuse::READERS;
 use crate::sys::{channel, process};
 
 /// The first words of a worker's command line; the number of its channel follows.
@@ -41,10 +42,10 @@ pub(super) struct Child {
 }
 
 impl Child {
-    /// Looks for a thread that reads requests, by the name that fuser gives them: it waits for nothing in the kernel
-    /// but for them, and so ends when it is killed.
+    /// Looks for a thread that reads requests: it waits for nothing in the kernel but for them, and so ends when it is
+    /// killed.
     pub(super) fn find_thread(&mut self) {
-        self.thread = process::thread(self.pid, "fuser-");
+        self.thread = process::thread(self.pid, READERS);
     }
 }
 
