@@ -86,9 +86,12 @@ impl DumpCommand {
     }
 }
 
+/// What is read twice, and while it is being written, is a copy.
 fn open(place: &Path) -> Result<File> {
     if place.is_dir() {
-        return mount::journal(place);
+        let journal = mount::journal(place)?;
+        let copy = recovery::copy(&journal).map_err(|damage| of_file(place, &damage))?;
+        return Ok(File::from(copy));
     }
     File::open(place).map_err(|error| Error::path("open", place, error))
 }

@@ -48,19 +48,15 @@ pub(super) enum Opcode {
 /// A request in hand, until it is dropped, which is after its reply.
 #[derive(Debug)]
 pub(super) struct Hand<'s> {
-    /// Dropped first: until then the request is known as one in hand.
-    _journal: recovery::InHand<'s>,
     fs: &'s Fs,
-    slot: slots::InHand,
+    request: recovery::InHand<'s>,
 }
 
 impl<'s> Hand<'s> {
     pub(super) fn enter(fs: &'s Fs, slot: slots::InHand) -> Hand<'s> {
-        slot.enter();
         Hand {
-            _journal: fs.in_hand(slot.number()),
             fs,
-            slot,
+            request: fs.in_hand(slot),
         }
     }
 }
@@ -69,7 +65,7 @@ impl Drop for Hand<'_> {
     fn drop(&mut self) {
         failpoint("after-reply");
         // It was to be carried out again, and came to something else.
-        if let Some(handle) = self.slot.left_over() {
+        if let Some(handle) = self.request.slot().left_over() {
             self.fs.undo_handle(handle);
         }
     }
@@ -95,11 +91,11 @@ impl Server {
         held
     }
 
-    /// What a request has come to already, where it is sent again.
+    /// What the request in hand has come to already, where it is sent again.
     pub(super) fn answered(&self, request: &Request) -> Option<Answer> {
-        let unique = request.unique().0;
-        let resent = unique & recovery::RESENT != 0;
-        resent.then(|| self.fs.answered(unique)).flatten()
+        let resent = request.unique().0 & slots::RESENT != 0;
+        let answer = || self.fs.answered(slots::unique_in_hand());
+        resent.then(answer).flatten()
     }
 
     /// As [`Server::change`], where there is nothing to say but that it is done.

@@ -22,4 +22,5 @@ mod views;
 
 pub use self::handshake::{Handshake, Kept};
 pub use self::nodes::Layout;
+pub use self::resends::READERS;
 pub use self::session::{Resources, Saved, Service};

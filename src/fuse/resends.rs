@@ -131,14 +131,17 @@ struct Reader {
     finished: u64,
 }
 
-/// fuser's threads, by the name that it gives them.
+/// How the names of threads begin that read requests: fuser gives them.
+pub const READERS: &str = "fuser-";
+
+/// Threads that read requests.
 fn readers(fs: &Fs) -> Vec<Reader> {
     let Ok(tasks) = fs::read_dir("/proc/self/task") else {
         return Vec::new();
     };
     let tasks = tasks.flatten().filter(|task| {
         let name = fs::read_to_string(task.path().join("comm"));
-        name.is_ok_and(|name| name.starts_with("fuser-"))
+        name.is_ok_and(|name| name.starts_with(READERS))
     });
     let threads = tasks.filter_map(|task| task.file_name().to_str()?.parse().ok());
     let requests = fs.slots().requests();

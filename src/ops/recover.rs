@@ -7,8 +7,8 @@ use std::sync::atomic::Ordering;
 
 use super::{Config, CreateFlags, Dir, Entry, Fs, Opened};
 use crate::data::{DataFiles, pages};
-use crate::recovery::{Damage, Image, InHand, Journal, Step, unique_in_hand};
-use crate::slots::{Cell, Flag, Slots, Survivors, failpoint};
+use crate::recovery::{Damage, Image, InHand, Journal, Step};
+use crate::slots::{self, Cell, Flag, Slots, Survivors, failpoint, unique_in_hand};
 use crate::store::change::InodeChange;
 use crate::store::record::{Answer, Limits, Recorder};
 use crate::store::{Inode, State, Superblock};
@@ -203,12 +203,12 @@ impl Fs {
         self.journal.as_ref()
     }
 
-    /// This thread carries out the request `unique` until what this returns is dropped, after the reply.
-    pub fn in_hand(&self, unique: u64) -> InHand<'_> {
-        InHand::enter(self.journal.as_deref(), unique)
+    /// This thread carries out the request of `slot` until what this returns is dropped, after the reply.
+    pub fn in_hand(&self, slot: slots::InHand) -> InHand<'_> {
+        InHand::enter(self.journal.as_deref(), slot)
     }
 
-    /// What a request that was sent again has come to already; `None` where it is to be carried out.
+    /// What the request of this number, which was sent again, has come to already; `None` where it is to be carried out.
     pub fn answered(&self, unique: u64) -> Option<Answer> {
         match self.answers.of(unique)? {
             answer @ (Answer::Done | Answer::Made(_)) => Some(answer),

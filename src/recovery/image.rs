@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use parking_lot::RwLock;
 
-use super::journal::{Notes, RESENT, Space};
+use super::journal::{Notes, Space};
 use super::layout::Damage;
 use super::scan::Record;
 use crate::store::record::{Answer, Entity};
@@ -62,9 +62,9 @@ impl Image {
 }
 
 impl Answers {
-    /// What the request had come to, whether it bears the mark of one that was sent again or not.
+    /// What the request of this number had come to.
     pub fn of(&self, unique: u64) -> Option<Answer> {
-        self.0.read().get(&(unique & !RESENT)).copied()
+        self.0.read().get(&unique).copied()
     }
 
     /// Whether there are any.

@@ -18,7 +18,7 @@ use super::layout::{
 };
 use super::reserve::reserve_of;
 use super::scan::{self, End};
-use crate::slots::failpoint;
+use crate::slots::{self, failpoint, unique_in_hand};
 use crate::store::record::{Answer, Entity, Recorder};
 use crate::sys::mapping::Mapping;
 
@@ -64,48 +64,40 @@ pub(super) type NoteKey = (u8, Box<[u8]>);
 pub(super) type Notes = BTreeMap<NoteKey, Box<[u8]>>;
 
 thread_local! {
-    static IN_HAND: Cell<u64> = const { Cell::new(0) };
+    /// The request in hand has left a record.
     static PINNED: Cell<bool> = const { Cell::new(false) };
 }
 
 /// A request that this thread carries out: its number and answer go into the record of its last change.
 ///
-/// It lasts until the request is answered. A request that goes on in another thread is entered there again.
+/// It lasts until the request is answered. A request that goes on in another thread is entered there.
 #[derive(Debug)]
 #[must_use]
 pub struct InHand<'j> {
     journal: Option<&'j Journal>,
-    unique: u64,
-    before: u64,
-}
-
-/// The bit that the kernel adds to the number of a request that it sends again (`FUSE_UNIQUE_RESEND`).
-pub const RESENT: u64 = 1 << 63;
-
-/// The number of the request that this thread carries out; 0 is none.
-pub fn unique_in_hand() -> u64 {
-    IN_HAND.get()
+    /// Given back last: until then the request is known as one in hand.
+    slot: slots::InHand,
 }
 
 impl<'j> InHand<'j> {
-    /// The request `unique`, whether it was sent again or not.
-    pub fn enter(journal: Option<&'j Journal>, unique: u64) -> InHand<'j> {
-        let unique = unique & !RESENT;
-        let before = IN_HAND.replace(unique);
-        InHand {
-            journal,
-            unique,
-            before,
-        }
+    /// Goes on with the request of `slot` on this thread.
+    pub fn enter(journal: Option<&'j Journal>, slot: slots::InHand) -> InHand<'j> {
+        slot.enter();
+        InHand { journal, slot }
+    }
+
+    /// What is known of it beyond this process.
+    pub fn slot(&self) -> &slots::InHand {
+        &self.slot
     }
 }
 
 impl Drop for InHand<'_> {
     fn drop(&mut self) {
-        IN_HAND.set(self.before);
         if let (true, Some(journal)) = (PINNED.take(), self.journal) {
+            let number = self.slot.number();
             let pins = &mut journal.writer.lock().pins;
-            pins.retain(|(unique, _)| *unique != self.unique);
+            pins.retain(|(unique, _)| *unique != number);
         }
     }
 }
@@ -322,7 +314,7 @@ impl Space {
 
 impl Recorder for Journal {
     fn record(&self, batch: &[Entity<'_>], answer: Answer) {
-        let unique = IN_HAND.get();
+        let unique = unique_in_hand();
         let mut writer = self.writer.lock();
         self.append(&mut writer, batch, Origin { unique, answer });
         if unique != 0 && answer != Answer::Unfinished && !PINNED.replace(true) {

@@ -157,5 +157,5 @@ pub(super) fn origin() -> impl Strategy<Value = Origin> {
         ino().prop_map(Answer::Made),
         any::<u64>().prop_map(Answer::Planned),
     ];
-    (0..super::RESENT, answer).prop_map(|(unique, answer)| Origin { unique, answer })
+    (0..crate::slots::RESENT, answer).prop_map(|(unique, answer)| Origin { unique, answer })
 }

@@ -1,11 +1,16 @@
 //! Reading a journal from its first segment to its end.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::fs::{MemfdFlags, memfd_create};
 
 use super::bytes::{Malformed, Reader};
 use super::codec::{self, Origin};
 use super::layout::{self, Damage, Found, HEADER, RECORD_HEADER, SEGMENT, SEGMENT_HEADER};
 use crate::store::record::Entity;
+
+/// How often a copy is tried while a part of the journal is freed.
+const COPIES: usize = 50;
 
 /// A whole record.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +31,50 @@ pub(super) struct End {
     pub(super) at: usize,
     /// The number of the next record.
     pub(super) sequence: u64,
+}
+
+/// A copy of a journal that is being written: what is read from it was all there at one moment.
+pub fn copy(file: impl AsFd) -> Result<OwnedFd, Damage> {
+    let mut whole = false;
+    let mut copy = memfd_create("shmfs-journal-copy", MemfdFlags::CLOEXEC)?;
+    for _ in 0..COPIES {
+        let mut header = [0; HEADER];
+        read_at(&file, &mut header, 0)?;
+        let (first, committed) = layout::read_header(&header)?;
+        write_at(&copy, &header, 0)?;
+        copy_part(&file, &copy, layout::offset_of(first), committed)?;
+        // What is freed is so after the header says that it begins later.
+        read_at(&file, &mut header, 0)?;
+        whole = layout::read_header(&header)?.0 == first;
+        if whole {
+            break;
+        }
+        copy = memfd_create("shmfs-journal-copy", MemfdFlags::CLOEXEC)?;
+    }
+    match whole {
+        true => Ok(copy),
+        false => Err(rustix::io::Errno::AGAIN.into()),
+    }
+}
+
+fn copy_part(from: impl AsFd, to: impl AsFd, mut at: u64, end: u64) -> rustix::io::Result<()> {
+    let mut bytes = vec![0; SEGMENT];
+    while at < end {
+        let len = bytes.len().min((end - at) as usize);
+        read_at(&from, &mut bytes[..len], at)?;
+        write_at(&to, &bytes[..len], at)?;
+        at += len as u64;
+    }
+    Ok(())
+}
+
+fn write_at(file: impl AsFd, mut bytes: &[u8], mut offset: u64) -> rustix::io::Result<()> {
+    while !bytes.is_empty() {
+        let count = rustix::io::pwrite(&file, bytes, offset)?;
+        bytes = &bytes[count..];
+        offset += count as u64;
+    }
+    Ok(())
 }
 
 /// Hands each whole record of a journal to `each`, in order; returns the offset behind the last one.

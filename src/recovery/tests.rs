@@ -12,6 +12,7 @@ use super::layout::{self, COMMITTED, Damage, HEADER};
 use super::reserve::Effect;
 use super::samples;
 use super::scan::{self, End};
+use crate::slots::{Request, Slots};
 use crate::store::record::{Answer, Entity, Recorder};
 
 type Batches = Vec<(Origin, Vec<Entity<'static>>)>;
@@ -34,9 +35,16 @@ fn bytes_of(journal: &Journal) -> Vec<u8> {
 
 fn write(batches: &Batches) -> Written {
     let journal = Journal::create().unwrap();
+    let slots = Slots::default();
     let mut ends = vec![journal.end()];
     for (origin, batch) in batches {
-        let hand = super::InHand::enter(Some(&journal), origin.unique);
+        let request = Request {
+            unique: origin.unique,
+            opcode: 0,
+            node: 0,
+        };
+        let slot = slots.requests().begin(request);
+        let hand = super::InHand::enter(Some(&journal), slot);
         journal.record(batch, origin.answer);
         drop(hand);
         ends.push(journal.end());

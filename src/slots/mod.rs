@@ -30,7 +30,7 @@ mod table;
 
 pub use self::cell::{Cell, Flag};
 pub use self::failpoint::{VARIABLE as FAILPOINTS, failpoint};
-pub use self::requests::{InHand, Request, Requests, Seen, opcode_in_hand, unique_in_hand};
+pub use self::requests::{InHand, RESENT, Request, Requests, Seen, opcode_in_hand, unique_in_hand};
 pub use self::table::{Slot, Slots, Survivors};
 
 #[cfg(test)]

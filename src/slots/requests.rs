@@ -22,8 +22,8 @@ const SEATS_AT: usize = 4096;
 const CARRIED: usize = 512;
 const CARRIED_AT: usize = 36 << 10;
 
-/// `FUSE_UNIQUE_RESEND`: the kernel marks a request that it sends again.
-const RESENT: u64 = 1 << 63;
+/// `FUSE_UNIQUE_RESEND`: the kernel marks the number of a request that it sends again.
+pub const RESENT: u64 = 1 << 63;
 
 // Words of a seat.
 const UNIQUE: usize = 0;

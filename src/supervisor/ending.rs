@@ -2,8 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use rustix::process::Pid;
-
 use super::program::Child;
 use super::restarts::Work;
 use super::supervising::{State, Supervisor, Turn};
@@ -93,7 +91,7 @@ impl Supervisor {
             let what = format!("the process that serves the mount ended by {why}");
             return Err(Error::new(ExitCode::Internal, what));
         }
-        self.stuck = false;
+        self.stuck = None;
         let in_hand = self.watch.in_hand();
         self.watch.pause();
         if let Some(errno) = cause.errno {
@@ -110,37 +108,5 @@ impl Supervisor {
             return self.late();
         }
         Ok(Turn::Goes)
-    }
-
-    /// Looks whether the worker serves; `well` says that it has done so for a while.
-    pub(super) fn look_at(&mut self, pid: Pid, well: bool) -> Result<Turn> {
-        self.reap();
-        if process::is_zombie(pid) {
-            return self.give_up(pid);
-        }
-        if self.hangs.is_some() {
-            // It has been killed.
-            self.watch.later();
-            return Ok(Turn::Goes);
-        }
-        self.hangs = self.watch.look(pid, &self.kept.device);
-        if self.hangs.is_some() {
-            self.kill();
-        } else if well {
-            self.watch.forgive();
-        }
-        self.settle();
-        Ok(Turn::Goes)
-    }
-
-    /// A thread of a worker that has ended may wait in the kernel for what only the next worker can answer: then
-    /// the process cannot be waited for. It may also be about to end, and so gets time until the next look.
-    fn give_up(&mut self, pid: Pid) -> Result<Turn> {
-        if !std::mem::replace(&mut self.stuck, true) {
-            self.watch.later();
-            return Ok(Turn::Goes);
-        }
-        self.unreaped.push(pid);
-        self.bury(None)
     }
 }

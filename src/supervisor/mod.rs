@@ -8,7 +8,8 @@
 //!
 //! - `message`: what they say to each other;
 //! - `configuration`: the exports in force;
-//! - `supervising`: the one side; `ending`: the end of a worker; `restarts`: when the next one is started; `cause`: why
+//! - `supervising`: the one side; `ending`: the end of a worker; `stuck`: one that has ended
+//!   and cannot be waited for; `restarts`: when the next one is started; `cause`: why
 //!   one died; `watch`: whether one hangs; `kept`: what it owns; `upgrade`: another program for it; `state`: another
 //!   process in the supervisor's place;
 //! - `door`: questions of other threads to whatever worker serves;
@@ -23,6 +24,7 @@ mod message;
 mod program;
 mod restarts;
 mod state;
+mod stuck;
 mod supervising;
 mod upgrade;
 mod watch;

@@ -11,6 +11,7 @@ use rustix::fs::{FileType, Mode, OFlags};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::process::Pid;
 
+use crate::fuse::READERS;
 use crate::sys::channel;
 use crate::sys::process::{self, End};
 
@@ -36,6 +37,8 @@ pub(super) struct Program {
 pub(super) struct Child {
     pub(super) pid: Pid,
     pub(super) pidfd: OwnedFd,
+    /// Tells of the end of one of its threads.
+    pub(super) thread: Option<OwnedFd>,
     pub(super) channel: OwnedFd,
 }
 
@@ -47,6 +50,12 @@ impl Child {
             tracing::warn!(pid = %self.pid, "a process that has been killed does not end yet");
         }
         Ok(ended)
+    }
+
+    /// Looks for a thread that reads requests: it waits for nothing in the kernel but for them, and so ends when it is
+    /// killed.
+    pub(super) fn find_thread(&mut self) {
+        self.thread = process::thread(self.pid, READERS);
     }
 }
 
@@ -107,6 +116,7 @@ impl Program {
         Ok(Child {
             pid,
             pidfd,
+            thread: None,
             channel: ours,
         })
     }

@@ -214,7 +214,7 @@ impl Supervisor {
             memory: Memory::look(),
             watch,
             hangs: None,
-            stuck: false,
+            stuck: None,
             unreaped: unreaped.collect(),
             oom_score: saved.oom_score,
             mounts: saved.mounts,
@@ -231,11 +231,13 @@ fn number_of(pid: &Pid) -> i32 {
 fn serving(pid: i32, descriptors: &mut Descriptors) -> Result<Phase> {
     let gone = || Error::new(ExitCode::Internal, "the worker has no number");
     let pid = Pid::from_raw(pid).ok_or_else(gone)?;
-    let worker = Child {
+    let mut worker = Child {
         pid,
         pidfd: process::pidfd(pid).map_err(unusable)?,
+        thread: None,
         channel: take(descriptors, "worker")?,
     };
+    worker.find_thread();
     let since = Instant::now();
     Ok(Phase::Serving { worker, since })
 }

@@ -68,8 +68,8 @@ pub struct Supervisor {
     pub(super) watch: Watch,
     /// The worker is killed because of this.
     pub(super) hangs: Option<String>,
-    /// It has ended, and could not be waited for at the last look.
-    pub(super) stuck: bool,
+    /// Since when it has ended and cannot be waited for.
+    pub(super) stuck: Option<Instant>,
     /// Workers that are to be waited for yet.
     pub(super) unreaped: Vec<Pid>,
     pub(super) oom_score: Option<i32>,
@@ -100,7 +100,7 @@ impl Supervisor {
             memory: Memory::look(),
             watch: Watch::default(),
             hangs: None,
-            stuck: false,
+            stuck: None,
             unreaped: Vec::new(),
             oom_score: memory::spare_this_process(),
             mounts: String::new(),
@@ -171,7 +171,9 @@ impl Supervisor {
     pub fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         let worker = self.child().into_iter();
         let worker = worker.flat_map(|worker| [worker.pidfd.as_fd(), worker.channel.as_fd()]);
-        worker.chain([self.inbox.as_fd()])
+        worker
+            .chain(self.end_of_worker())
+            .chain([self.inbox.as_fd()])
     }
 
     /// When there is something to do in any case.
@@ -211,6 +213,7 @@ impl Supervisor {
             self.unreaped.extend(self.worker());
             return self.bury(Some(end));
         }
+        self.notice_end();
         let due = self.deadline().is_some_and(|at| at <= Instant::now());
         if due { self.late() } else { Ok(Turn::Goes) }
     }
@@ -336,7 +339,7 @@ impl Supervisor {
 
     /// The worker serves.
     fn opens(&mut self, message: &Message) {
-        let State::Starting { worker, since } = std::mem::replace(&mut self.state, State::Over)
+        let State::Starting { mut worker, since } = std::mem::replace(&mut self.state, State::Over)
         else {
             return;
         };
@@ -346,9 +349,15 @@ impl Supervisor {
         }
         let took = since.elapsed();
         let ready: Option<Ready> = serde_json::from_slice(&message.bytes).ok();
+        worker.find_thread();
+        let has_thread = worker.thread.is_some();
         let since = Instant::now();
         self.state = State::Serving { worker, since };
         self.watch.begin(&self.kept.slots);
+        if !has_thread {
+            // It has no name yet.
+            self.watch.soon();
+        }
         if let Some(first) = &mut self.first {
             first.version = ready.map(|ready| ready.version).unwrap_or_default();
             tracing::warn!(?took, "another worker serves the mount");

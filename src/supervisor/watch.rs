@@ -14,6 +14,8 @@ use crate::slots::{Requests, Seen};
 
 /// How often a worker is looked at.
 const TICK: Duration = Duration::from_secs(1);
+/// Between two looks at a worker that is about to end.
+const MOMENT: Duration = Duration::from_millis(5);
 /// Nothing takes so long on a thread that reads requests, whatever a program asks for.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// And nobody who works beside them goes so long without using a processor.
@@ -60,6 +62,11 @@ impl Watch {
     /// The next look is due after a while.
     pub(super) fn later(&mut self) {
         self.next = Some(Instant::now() + TICK);
+    }
+
+    /// The next look is due in a moment.
+    pub(super) fn soon(&mut self) {
+        self.next = Some(Instant::now() + MOMENT);
     }
 
     /// When the next look is due.

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::configuration::Configuration;
 use super::message::{self, FINISHING, Message, Ready, Start};
@@ -17,7 +17,7 @@ use crate::export::Source;
 use crate::fuse::{Handshake, Kept, Resources, Saved, Service};
 use crate::log;
 use crate::options::{Environment, Options};
-use crate::recovery::{self, Damage};
+use crate::recovery;
 use crate::slots::Requests;
 use crate::sys::memory::{self, Ballast};
 use crate::sys::{descriptors, process, signal};
@@ -183,14 +183,8 @@ fn check(channel: &OwnedFd, given: &Given) -> Result<()> {
     let (Some(journal), Some(slots)) = (&given.journal, &given.slots) else {
         return Err(Error::new(ExitCode::Internal, "nothing to look at"));
     };
-    let mut found = recovery::check(journal);
-    // It is being written: what is read while a part of it is freed is not as it was written.
-    for _ in 0..5 {
-        if let Err(Damage::Corrupt { .. } | Damage::Header | Damage::Contradiction(_)) = &found {
-            thread::sleep(Duration::from_millis(20));
-            found = recovery::check(journal);
-        }
-    }
+    // It is being written.
+    let found = recovery::copy(journal).and_then(recovery::check);
     found.map_err(|damage| Error::new(ExitCode::Usage, damage.to_string()))?;
     Requests::watch(slots).map_err(|error| Error::system("it does not know the slots", error))?;
     message::send(channel, "fine", b"", None).map_err(unheard)

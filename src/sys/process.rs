@@ -237,6 +237,42 @@ pub fn pidfd(pid: Pid) -> io::Result<OwnedFd> {
     Ok(rustix::process::pidfd_open(pid, PidfdFlags::empty())?)
 }
 
+/// A descriptor that is readable when a thread of the process `pid` has ended, whatever the others do: one whose name
+/// begins so, and not the first one, which tells of its end only when all others have ended.
+pub fn thread(pid: Pid, name: &str) -> Option<OwnedFd> {
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", pid.as_raw_nonzero())).ok()?;
+    let has_name = |task: &std::fs::DirEntry| {
+        let comm = std::fs::read_to_string(task.path().join("comm"));
+        comm.is_ok_and(|comm| comm.starts_with(name))
+    };
+    let task = tasks.flatten().find(has_name)?;
+    let number = Pid::from_raw(task.file_name().to_str()?.parse().ok()?)?;
+    // Before Linux 6.9 there is none of a thread.
+    let of_thread = PidfdFlags::from_bits_retain(libc::PIDFD_THREAD);
+    rustix::process::pidfd_open(number, of_thread).ok()
+}
+
+/// Whether who is behind a descriptor of [`thread`] or [`pidfd`] has ended.
+pub fn has_ended(pidfd: BorrowedFd<'_>) -> bool {
+    let mut polled = [PollFd::new(&pidfd, PollFlags::IN)];
+    let at_once = Timespec::default();
+    rustix::event::poll(&mut polled, Some(&at_once)).is_ok_and(|ready| ready > 0)
+}
+
+/// Whether threads of the process are left, and all of them are in write(2) or writev(2).
+pub fn only_writes(pid: Pid) -> bool {
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", pid.as_raw_nonzero()));
+    let paths = tasks.into_iter().flatten().flatten();
+    let calls = paths.filter_map(|task| std::fs::read_to_string(task.path().join("syscall")).ok());
+    // Those that have ended are in none; one that runs says so.
+    let calls: Vec<Option<i64>> = calls
+        .map(|call| call.split(' ').next()?.trim_end().parse().ok())
+        .filter(|&number| number != Some(-1))
+        .collect();
+    let writes = [Some(libc::SYS_write), Some(libc::SYS_writev)];
+    !calls.is_empty() && calls.iter().all(|call| writes.contains(call))
+}
+
 /// Sends `signal` to the process behind `pidfd`; that it is gone is no failure.
 pub fn pidfd_kill(pidfd: BorrowedFd<'_>, signal: i32) {
     let no_info = std::ptr::null::<libc::siginfo_t>();

@@ -12,8 +12,8 @@ use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::mount::MountAttrFlags;
 use shmfs::data::{DataFiles, Keeper, KernelClock};
 use shmfs::ops::Fs;
-use shmfs::recovery::{InHand, Journal, RESENT, Step};
-use shmfs::slots::{Slots, Survivors};
+use shmfs::recovery::{InHand, Journal, Step};
+use shmfs::slots::{self, RESENT, Request, Slots, Survivors};
 use shmfs::store::record::Answer;
 use shmfs::types::Ino;
 
@@ -154,7 +154,7 @@ impl Harness {
         let (model, inos) = (self.model.clone(), self.inos.clone());
         let (streams, before) = (self.streams.clone(), journal.end());
         self.began = self.now();
-        let hand = InHand::enter(Some(&journal), unique);
+        let hand = InHand::enter(Some(&journal), self.request(unique));
         self.apply(op);
         drop(hand);
         let after = journal.end();
@@ -169,19 +169,30 @@ impl Harness {
         self.recover(cut, before);
         // Nobody waits for an answer to these: the counts are what they have become.
         let counts = matches!(op, Op::Forget(..) | Op::Release(..));
-        match self.fs.answered(unique | RESENT) {
+        match self.fs.answered(unique) {
             Some(answer) => self.take_answer(answer, &inos),
             None if counts => self.take_up(),
             None => {
                 (self.model, self.inos, self.streams) = (model, inos, streams);
                 self.take_up();
                 let journal = Arc::clone(&self.saved().journal);
-                let _hand = InHand::enter(Some(&journal), unique | RESENT);
+                let again = self.request(unique | RESENT);
+                let _hand = InHand::enter(Some(&journal), again);
                 self.apply(op);
             }
         }
         self.fs.resends_are_over();
         self.settle();
+    }
+
+    /// The kernel sends a request.
+    fn request(&self, unique: u64) -> slots::InHand {
+        let request = Request {
+            unique,
+            opcode: 0,
+            node: 0,
+        };
+        self.fs.slots().requests().begin(request)
     }
 
     fn saved(&self) -> &Saved {

@@ -13,6 +13,7 @@
 
 mod crash_points;
 mod kills;
+mod leftovers;
 mod load;
 mod pauses;
 mod postgresql;

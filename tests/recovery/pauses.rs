@@ -63,11 +63,11 @@ impl Pauses {
         self.0.get(at).copied().unwrap_or_default()
     }
 
-    /// For people: the distribution.
-    pub(crate) fn histogram(&self) -> String {
+    /// For people: the distribution, of as many moments of what kind.
+    pub(crate) fn histogram(&self, what: &str) -> String {
         const LIMITS: [u64; 8] = [5, 10, 20, 50, 100, 200, 500, 1000];
         let mut text = format!(
-            "{} times; pauses: half {:?}, 90 % {:?}, 99 % {:?}, longest {:?}\n",
+            "{} {what}; pauses: half {:?}, 90 % {:?}, 99 % {:?}, longest {:?}\n",
             self.0.len(),
             self.part(50),
             self.part(90),

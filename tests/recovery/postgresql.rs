@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::kills::times;
+use crate::kills::{is_measured, times};
 use crate::support::{Case, Outcome, Site, check, find_program};
 
 /// Kills in the test command; `SHMFS_KILLS=60` is a minute.
@@ -10,13 +10,16 @@ const KILLS: usize = 8;
 
 pub(crate) fn cases() -> Vec<Case> {
     if find_program("pg_ctl").is_none() || find_program("pgbench").is_none() {
-        eprintln!("NOT RUN: postgresql::kills (optional): no pg_ctl and pgbench in PATH");
+        eprintln!(
+            "NOT RUN: postgresql::killed_every_second (optional): no pg_ctl and pgbench in PATH"
+        );
         return Vec::new();
     }
     let reason = "PostgreSQL is started as nobody";
     vec![Case {
         deadline: Duration::from_secs(600),
-        ..Case::root("postgresql::kills", reason, kills)
+        is_alone: is_measured(),
+        ..Case::root("postgresql::killed_every_second", reason, kills)
     }]
 }
 

@@ -8,9 +8,12 @@
 
 #![allow(dead_code, reason = "each suite uses a part of this module")]
 
+pub(crate) mod setup;
 pub(crate) mod site;
 mod worker;
 
+#[allow(unused_imports, reason = "each suite uses a part of this module")]
+pub(crate) use setup::{Setup, User};
 #[allow(unused_imports, reason = "each suite uses a part of this module")]
 pub(crate) use site::{Site, check, die_with_us};
 pub(crate) use worker::{Case, Suite};

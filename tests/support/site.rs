@@ -11,7 +11,7 @@ use std::time::Duration;
 use rustix::mount::{MountFlags, UnmountFlags};
 use rustix::process::Signal;
 
-use super::{Mode, Outcome, wait_until};
+use super::{Mode, Outcome, Setup, User, wait_until};
 
 /// What statfs(2) says of a FUSE file system.
 const FUSE_SUPER_MAGIC: i64 = 0x6573_5546;
@@ -26,6 +26,13 @@ const DEADLINE: Duration = Duration::from_secs(30);
 /// This case kills workers: that they die is no complaint.
 static DEATHS: AtomicBool = AtomicBool::new(false);
 
+/// What is said of a worker that was killed.
+const WAYS_TO_DIE: [&str; 2] = [
+    "the worker died why=signal 9 ",
+    // One of its threads waits for an answer of the next worker's.
+    "the worker died why=a signal, though a thread of it is still in the kernel ",
+];
+
 /// The mount, at [`Site::dir`] and at `/dev/shm` of this namespace.
 pub(crate) struct Site {
     /// Which file system it is.
@@ -35,35 +42,50 @@ pub(crate) struct Site {
     /// A directory outside it, removed afterwards.
     pub(crate) outside: PathBuf,
     daemon: Option<Daemon>,
-    used_when_new: (u64, u64),
+    /// It is at `/dev/shm` too: an ordinary user cannot bind it there.
+    is_bound: bool,
+    used_when_new: Usage,
 }
+
+/// Inodes and blocks in use.
+pub(crate) type Usage = (u64, u64);
 
 impl Site {
     /// Mounts in a namespace of our own, below `base`.
-    pub(crate) fn mount(mode: Mode, base: PathBuf) -> Result<Site, String> {
+    pub(crate) fn mount(mode: Mode, base: PathBuf, setup: &Setup) -> Result<Site, String> {
         let dir = base.join("mnt");
         let outside = base.join("outside");
         for path in [&dir, &outside] {
             fs::create_dir(path).map_err(|e| format!("mkdir {}: {e}", path.display()))?;
         }
-        let daemon = match mode {
+        let option = match mode {
             Mode::Tmpfs => {
                 mount_tmpfs(&dir)?;
                 None
             }
-            Mode::Passthrough => Some(Daemon::start(&dir, &base, "passthrough=on")?),
-            Mode::PageCache => Some(Daemon::start(&dir, &base, "passthrough=off")?),
+            Mode::Passthrough => Some("passthrough=on"),
+            Mode::PageCache => Some("passthrough=off"),
         };
-        rustix::mount::mount_bind(&dir, "/dev/shm")
-            .map_err(|e| format!("bind {} on /dev/shm: {e}", dir.display()))?;
-        let fs = rustix::fs::statvfs(&dir).map_err(|e| format!("statvfs: {e}"))?;
-        Ok(Site {
+        let start = |option: &str| {
+            let options = setup.options(option, &base)?;
+            Daemon::start_program(&setup.program(&base), &dir, &base, &options)
+        };
+        let daemon = option.map(start).transpose()?;
+        let is_bound = setup.user == User::Own;
+        if is_bound {
+            rustix::mount::mount_bind(&dir, "/dev/shm")
+                .map_err(|e| format!("bind {} on /dev/shm: {e}", dir.display()))?;
+        }
+        let mut site = Site {
             mode,
             dir,
             outside,
             daemon,
-            used_when_new: (fs.f_files - fs.f_ffree, fs.f_blocks - fs.f_bfree),
-        })
+            is_bound,
+            used_when_new: (0, 0),
+        };
+        site.used_when_new = site.usage()?;
+        Ok(site)
     }
 
     /// Unmounts; a busy mount, a daemon that fails or complains is a failure.
@@ -72,7 +94,9 @@ impl Site {
             rustix::mount::unmount(path, UnmountFlags::empty())
                 .map_err(|e| format!("unmount {}: {e}", path.display()))
         };
-        unmount(Path::new("/dev/shm"))?;
+        if self.is_bound {
+            unmount(Path::new("/dev/shm"))?;
+        }
         match self.daemon {
             Some(daemon) => daemon.stop(),
             None => unmount(&self.dir),
@@ -116,11 +140,23 @@ impl Site {
     /// Waits until all inodes and blocks came back: FORGET and the last unmap come
     /// a moment after the program's end.
     pub(crate) fn wait_until_empty(&self) -> Outcome {
-        wait_until("inodes and blocks come back", DEADLINE, || {
-            let fs = rustix::fs::statvfs(&self.dir).map_err(|e| format!("statvfs: {e}"))?;
-            Ok(fs.f_files - fs.f_ffree == self.used_when_new.0
-                && fs.f_blocks - fs.f_bfree == self.used_when_new.1)
-        })
+        self.wait_until_used(self.used_when_new)
+    }
+
+    /// The same, until so much is in use as was before.
+    pub(crate) fn wait_until_used(&self, before: Usage) -> Outcome {
+        let mut used = before;
+        let waited = wait_until("inodes and blocks come back", DEADLINE, || {
+            used = self.usage()?;
+            Ok(used == before)
+        });
+        waited.map_err(|sentence| format!("{sentence}: {used:?} instead of {before:?}"))
+    }
+
+    /// What is in use now.
+    pub(crate) fn usage(&self) -> Result<Usage, String> {
+        let fs = rustix::fs::statvfs(&self.dir).map_err(|e| format!("statvfs: {e}"))?;
+        Ok((fs.f_files - fs.f_ffree, fs.f_blocks - fs.f_bfree))
     }
 
     /// Compiles one of the C programs beside the suite.
@@ -190,10 +226,20 @@ pub(crate) struct Daemon {
 impl Daemon {
     /// Starts the built program and waits until the mount answers.
     pub(crate) fn start(dir: &Path, base: &Path, option: &str) -> Result<Daemon, String> {
+        let program = Path::new(env!("CARGO_BIN_EXE_shmfs"));
+        Daemon::start_program(program, dir, base, option)
+    }
+
+    fn start_program(
+        program: &Path,
+        dir: &Path,
+        base: &Path,
+        option: &str,
+    ) -> Result<Daemon, String> {
         let log = base.join("shmfs.log");
         let file = fs::File::create(&log).map_err(|e| format!("create {}: {e}", log.display()))?;
         let copy = file.try_clone().map_err(|e| format!("dup: {e}"))?;
-        let mut command = Command::new(env!("CARGO_BIN_EXE_shmfs"));
+        let mut command = Command::new(program);
         command
             .args(["mount", "-f", "-o"])
             .arg(format!("{option},size={SIZE}"))
@@ -255,7 +301,8 @@ impl Daemon {
         let log = self.read_log();
         let killed = DEATHS.load(Ordering::Relaxed);
         let complaint = |line: &str| {
-            let expected = killed && line.contains("the worker died why=signal 9 ");
+            let killed_by_us = WAYS_TO_DIE.iter().any(|way| line.contains(way));
+            let expected = killed && killed_by_us;
             (line.contains("panicked") || line.contains("ERROR")) && !expected
         };
         match log.lines().any(complaint) {

@@ -8,13 +8,14 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
+use std::sync::RwLock;
 use std::time::Duration;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use rustix::process::{Pid, Signal};
 use rustix::thread::UnshareFlags;
 
-use super::{Mode, Outcome, Site, WORKER, is_root, wait_until};
+use super::{Mode, Outcome, Setup, Site, User, WORKER, is_root, setup, wait_until};
 
 /// A program and the file system it runs on.
 #[derive(Clone, Copy)]
@@ -25,6 +26,12 @@ pub(crate) struct Case {
     pub(crate) needs_root: Option<&'static str>,
     /// When a hang is called one.
     pub(crate) deadline: Duration,
+    /// Where it runs.
+    pub(crate) modes: &'static [Mode],
+    /// Who mounts, and how.
+    pub(crate) setup: Setup,
+    /// Nothing else of the suite runs meanwhile.
+    pub(crate) is_alone: bool,
     /// What is done there.
     pub(crate) run: fn(&Site) -> Outcome,
 }
@@ -36,6 +43,9 @@ impl Case {
             name,
             needs_root: None,
             deadline: Duration::from_secs(300),
+            modes: &Mode::ALL,
+            setup: Setup::PLAIN,
+            is_alone: false,
             run,
         }
     }
@@ -49,6 +59,20 @@ impl Case {
         Case {
             needs_root: Some(reason),
             ..Case::new(name, run)
+        }
+    }
+
+    /// The same in modes and with a setup of its own.
+    pub(crate) const fn with(self, modes: &'static [Mode], setup: Setup) -> Case {
+        let needs_root = match setup.user {
+            User::Own => self.needs_root,
+            User::Nobody | User::NobodyWithMemfds => Some(setup::NEEDS_ROOT),
+        };
+        Case {
+            modes,
+            setup,
+            needs_root,
+            ..self
         }
     }
 
@@ -86,7 +110,7 @@ impl Suite {
     fn trials(self) -> Vec<Trial> {
         let mut trials = self.extra;
         for case in self.cases {
-            for mode in Mode::ALL {
+            for &mode in case.modes {
                 trials.push(trial(case, mode));
             }
         }
@@ -97,7 +121,8 @@ impl Suite {
     fn run_worker(&self, args: &[OsString]) -> i32 {
         let outcome = parse_worker(args, &self.cases).and_then(|(case, mode, base)| {
             make_private()?;
-            let site = Site::mount(mode, base)?;
+            case.setup.become_user(&base)?;
+            let site = Site::mount(mode, base, &case.setup)?;
             let outcome = (case.run)(&site);
             let end = site.unmount();
             outcome.and(end)
@@ -180,8 +205,13 @@ fn trial(case: Case, mode: Mode) -> Trial {
     }
 }
 
+/// Held by the cases that run: by all together, or by one alone.
+static RUNNING: RwLock<()> = RwLock::new(());
+
 /// The parent's side: starts the worker, ends what it leaves, reports.
 fn run_in_child(case: Case, mode: Mode) -> Outcome {
+    let _alone = case.is_alone.then(|| RUNNING.write());
+    let _together = (!case.is_alone).then(|| RUNNING.read());
     let base = tempfile::Builder::new()
         .prefix("shmfs-test-")
         .tempdir()

@@ -20,9 +20,9 @@ use crate::pauses::Stopwatch;
 use crate::rng::Rng;
 pub(crate) use held::names_in;
 use model::Model;
-pub(crate) use shared::{COUNTERS, counter, read_counter, write_counter};
+pub(crate) use shared::{COUNTERS, SYMLINKS, counter, read_counter, write_counter};
 
-/// First argument of the suite's binary when it is to be a process of the load: `DIR INDEX SEED REPORT`.
+/// First argument of the suite's binary when it is to be a process of the load: `DIR SHARED INDEX SEED REPORT KINDS`.
 pub(crate) const LOAD: &str = "--load";
 
 /// Why the load failed: what was done, what came of it, what should have.
@@ -41,14 +41,15 @@ pub(crate) fn main(args: &[OsString]) -> ! {
 }
 
 fn run(args: &[OsString]) -> Outcome {
-    let [dir, index, seed, report] = args else {
-        return Err("--load needs DIR INDEX SEED REPORT".into());
+    let [dir, shared, index, seed, report, kinds] = args else {
+        return Err("--load needs DIR SHARED INDEX SEED REPORT KINDS".into());
     };
     let number = |text: &OsString| text.to_str().and_then(|text| text.parse::<u64>().ok());
     let (Some(index), Some(seed)) = (number(index), number(seed)) else {
         return Err("INDEX and SEED are numbers".into());
     };
-    let mut load = Load::new(Path::new(dir), index, seed)?;
+    let mut load = Load::new(Path::new(dir), Path::new(shared), index, seed)?;
+    load.is_export = kinds == EXPORTED;
     load.begin()?;
     while !told_to_stop() {
         for _ in 0..20 {
@@ -79,19 +80,25 @@ pub(crate) struct Load {
     shared: shared::Shared,
     watch: Stopwatch,
     steps: u64,
+    /// Where there are no symbolic links and no access control lists.
+    is_export: bool,
 }
 
+/// `KINDS` of who works in an export.
+pub(crate) const EXPORTED: &str = "exported";
+
 impl Load {
-    fn new(top: &Path, index: u64, seed: u64) -> Outcome<Load> {
-        let dir = top.join(format!("p{index}"));
+    fn new(dir: &Path, shared: &Path, index: u64, seed: u64) -> Outcome<Load> {
+        let dir = dir.to_path_buf();
         fs::create_dir(&dir).map_err(|e| format!("mkdir {}: {e}", dir.display()))?;
         Ok(Load {
             model: Model::default(),
             held: held::Held::default(),
-            shared: shared::Shared::new(&top.join("shared"), index),
+            shared: shared::Shared::new(shared, index),
             rng: Rng::new(seed ^ index.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
             watch: Stopwatch::default(),
             steps: 0,
+            is_export: false,
             dir,
         })
     }
@@ -110,7 +117,7 @@ impl Load {
             70..=84 => self.step_of_held(),
             _ => {
                 let (shared, rng, watch) = (&mut self.shared, &mut self.rng, &mut self.watch);
-                shared.step(rng, watch)
+                shared.step(rng, watch, self.is_export)
             }
         }
         .map_err(|sentence| format!("step {}: {sentence}", self.steps))

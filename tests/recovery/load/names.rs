@@ -15,7 +15,7 @@ impl Load {
             4 => self.link(),
             5 => self.mkdir(),
             6 => self.rmdir(),
-            7 => self.symlink(),
+            7 if !self.is_export => self.symlink(),
             _ => self.list(),
         }
     }

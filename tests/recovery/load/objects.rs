@@ -30,7 +30,7 @@ impl Load {
             2 => self.truncate(&name, id),
             3 => self.chmod(&name, id),
             4 => self.set_xattr(&name, id),
-            5 => self.set_acl(&name, id),
+            5 if !self.is_export => self.set_acl(&name, id),
             6 => self.set_times(&name, id),
             _ => self.check_object(&name),
         }

@@ -29,6 +29,9 @@ const WAYS: [Way; 5] = [
     Way::RenameNoReplace,
 ];
 
+/// The place of [`Way::Symlink`].
+pub(crate) const SYMLINKS: usize = 2;
+
 /// What one process knows of what is shared.
 pub(super) struct Shared {
     dir: PathBuf,
@@ -76,8 +79,14 @@ impl Shared {
         }
     }
 
-    pub(super) fn step(&mut self, rng: &mut Rng, watch: &mut Stopwatch) -> Outcome {
+    pub(super) fn step(
+        &mut self,
+        rng: &mut Rng,
+        watch: &mut Stopwatch,
+        is_export: bool,
+    ) -> Outcome {
         match rng.below(WAYS.len() + 1) {
+            SYMLINKS if is_export => self.publish(watch),
             way if way < WAYS.len() => self.count(way, watch),
             _ => self.publish(watch),
         }

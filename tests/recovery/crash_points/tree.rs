@@ -1,62 +1,27 @@
-//! A worker that dies at a chosen place of a chosen operation: the program sees the operation done once.
-//!
-//! Places are in a debug build only (`slots::failpoint`). The test writes the place's name and the request's opcode
-//! into a file; whoever passes there takes the file away and dies.
+//! Operations in the tree.
 
-use std::ffi::OsString;
 use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::PathBuf;
 
 use rustix::fs::{
     self as rfs, AtFlags, CWD, FallocateFlags, FileType, Mode, OFlags, RenameFlags, XattrFlags,
 };
 use rustix::io::Errno;
 
+use super::{AROUND, CONTENTS, COUNTED, Ground, RECORDED, Step, open, same};
 use crate::load::names_in;
-use crate::support::{Case, Mode as FileSystem, Outcome, Site, WORKER, wait_until};
-
-/// The variable that the built program looks at.
-const VARIABLE: &str = "SHMFS_FAILPOINTS";
-/// When a restart is called a hang.
-const DEADLINE: Duration = Duration::from_secs(20);
-
-/// Around every request.
-const AROUND: [&str; 3] = ["begun", "before-reply", "after-reply"];
-/// In one that changes what is recorded.
-const RECORDED: [&str; 4] = [
-    "before-change",
-    "before-journal",
-    "in-journal",
-    "after-journal",
-];
-/// In one that opens or closes what is there.
-const COUNTED: [&str; 2] = ["about-to-count", "counted"];
-
-/// An operation, and what must be so before and after.
-struct Step {
-    name: &'static str,
-    /// Which request it is.
-    opcode: u32,
-    /// The places that it passes.
-    places: &'static [&'static [&'static str]],
-    run: fn(&Work) -> Result<(), Errno>,
-    check: fn(&Work) -> Outcome,
-}
+use crate::support::{Mode as FileSystem, Outcome, Site};
 
 /// Where one operation works: a directory of its own with a file `old`, a directory `dir` and a free name `new`.
-struct Work {
+pub(super) struct Work {
     dir: PathBuf,
     file: OwnedFd,
 }
 
-/// Requests that show that a worker serves (`supervisor::restarts`).
-const ANSWERED: usize = 80;
-const CONTENTS: &[u8] = b"what was there";
-
-impl Work {
-    fn new(dir: PathBuf) -> Result<Work, String> {
+impl Ground for Work {
+    fn prepare(site: &Site, tag: &str) -> Result<Work, String> {
+        let dir = site.dir.join(tag);
         let made = fs::create_dir(&dir)
             .and_then(|()| fs::create_dir(dir.join("dir")))
             .and_then(|()| fs::write(dir.join("old"), CONTENTS));
@@ -64,14 +29,15 @@ impl Work {
         let flags = OFlags::RDWR | OFlags::CLOEXEC;
         let file = rfs::open(dir.join("old"), flags, Mode::empty());
         let file = file.map_err(|e| format!("open: {e}"))?;
-        // A worker that has answered is followed at once.
-        for _ in 0..ANSWERED {
-            let none = rfs::fgetxattr(&file, "user.none", &mut [0; 1][..]);
-            same("no value", &none, &Err(Errno::NODATA))?;
-        }
         Ok(Work { dir, file })
     }
 
+    fn clear(self) -> Outcome {
+        fs::remove_dir_all(&self.dir).map_err(|e| format!("remove: {e}"))
+    }
+}
+
+impl Work {
     fn at(&self, name: &str) -> PathBuf {
         self.dir.join(name)
     }
@@ -98,21 +64,11 @@ impl Work {
     }
 }
 
-fn same<T: PartialEq + std::fmt::Debug>(what: &str, got: &T, wanted: &T) -> Outcome {
-    if got == wanted {
-        return Ok(());
-    }
-    Err(format!("{what}: {got:?} instead of {wanted:?}"))
-}
-
-fn open(path: &Path, flags: OFlags) -> rustix::io::Result<OwnedFd> {
-    rfs::open(path, flags | OFlags::CLOEXEC, Mode::from_raw_mode(0o640))
-}
-
-const STEPS: &[Step] = &[
+pub(super) const STEPS: &[Step<Work>] = &[
     Step {
         name: "create",
         opcode: 35,
+        modes: &FileSystem::ALL,
         places: &[&AROUND, &RECORDED],
         run: |work| {
             let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR;
@@ -129,6 +85,7 @@ const STEPS: &[Step] = &[
     Step {
         name: "mkdir",
         opcode: 9,
+        modes: &FileSystem::ALL,
         places: &[&AROUND, &RECORDED],
         run: |work| rfs::mkdir(work.at("new"), Mode::from_raw_mode(0o700)),
         check: |work| {
@@ -140,6 +97,7 @@ const STEPS: &[Step] = &[
     Step {
         name: "mknod",
         opcode: 8,
+        modes: &FileSystem::ALL,
         places: &[&AROUND, &RECORDED],
         run: |work| {
             let mode = Mode::from_raw_mode(0o600);
@@ -153,6 +111,7 @@ const STEPS: &[Step] = &[
     Step {
         name: "symlink",
         opcode: 6,
+        modes: &FileSystem::ALL,
         places: &[&AROUND, &RECORDED],
         run: |work| rfs::symlink("nowhere", work.at("new")),
         check: |work| {
@@ -163,6 +122,7 @@ const STEPS: &[Step] = &[
     Step {
         name: "link",
         opcode: 13,
+        modes: &FileSystem::ALL,
         places: &[&AROUND, &RECORDED],
         run: |work| rfs::linkat(CWD, work.at("old"), CWD, work.at("new"), AtFlags::empty()),
         check: |work| {
@@ -173,6 +133,7 @@ const STEPS: &[Step] = &[
     Step {
         name: "unlink",
         opcode: 10,
+        modes: &FileSystem::ALL,
         places: &[&AROUND, &RECORDED],
         run: |work| rfs::unlink(work.at("old")),
         check: |work| {
@@ -183,6 +144,7 @@ const STEPS: &[Step] = &[
     Step {
         name: "rmdir",
         opcode: 11,
+        modes: &FileSystem::ALL,
         places: &[&AROUND, &RECORDED],
         run: |work| rfs::rmdir(work.at("dir")),
         check: |work| {
@@ -194,6 +156,7 @@ const STEPS: &[Step] = &[
     Step {
         name: "rename",
         opcode: 12,
+        modes: &FileSystem::ALL,
         places: &[&AROUND, &RECORDED],
         run: |work| rfs::rename(work.at("old"), work.at("dir/new")),
         check: |work| {
@@ -205,6 +168,7 @@ const STEPS: &[Step] = &[
     Step {
         name: "rename_exchange",
         opcode: 12,
+        modes: &FileSystem::ALL,
         places: &[&AROUND, &RECORDED],
         run: |work| {
             let flags = RenameFlags::EXCHANGE;
@@ -218,6 +182,7 @@ const STEPS: &[Step] = &[
     Step {
         name: "rename_noreplace",
         opcode: 12,
+        modes: &FileSystem::ALL,
         places: &[&AROUND, &RECORDED],
         run: |work| {
             let flags = RenameFlags::NOREPLACE;
@@ -226,8 +191,27 @@ const STEPS: &[Step] = &[
         check: |work| work.has(&["dir", "new"]),
     },
     Step {
+        name: "rename_over",
+        opcode: 12,
+        modes: &FileSystem::ALL,
+        places: &[&AROUND, &RECORDED],
+        run: |work| {
+            drop(open(&work.at("new"), OFlags::CREATE | OFlags::WRONLY)?);
+            rfs::rename(work.at("new"), work.at("old"))
+        },
+        check: |work| {
+            work.has(&["dir", "old"])?;
+            let stat = rfs::fstat(&work.file).map_err(|e| format!("stat: {e}"))?;
+            same("links", &(stat.st_nlink as u64), &0)?;
+            let bytes = fs::read(work.at("old")).map_err(|e| format!("read: {e}"))?;
+            same("contents", &bytes.as_slice(), &b"".as_slice())?;
+            work.contents(CONTENTS)
+        },
+    },
+    Step {
         name: "setxattr",
         opcode: 21,
+        modes: &FileSystem::ALL,
         places: &[&AROUND, &RECORDED],
         run: |work| rfs::setxattr(work.at("old"), "user.new", b"value", XattrFlags::CREATE),
         check: |work| {
@@ -240,6 +224,7 @@ const STEPS: &[Step] = &[
     Step {
         name: "removexattr",
         opcode: 24,
+        modes: &FileSystem::ALL,
         places: &[&AROUND, &RECORDED],
         run: |work| {
             rfs::setxattr(work.at("old"), "user.old", b"value", XattrFlags::CREATE)?;
@@ -253,6 +238,7 @@ const STEPS: &[Step] = &[
     Step {
         name: "chmod",
         opcode: 4,
+        modes: &FileSystem::ALL,
         places: &[&AROUND, &RECORDED],
         run: |work| rfs::chmod(work.at("old"), Mode::from_raw_mode(0o604)),
         check: |work| {
@@ -263,6 +249,7 @@ const STEPS: &[Step] = &[
     Step {
         name: "truncate",
         opcode: 4,
+        modes: &FileSystem::ALL,
         places: &[&AROUND],
         run: |work| rfs::ftruncate(&work.file, 4),
         check: |work| work.contents(&CONTENTS[..4]),
@@ -270,6 +257,7 @@ const STEPS: &[Step] = &[
     Step {
         name: "fallocate",
         opcode: 43,
+        modes: &FileSystem::ALL,
         places: &[&AROUND],
         run: |work| rfs::fallocate(&work.file, FallocateFlags::empty(), 0, 100),
         check: |work| {
@@ -278,8 +266,33 @@ const STEPS: &[Step] = &[
         },
     },
     Step {
+        name: "copy_file_range",
+        opcode: 47,
+        modes: &FileSystem::ALL,
+        places: &[&AROUND],
+        run: |work| {
+            let (mut from, mut to) = (5, CONTENTS.len() as u64);
+            let (file, count) = (&work.file, 4);
+            rfs::copy_file_range(file, Some(&mut from), file, Some(&mut to), count).map(drop)
+        },
+        check: |work| work.contents(&[CONTENTS, &CONTENTS[5..9]].concat()),
+    },
+    Step {
+        name: "write",
+        opcode: 16,
+        // With passthrough the kernel asks nobody.
+        modes: &[FileSystem::Tmpfs, FileSystem::PageCache],
+        places: &[&AROUND],
+        run: |work| {
+            rustix::io::pwrite(&work.file, b"more", CONTENTS.len() as u64)?;
+            rfs::fsync(&work.file)
+        },
+        check: |work| work.contents(&[CONTENTS, b"more"].concat()),
+    },
+    Step {
         name: "open",
         opcode: 14,
+        modes: &FileSystem::ALL,
         places: &[&AROUND, &COUNTED],
         run: |work| {
             let file = open(&work.at("old"), OFlags::RDWR)?;
@@ -290,6 +303,7 @@ const STEPS: &[Step] = &[
     Step {
         name: "release",
         opcode: 18,
+        modes: &FileSystem::ALL,
         places: &[&AROUND, &COUNTED],
         run: |work| open(&work.at("old"), OFlags::RDONLY).map(drop),
         check: |work| work.contents(CONTENTS),
@@ -297,6 +311,7 @@ const STEPS: &[Step] = &[
     Step {
         name: "lookup",
         opcode: 1,
+        modes: &FileSystem::ALL,
         places: &[&["begun", "after-reply"]],
         run: |work| match rfs::lstat(work.at("none")) {
             Err(Errno::NOENT) => Ok(()),
@@ -306,140 +321,3 @@ const STEPS: &[Step] = &[
         check: |work| work.has(&["dir", "old"]),
     },
 ];
-
-/// Places that are passed while others are worked at, or in the next worker.
-const ELSEWHERE: [&str; 9] = [
-    "file-made",
-    "registered",
-    "evicted",
-    "in-compaction",
-    "segment-dropped",
-    "restored",
-    "slots-resumed",
-    "resent",
-    "unregistered",
-];
-
-pub(crate) fn cases() -> Vec<Case> {
-    vec![
-        Case {
-            deadline: Duration::from_secs(900),
-            ..Case::new("crash_points::operations", operations)
-        },
-        Case {
-            deadline: Duration::from_secs(600),
-            ..Case::new("crash_points::elsewhere", elsewhere)
-        },
-    ]
-}
-
-/// The child that runs a case lets the program know where the file is.
-pub(crate) fn prepare(args: &[OsString]) {
-    let [first, _, _, base] = args else {
-        return;
-    };
-    if first == WORKER {
-        // SAFETY: before there is a thread.
-        unsafe { std::env::set_var(VARIABLE, Path::new(base).join("failpoint")) };
-    }
-}
-
-/// The file, if there is one to be killed.
-fn place_file(site: &Site) -> Option<PathBuf> {
-    site.daemon()?;
-    std::env::var_os(VARIABLE).map(PathBuf::from)
-}
-
-fn arm(file: &Path, place: &str, opcode: u32) -> Outcome {
-    let new = file.with_extension("new");
-    let armed = fs::write(&new, format!("{place} {opcode}")).and_then(|()| fs::rename(&new, file));
-    armed.map_err(|e| format!("arm: {e}"))
-}
-
-fn operations(site: &Site) -> Outcome {
-    let file = place_file(site);
-    site.expect_deaths();
-    let mut failed = Vec::new();
-    for step in STEPS {
-        for place in step.places.iter().copied().flatten() {
-            let dir = site.dir.join(format!("{}-{place}", step.name));
-            let outcome = one(&dir, step, place, file.as_deref());
-            failed.extend(
-                outcome
-                    .err()
-                    .map(|e| format!("{} at {place}: {e}", step.name)),
-            );
-        }
-    }
-    if !failed.is_empty() {
-        return Err(failed.join("\n"));
-    }
-    site.wait_until_empty()
-}
-
-fn one(dir: &Path, step: &Step, place: &str, file: Option<&Path>) -> Outcome {
-    let work = Work::new(dir.to_path_buf())?;
-    if let Some(file) = file {
-        arm(file, place, step.opcode)?;
-    }
-    let done = (step.run)(&work);
-    if let Some(file) = file {
-        let passed = wait_until("the place is passed", DEADLINE, || Ok(!file.exists()));
-        passed.inspect_err(|_| drop(fs::remove_file(file)))?;
-    }
-    done.map_err(|e| format!("{e}"))?;
-    (step.check)(&work)?;
-    drop(work);
-    fs::remove_dir_all(dir).map_err(|e| format!("remove: {e}"))
-}
-
-/// Where it passes what is no operation: the making and freeing of files, compaction, recovery itself.
-fn elsewhere(site: &Site) -> Outcome {
-    let file = place_file(site);
-    site.expect_deaths();
-    let kept = site.dir.join("kept");
-    fs::write(&kept, CONTENTS).map_err(|e| format!("write: {e}"))?;
-    let mut number = 0;
-    for place in ELSEWHERE {
-        // Without passthrough nothing is registered, and the daemon never takes a registration back so soon.
-        let registers = matches!(place, "registered" | "unregistered");
-        if registers && site.mode != FileSystem::Passthrough {
-            continue;
-        }
-        if let Some(file) = &file {
-            arm(file, place, 0)?;
-        }
-        let recovery = matches!(place, "restored" | "slots-resumed" | "resent");
-        let mut passed = || {
-            number += 1;
-            change_much(&site.dir, number)?;
-            if let (true, Some(daemon)) = (recovery, site.daemon()) {
-                crate::kills::kill_worker(daemon);
-            }
-            Ok(file.as_ref().is_none_or(|file| !file.exists()))
-        };
-        wait_until(place, DEADLINE * 3, &mut passed)?;
-        let bytes = fs::read(&kept).map_err(|e| format!("read after {place}: {e}"))?;
-        same(place, &bytes.as_slice(), &CONTENTS)?;
-    }
-    fs::remove_file(&kept).map_err(|e| format!("remove: {e}"))?;
-    site.wait_until_empty()
-}
-
-/// Makes, changes and removes some files.
-fn change_much(dir: &Path, number: u32) -> Outcome {
-    let said = |e: std::io::Error| format!("change {number}: {e}");
-    for count in 0..40 {
-        let path = dir.join(format!("many-{number}-{count}"));
-        fs::write(&path, CONTENTS).map_err(said)?;
-        let again = path.with_extension("again");
-        fs::rename(&path, &again).map_err(said)?;
-        same(
-            "contents",
-            &fs::read(&again).map_err(said)?.as_slice(),
-            &CONTENTS,
-        )?;
-        fs::remove_file(&again).map_err(said)?;
-    }
-    Ok(())
-}
