@@ -154,6 +154,7 @@ impl Server {
             let held = self.hold(request, Opcode::Write, id);
             return self.change_beside(held, request, reply, u64::MAX, write, send);
         }
+        let _hand = self.begin(request, Opcode::Write, id);
         let write = |caller: &Caller| {
             let ino = self.nodes.inode(id)?;
             self.fs.write(caller, ino, offset, data, flags)
