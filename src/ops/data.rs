@@ -239,19 +239,23 @@ impl Fs {
 
     /// Frees what was made for an inode that came to nothing.
     pub(super) fn discard(&self, new: &Identity, mut data: DataState) {
+        let pool = data.pool;
         self.free(new.ino, &new.slot, &mut data);
+        self.left_pool(pool);
     }
 
     /// Frees the data of an evicted inode, and what its owner was charged with.
     pub(super) fn free_data(&self, inode: &Inode) {
         failpoint("evicted");
-        {
+        let pool = {
             let mut state = inode.state();
-            let (uid, cell) = (state.uid, state.cell.clone());
+            let (uid, cell, pool) = (state.uid, state.cell.clone(), state.data.pool);
             self.discharge(uid, &mut state.data);
             self.free(inode.ino, &cell, &mut state.data);
             self.leaving.remove(&mut state);
-        }
+            pool
+        };
+        self.left_pool(pool);
         let evicted = self.evicted.fetch_add(1, Ordering::Relaxed) + 1;
         if evicted % GIVE_BACK_AFTER == 0 {
             memory::give_back();

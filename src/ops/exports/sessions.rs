@@ -21,6 +21,8 @@ use crate::types::Ino;
 const SESSION: &str = "export:";
 /// What labels the layer that all sessions of an export share: this and the export's name.
 const KEPT: &str = "kept:";
+/// Whose the pool of that layer is, in the place of a session.
+const ALL: &str = "kept";
 /// The session that everybody has who looks an export up by its name.
 pub const DEFAULT_SESSION: &str = "default";
 /// Permissions of a layer, as of any /dev/shm.
@@ -188,7 +190,7 @@ impl Fs {
         } else {
             own
         };
-        let whose = if config.keep { "kept" } else { token };
+        let whose = if config.keep { ALL } else { token };
         let owner = format!("{}:{whose}", served.name);
         let session = Session {
             id: SessionId(own),
@@ -253,7 +255,7 @@ impl Fs {
         if let Err(errno) = self.empty(session.layer) {
             tracing::error!(?id, %errno, "cannot clear what a session left behind");
         }
-        self.drop_pool(&mut self.superblock.tree_mut(), session.pool);
+        self.end_pool(&mut self.superblock.tree_mut(), session.pool);
     }
 
     /// Removes all that is in a hidden directory, and then itself.
@@ -319,7 +321,7 @@ impl Fs {
 
     /// Finds the sessions again that the store's hidden directories are of, after the exports were set.
     pub fn restore_sessions(&self) {
-        let tree = self.superblock.tree_mut();
+        let mut tree = self.superblock.tree_mut();
         let hidden: HashMap<&str, Ino> =
             tree.all_hidden().map(|(ino, label)| (label, ino)).collect();
         let mut table = self.exports.table.write();
@@ -341,7 +343,7 @@ impl Fs {
                 continue;
             };
             let keep = served.config().is_some_and(|config| config.keep);
-            let whose = if keep { "kept" } else { token };
+            let whose = if keep { ALL } else { token };
             let kept = hidden.get(&*format!("{KEPT}{name}")).copied();
             let session = Session {
                 id: SessionId(own),
@@ -355,5 +357,9 @@ impl Fs {
             table.sessions.insert(session.id, Arc::new(session));
             self.exports.active.store(true, Ordering::Release);
         }
+        self.end_lost_pools(&mut tree, |name, token| {
+            let mut sessions = table.sessions.values();
+            token == ALL || sessions.any(|it| *it.served.name == *name && *it.token == *token)
+        });
     }
 }
