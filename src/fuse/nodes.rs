@@ -230,9 +230,9 @@ impl Nodes {
     }
 
     /// Lets a file of an export that the kernel knows have the name by which it was found now.
-    pub(super) fn renew(&self, entry: &Entry) {
+    pub(super) fn renew(&self, object: &Object) {
         if let Some(faces) = &self.faces {
-            faces.aliases.renew(&object_of(Face::Tree, entry));
+            faces.aliases.renew(object);
         }
     }
 

@@ -1,12 +1,14 @@
 //! One object through the tree and through exports: memory, sizes, and their end.
 
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
+use crate::calls::reopen;
 use crate::consumer::{become_consumer, consume};
 use crate::model::{Rights, Rules, Way, Who};
 use crate::proc::{self, Kid, Step, mmap, shared};
 use crate::sys::{self, EACCES, ENODEV, ENOENT, fails};
-use crate::world::{WAYS, World};
+use crate::world::{USER, WAYS, World};
 
 const LENGTH: usize = 16_384;
 
@@ -233,6 +235,49 @@ pub(crate) fn an_unlinked_object_lives_while_it_is_open() {
         drop(file);
         sys::unlink(world.path("frame")).unwrap();
         proc::eventually("the memory comes back", || blocks(&world.tree()) < before);
+        world.stop();
+    }
+}
+
+/// What is open is there under whatever name it gets, and has what its descriptor has where that leads nowhere.
+pub(crate) fn an_open_object_that_is_renamed_is_the_same() {
+    for way in WAYS {
+        let world = world(way);
+        let export = world.export("writer");
+        let make = |name: &str| {
+            let file = sys::put(world.path(name), &[1; 100]);
+            sys::fchmod(&file, 0o666).unwrap();
+            sys::fchown(&file, USER, USER).unwrap();
+            sys::open(export.join(name), libc::O_RDWR).unwrap()
+        };
+        let descriptor = |file: &OwnedFd, name: &str| {
+            sys::pwrite(file, b"more", 0).expect(name);
+            sys::ftruncate(file, 10).expect(name);
+            assert_eq!(sys::fstat(file).unwrap().size, 10, "{name}");
+        };
+        let whole = |file: &OwnedFd, name: &str| {
+            consume(Who::User, || {
+                descriptor(file, name);
+                sys::fchmod(file, 0o640).expect(name);
+                sys::futimens(file, [(1, 1), (2, 2)]).expect(name);
+                reopen(file, libc::O_RDWR).expect(name);
+            });
+        };
+        let moved = |name: &str, to: &str| {
+            let file = make(name);
+            sys::rename(world.path(name), world.path(to)).unwrap();
+            file
+        };
+        whole(&moved("frame-1", "frame-2"), "renamed by the provider");
+        descriptor(&moved("frame-3", "gone"), "renamed to what is hidden");
+        let (one, other) = (make("frame-4"), make("frame-5"));
+        for dir in [&world.tree(), &export] {
+            let (a, b) = (dir.join("frame-4"), dir.join("frame-5"));
+            sys::rename2(a, b, libc::RENAME_EXCHANGE).unwrap();
+            whole(&one, "exchanged");
+            whole(&other, "exchanged with");
+        }
+        drop((one, other));
         world.stop();
     }
 }
