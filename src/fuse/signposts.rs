@@ -275,7 +275,7 @@ impl Server {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::sync::Arc;
 
     use super::*;
@@ -285,7 +285,7 @@ mod tests {
     use crate::ops::{Config, DataMode, SessionId, UserLimit};
     use crate::options::Atime;
 
-    fn new_fs() -> Arc<Fs> {
+    pub(in crate::fuse) fn new_fs() -> Arc<Fs> {
         let files = DataFiles::memfds();
         let clock = Box::new(KernelClock::of(&files).unwrap());
         let config = Config {
@@ -307,7 +307,7 @@ mod tests {
         Arc::new(fs)
     }
 
-    fn open(fs: &Fs, token: &str) -> SessionId {
+    pub(in crate::fuse) fn open(fs: &Fs, token: &str) -> SessionId {
         let id = fs.export_id("b").unwrap();
         match fs.open_session(id, token).unwrap().0.face {
             Face::Export(session) => session,
