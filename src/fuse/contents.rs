@@ -200,17 +200,18 @@ impl Server {
     /// Changes contents that the kernel may have in its page cache: what is there is written back before, and dropped
     /// after. Whoever does that waits for requests, and so does not read them.
     fn past_the_cache<T>(&self, apart: Option<Ino>, change: impl FnOnce() -> T) -> T {
-        apart.into_iter().for_each(|ino| self.drop_pages(ino));
+        apart.inspect(|&ino| self.drop_pages(ino, 0));
         let result = change();
-        apart.into_iter().for_each(|ino| self.drop_pages(ino));
+        apart.inspect(|&ino| self.drop_pages(ino, 0));
         result
     }
 
-    fn drop_pages(&self, ino: Ino) {
+    /// Has the kernel write back and drop what it has of an inode from an offset on.
+    fn drop_pages(&self, ino: Ino, from: i64) {
         let told = self
             .notifier
             .get()
-            .map(|it| it.inval_inode(self.nodes.id(ino), 0, 0));
+            .map(|it| it.inval_inode(self.nodes.id(ino), from, 0));
         match told {
             // The kernel does not know the node.
             Some(Err(error)) if error.raw_os_error() == Some(libc::ENOENT) => {}
@@ -219,10 +220,25 @@ impl Server {
         }
     }
 
-    pub(super) fn lseek(&self, id: INodeNo, offset: i64, whence: i32, reply: ReplyLseek) {
+    /// What a mapping has stored is data, and the kernel asks before it writes that back.
+    pub(super) fn lseek(
+        self: &Arc<Server>,
+        request: &Request,
+        id: INodeNo,
+        (offset, whence): (i64, i32),
+        reply: ReplyLseek,
+    ) {
+        let held = self.hold(request, Opcode::Lseek, id);
         let ino = self.nodes.inode(id);
-        let found = ino.and_then(|ino| self.fs.lseek(ino, offset, whence));
-        answer(reply, found, |reply, offset| reply.offset(offset as i64));
+        let stored = ino.ok().filter(|&ino| self.fs.may_be_stored(ino));
+        let seek = move |server: &Server, _: &Caller| {
+            let from = offset.max(0);
+            stored.inspect(|&ino| server.drop_pages(ino, from));
+            server.fs.lseek(server.nodes.inode(id)?, offset, whence)
+        };
+        let send = |_: &Server, reply: ReplyLseek, offset: u64| reply.offset(offset as i64);
+        let bytes = stored.map_or(0, |_| u64::MAX);
+        self.change_beside(held, request, reply, bytes, seek, send);
     }
 
     pub(super) fn copy_file_range(

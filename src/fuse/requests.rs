@@ -251,8 +251,7 @@ impl Filesystem for Adapter {
         whence: i32,
         reply: ReplyLseek,
     ) {
-        let _hand = self.0.begin(request, Opcode::Lseek, id);
-        self.0.lseek(id, offset, whence, reply);
+        self.0.lseek(request, id, (offset, whence), reply);
     }
 
     fn copy_file_range(

@@ -81,6 +81,13 @@ impl Fs {
         self.backing().is_some()
     }
 
+    /// Whether the kernel may have of an inode what a mapping has stored and nobody has written back: RELEASE comes after
+    /// the last munmap, so somebody still has it open for writing.
+    pub fn may_be_stored(&self, ino: Ino) -> bool {
+        let inode = self.superblock.inode(ino);
+        !self.is_passthrough() && inode.is_ok_and(|inode| inode.state().has_writer())
+    }
+
     /// Hands a data file to `use_file` and removes it again.
     pub fn with_scratch_file<T>(
         &self,
