@@ -135,15 +135,18 @@ impl Server {
         request: &Request,
         id: INodeNo,
         (offset, data): (u64, &[u8]),
-        flags: fuser::WriteFlags,
+        (flags, open): (fuser::WriteFlags, OpenFlags),
         reply: ReplyWrite,
     ) {
         wait_while(|| self.fs.is_short());
+        let apart = self.apart(id);
         let flags = WriteFlags {
             from_cache: flags.contains(fuser::WriteFlags::FUSE_WRITE_CACHE),
             kill_privileges: flags.contains(fuser::WriteFlags::FUSE_WRITE_KILL_SUIDGID),
+            // What goes through the page cache is in its place there already.
+            append: open.0 & libc::O_APPEND != 0 && (apart.is_some() || self.fs.is_passthrough()),
         };
-        if let Some(ino) = self.apart(id) {
+        if let Some(ino) = apart {
             let data = data.to_vec();
             let write = move |server: &Server, caller: &Caller| {
                 server.past_the_cache(Some(ino), || {
@@ -202,8 +205,32 @@ impl Server {
     fn past_the_cache<T>(&self, apart: Option<Ino>, change: impl FnOnce() -> T) -> T {
         apart.inspect(|&ino| self.drop_pages(ino, 0));
         let result = change();
-        apart.inspect(|&ino| self.drop_pages(ino, 0));
+        apart.inspect(|&ino| {
+            self.tell_end(ino);
+            self.drop_pages(ino, 0);
+        });
         result
+    }
+
+    /// Lets the kernel know how long the tree's node has become: it appends there by what it knows, and of a notice takes
+    /// nothing but bytes.
+    fn tell_end(&self, ino: Ino) {
+        let Some(last) = self
+            .fs
+            .getattr(ino)
+            .ok()
+            .and_then(|it| it.attr.size.checked_sub(1))
+        else {
+            return;
+        };
+        let mut byte = [0];
+        if let (Ok(1), Some(notifier)) = (
+            self.fs.read(ino, last, &mut byte, true),
+            self.notifier.get(),
+        ) {
+            // Where the kernel does not know the node it will ask.
+            let _ = notifier.store(self.nodes.id(ino), last, &byte);
+        }
     }
 
     /// Has the kernel write back and drop what it has of an inode from an offset on.

@@ -222,11 +222,12 @@ impl Filesystem for Adapter {
         offset: u64,
         data: &[u8],
         flags: fuser::WriteFlags,
-        _: OpenFlags,
+        open: OpenFlags,
         _: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
-        self.0.write(request, id, (offset, data), flags, reply);
+        self.0
+            .write(request, id, (offset, data), (flags, open), reply);
     }
 
     fn fallocate(

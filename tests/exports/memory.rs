@@ -282,6 +282,65 @@ pub(crate) fn an_open_object_that_is_renamed_is_the_same() {
     }
 }
 
+/// Who appends by one name does not write over what another one has appended by another, nor beyond the end where it
+/// was cut.
+pub(crate) fn appends_follow_each_other() {
+    let limited = Rules::default().grant("log*", Rights::ALL);
+    let limited = limited.toml("limited");
+    let limited = limited.replace("[export.limited]", "[export.limited]\nsize = \"1m\"");
+    let feeder = Rules::default().grant("log*", Rights::WRITE);
+    let unlimited = Rules::default().grant("log*", Rights::ALL);
+    let config = limited + &feeder.toml("feeder") + &unlimited.toml("unlimited");
+    for way in WAYS {
+        let world = World::new(way, &config);
+        let exports = ["limited", "unlimited", "feeder"].map(|name| world.export(name));
+        for (number, maker) in [&world.tree(), &exports[0], &exports[1]]
+            .into_iter()
+            .enumerate()
+        {
+            let name = format!("log{number}");
+            let made = sys::put(maker.join(&name), b"");
+            sys::fchmod(&made, 0o666).unwrap();
+            let append =
+                |dir: &Path| sys::open(dir.join(&name), libc::O_WRONLY | libc::O_APPEND).unwrap();
+            let mut all: Vec<OwnedFd> = exports.iter().map(|dir| append(dir)).collect();
+            all.push(append(&world.tree()));
+            let mut expected = Vec::new();
+            for round in 0..40 {
+                let line = [b'a' + (round % 26) as u8; 1000];
+                sys::write(&all[round * 7 % all.len()], &line).unwrap();
+                expected.extend(line);
+            }
+            let seen = sys::slurp(world.path(&name));
+            assert!(seen == expected, "{way:?}, {name}: {} bytes", seen.len());
+            if way == Way::Passthrough {
+                append_at_once(&all, &world.path(&name));
+            }
+        }
+        world.stop();
+    }
+}
+
+/// Each of some processes appends while the others do.
+fn append_at_once(files: &[OwnedFd], path: &Path) {
+    sys::truncate(path, 0).unwrap();
+    let writers = files.iter().enumerate().map(|(number, file)| {
+        proc::spawn(move || {
+            for _ in 0..200 {
+                sys::write(file, &[b'a' + number as u8; 10]).unwrap();
+            }
+        })
+    });
+    let writers: Vec<Kid> = writers.collect();
+    writers.into_iter().for_each(Kid::join);
+    let seen = sys::slurp(path);
+    for number in 0..files.len() {
+        let byte = b'a' + number as u8;
+        let count = seen.iter().filter(|&&it| it == byte).count();
+        assert_eq!(count, 2000, "of writer {number}");
+    }
+}
+
 fn blocks(path: &Path) -> u64 {
     let stat = sys::statfs(path).unwrap();
     stat.f_blocks - stat.f_bfree
