@@ -325,7 +325,7 @@ pub(super) mod tests {
         let sessions: Vec<SessionId> = (0..100).map(|number| open(&fs, &token(number))).collect();
         let mut names = Vec::new();
         let mut from = 0;
-        for round in 0..sessions.len() {
+        for (round, session) in sessions.into_iter().enumerate() {
             let left = entries(&nodes, &fs, special, from);
             let Some(entry) = left.first() else {
                 break;
@@ -335,7 +335,7 @@ pub(super) mod tests {
             names.push(String::from_utf8(entry.name.clone()).unwrap());
             // Each third goes, and another one comes.
             if round % 3 == 0 {
-                fs.end_session(sessions[round]);
+                fs.end_session(session);
                 open(&fs, &format!("new-{round}"));
             }
         }

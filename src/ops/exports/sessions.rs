@@ -48,6 +48,9 @@ impl Table {
     fn take(&mut self, exports: Vec<Arc<Export>>, journal: Option<&Journal>) {
         for served in &self.served {
             let now = exports.iter().find(|export| *export.name == *served.name);
+            if let Some(now) = now {
+                *served.last.write() = Some(Arc::clone(now));
+            }
             *served.config.write() = now.cloned();
         }
         for export in exports {
@@ -67,7 +70,8 @@ impl Table {
         self.served.push(Arc::new(Served {
             id: ExportId(self.served.len() as u32),
             name,
-            config: RwLock::new(config),
+            config: RwLock::new(config.clone()),
+            last: RwLock::new(config),
             pool: AtomicU16::new(0),
             indexes: Mutex::default(),
         }));
@@ -121,6 +125,13 @@ impl Fs {
         served
             .filter_map(|it| Some((it.id, it.config()?)))
             .collect()
+    }
+
+    /// Each export as it was in force last, also those that are no more: their sessions may go on.
+    pub fn exports_so_far(&self) -> Vec<Arc<Export>> {
+        let table = self.exports.table.read();
+        let last = |served: &Arc<Served>| served.last.read().clone();
+        table.served.iter().filter_map(last).collect()
     }
 
     /// The export called `name`.
