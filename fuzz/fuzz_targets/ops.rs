@@ -369,6 +369,7 @@ impl Kernel {
                 let flags = WriteFlags {
                     from_cache,
                     kill_privileges,
+                    append: false,
                 };
                 let bytes = vec![1; usize::from(len)];
                 let _ = self

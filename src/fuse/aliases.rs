@@ -166,8 +166,10 @@ impl Aliases {
         };
         let INodeNo(id) = self.id(key);
         if let Some(alias) = self.table.write().get_mut(&id) {
-            self.save(id, Some(object));
-            alias.object = object.clone();
+            if alias.object != *object {
+                self.save(id, Some(object));
+                alias.object = object.clone();
+            }
         }
     }
 

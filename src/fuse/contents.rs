@@ -135,15 +135,18 @@ impl Server {
         request: &Request,
         id: INodeNo,
         (offset, data): (u64, &[u8]),
-        flags: fuser::WriteFlags,
+        (flags, open): (fuser::WriteFlags, OpenFlags),
         reply: ReplyWrite,
     ) {
         wait_while(|| self.fs.is_short());
+        let apart = self.apart(id);
         let flags = WriteFlags {
             from_cache: flags.contains(fuser::WriteFlags::FUSE_WRITE_CACHE),
             kill_privileges: flags.contains(fuser::WriteFlags::FUSE_WRITE_KILL_SUIDGID),
+            // What goes through the page cache is in its place there already.
+            append: open.0 & libc::O_APPEND != 0 && (apart.is_some() || self.fs.is_passthrough()),
         };
-        if let Some(ino) = self.apart(id) {
+        if let Some(ino) = apart {
             let data = data.to_vec();
             let write = move |server: &Server, caller: &Caller| {
                 server.past_the_cache(Some(ino), || {
@@ -200,17 +203,42 @@ impl Server {
     /// Changes contents that the kernel may have in its page cache: what is there is written back before, and dropped
     /// after. Whoever does that waits for requests, and so does not read them.
     fn past_the_cache<T>(&self, apart: Option<Ino>, change: impl FnOnce() -> T) -> T {
-        apart.into_iter().for_each(|ino| self.drop_pages(ino));
+        apart.inspect(|&ino| self.drop_pages(ino, 0));
         let result = change();
-        apart.into_iter().for_each(|ino| self.drop_pages(ino));
+        apart.inspect(|&ino| {
+            self.tell_end(ino);
+            self.drop_pages(ino, 0);
+        });
         result
     }
 
-    fn drop_pages(&self, ino: Ino) {
+    /// Lets the kernel know how long the tree's node has become: it appends there by what it knows, and of a notice takes
+    /// nothing but bytes.
+    fn tell_end(&self, ino: Ino) {
+        let Some(last) = self
+            .fs
+            .getattr(ino)
+            .ok()
+            .and_then(|it| it.attr.size.checked_sub(1))
+        else {
+            return;
+        };
+        let mut byte = [0];
+        if let (Ok(1), Some(notifier)) = (
+            self.fs.read(ino, last, &mut byte, true),
+            self.notifier.get(),
+        ) {
+            // Where the kernel does not know the node it will ask.
+            let _ = notifier.store(self.nodes.id(ino), last, &byte);
+        }
+    }
+
+    /// Has the kernel write back and drop what it has of an inode from an offset on.
+    fn drop_pages(&self, ino: Ino, from: i64) {
         let told = self
             .notifier
             .get()
-            .map(|it| it.inval_inode(self.nodes.id(ino), 0, 0));
+            .map(|it| it.inval_inode(self.nodes.id(ino), from, 0));
         match told {
             // The kernel does not know the node.
             Some(Err(error)) if error.raw_os_error() == Some(libc::ENOENT) => {}
@@ -219,10 +247,25 @@ impl Server {
         }
     }
 
-    pub(super) fn lseek(&self, id: INodeNo, offset: i64, whence: i32, reply: ReplyLseek) {
+    /// What a mapping has stored is data, and the kernel asks before it writes that back.
+    pub(super) fn lseek(
+        self: &Arc<Server>,
+        request: &Request,
+        id: INodeNo,
+        (offset, whence): (i64, i32),
+        reply: ReplyLseek,
+    ) {
+        let held = self.hold(request, Opcode::Lseek, id);
         let ino = self.nodes.inode(id);
-        let found = ino.and_then(|ino| self.fs.lseek(ino, offset, whence));
-        answer(reply, found, |reply, offset| reply.offset(offset as i64));
+        let stored = ino.ok().filter(|&ino| self.fs.may_be_stored(ino));
+        let seek = move |server: &Server, _: &Caller| {
+            let from = offset.max(0);
+            stored.inspect(|&ino| server.drop_pages(ino, from));
+            server.fs.lseek(server.nodes.inode(id)?, offset, whence)
+        };
+        let send = |_: &Server, reply: ReplyLseek, offset: u64| reply.offset(offset as i64);
+        let bytes = stored.map_or(0, |_| u64::MAX);
+        self.change_beside(held, request, reply, bytes, seek, send);
     }
 
     pub(super) fn copy_file_range(

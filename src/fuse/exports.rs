@@ -93,7 +93,7 @@ pub(super) fn reload(fs: &Fs, nodes: &Nodes, source: &Source) -> std::result::Re
             ));
         }
     }
-    for (_, old) in fs.exports() {
+    for old in fs.exports_so_far() {
         if let Some(new) = exports.iter().find(|new| new.name == old.name) {
             check_change(&old, new)?;
         }

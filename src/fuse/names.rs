@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use fuser::{Generation, INodeNo, RenameFlags, ReplyCreate, ReplyEmpty, ReplyEntry, Request};
 
-use super::adapter::{FOR_EVER, Refuse, Server};
+use super::adapter::{FOR_EVER, Refuse, Server, done};
 use super::beside::wait_while;
 use super::convert::{kind_of, rename_mode};
 use super::nodes::{Node, Special};
@@ -179,21 +179,27 @@ impl Server {
         flags: RenameFlags,
         reply: ReplyEmpty,
     ) {
+        let answered = self.answered(request);
         let rename = |caller: &Caller| {
             let from = (self.nodes.dir(parent)?, name.as_bytes());
             let to = (self.nodes.dir(new_parent)?, new_name.as_bytes());
-            self.fs.rename(caller, from, to, rename_mode(flags)?)?;
+            if answered.is_none() {
+                self.fs.rename(caller, from, to, rename_mode(flags)?)?;
+            }
             self.renew(to);
+            if flags.contains(RenameFlags::RENAME_EXCHANGE) {
+                self.renew(from);
+            }
             Ok(())
         };
-        self.change_once(request, reply, rename);
+        self.change(request, reply, rename, done);
     }
 
-    /// Lets a file of an export that was renamed be known by its new name.
+    /// Lets exports know a file that was renamed by its new name, where they show it: who has it open finds it.
     fn renew(&self, (dir, name): (Dir, &[u8])) {
-        if let Face::Export(_) = dir.face {
-            let found = self.fs.ways(dir, name);
-            found.iter().for_each(|entry| self.nodes.renew(entry));
+        if self.fs.has_other_faces() {
+            let ways = self.fs.ways(dir, name);
+            ways.iter().for_each(|object| self.nodes.renew(object));
         }
     }
 

@@ -230,9 +230,9 @@ impl Nodes {
     }
 
     /// Lets a file of an export that the kernel knows have the name by which it was found now.
-    pub(super) fn renew(&self, entry: &Entry) {
+    pub(super) fn renew(&self, object: &Object) {
         if let Some(faces) = &self.faces {
-            faces.aliases.renew(&object_of(Face::Tree, entry));
+            faces.aliases.renew(object);
         }
     }
 
@@ -370,11 +370,15 @@ impl FaceNodes {
         if let Some(special) = all.into_iter().find(|&it| self.id(it) == id) {
             return Node::Special(special);
         }
+        if let Some(object) = self.aliases.get(id) {
+            return Node::Object(object);
+        }
+        // An alias that happens to be among them has been found above.
         if id.0 & !(MOST_EXPORTS - 1) == self.private_of.0 {
             let export = ExportId((id.0 & (MOST_EXPORTS - 1)) as u32);
             return Node::Special(Special::PrivateOf(export));
         }
-        Node::Object(self.aliases.get(id).unwrap_or(Ino(id.0).into()))
+        Node::Object(Ino(id.0).into())
     }
 }
 
@@ -430,4 +434,30 @@ fn random_name() -> Result<CString> {
         name
     });
     Ok(CString::new(name).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fuse::signposts::tests::{new_fs, open};
+
+    /// Ids are hashes, and those above a session's own directories are many: some alias may be among them.
+    #[test]
+    fn an_alias_is_itself_beside_special_nodes() {
+        let fs = new_fs();
+        let face = Face::Export(open(&fs, "session"));
+        let (ino, entry) = (fs.root(), fs.getattr(fs.root()).unwrap());
+        let mut nodes = Nodes::new(Layout::Anteroom, &entry.attr, Vec::new(), true, &fs).unwrap();
+        let id = nodes.id_in(face, ino, true, None);
+        nodes.enter(face, &entry, id);
+        if let Some(faces) = &mut nodes.faces {
+            faces.private_of = INodeNo(id.0 & !(MOST_EXPORTS - 1));
+        }
+        assert_eq!(nodes.node(id), Node::Object(Dir { ino, face }.into()));
+        let special = Special::PrivateOf(ExportId(7));
+        assert_eq!(
+            nodes.node(nodes.special(special).ino),
+            Node::Special(special)
+        );
+    }
 }

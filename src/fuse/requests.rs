@@ -222,11 +222,12 @@ impl Filesystem for Adapter {
         offset: u64,
         data: &[u8],
         flags: fuser::WriteFlags,
-        _: OpenFlags,
+        open: OpenFlags,
         _: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
-        self.0.write(request, id, (offset, data), flags, reply);
+        self.0
+            .write(request, id, (offset, data), (flags, open), reply);
     }
 
     fn fallocate(
@@ -251,8 +252,7 @@ impl Filesystem for Adapter {
         whence: i32,
         reply: ReplyLseek,
     ) {
-        let _hand = self.0.begin(request, Opcode::Lseek, id);
-        self.0.lseek(id, offset, whence, reply);
+        self.0.lseek(request, id, (offset, whence), reply);
     }
 
     fn copy_file_range(

@@ -1,5 +1,6 @@
 //! The directories above views and exports: what is in them, and the way through them.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
@@ -9,7 +10,8 @@ use fuser::{FileType, Generation, INodeNo, ReplyDirectory, ReplyDirectoryPlus, R
 use super::adapter::{FOR_EVER, Refuse, Server};
 use super::nodes::{Node, Nodes, Special};
 use crate::errno::{Errno, Result};
-use crate::ops::{DEFAULT_SESSION, Dir, ExportId, Face, Fs, ViewId};
+use crate::export::Export;
+use crate::ops::{DEFAULT_SESSION, Dir, ExportId, Face, Fs, SessionInfo, ViewId};
 
 const VIEWS: &[u8] = b"views";
 const EXPORTS: &[u8] = b"exports";
@@ -62,14 +64,15 @@ fn above(special: Special) -> Special {
     }
 }
 
-fn contents(nodes: &Nodes, fs: &Fs, special: Special) -> Vec<(Vec<u8>, Target)> {
-    let of = |name: &[u8], to| (name.to_vec(), Target::Special(to));
+/// What is in such a directory: each with a number that stays its own, whatever comes and goes beside it.
+fn contents(nodes: &Nodes, fs: &Fs, special: Special) -> Vec<(u64, Vec<u8>, Target)> {
+    let of = |number, name: &[u8], to| (number, name.to_vec(), Target::Special(to));
     match special {
         Special::Way => {
-            let views = (!nodes.keys().is_empty()).then(|| of(VIEWS, Special::Views));
+            let views = (!nodes.keys().is_empty()).then(|| of(0, VIEWS, Special::Views));
             let exports = nodes.has_exports().then(|| {
-                let private = of(PRIVATE, Special::Private);
-                [of(EXPORTS, Special::Exports), private]
+                let private = of(2, PRIVATE, Special::Private);
+                [of(1, EXPORTS, Special::Exports), private]
             });
             views
                 .into_iter()
@@ -79,7 +82,7 @@ fn contents(nodes: &Nodes, fs: &Fs, special: Special) -> Vec<(Vec<u8>, Target)> 
         Special::Views => {
             let keys = nodes.keys().iter().enumerate();
             let view = |at| Target::Closed(Face::View(ViewId(at)));
-            keys.map(|(at, key)| (key.as_bytes().to_vec(), view(at)))
+            keys.map(|(at, key)| (at as u64, key.as_bytes().to_vec(), view(at)))
                 .collect()
         }
         Special::Exports => {
@@ -88,31 +91,29 @@ fn contents(nodes: &Nodes, fs: &Fs, special: Special) -> Vec<(Vec<u8>, Target)> 
                 Ok(dir) => Target::Closed(dir.face),
                 Err(_) => Target::Unopened(id),
             };
+            let name = |export: &Export| export.name.clone().into_bytes();
             exports
-                .map(|(id, export)| (export.name.clone().into_bytes(), entry(id)))
+                .map(|(id, export)| (id.0.into(), name(&export), entry(id)))
                 .collect()
         }
         Special::Private => {
-            let mut all: Vec<ExportId> = fs.sessions().iter().map(|it| it.export).collect();
-            all.sort_unstable();
-            all.dedup();
-            let named = |id| {
-                Some((
-                    fs.export_name(id)?.into_bytes(),
-                    Target::Special(Special::PrivateOf(id)),
-                ))
+            let all = fs.sessions().into_iter().map(|it| it.export);
+            let all: BTreeSet<ExportId> = all.collect();
+            let named = |id: ExportId| {
+                let to = Target::Special(Special::PrivateOf(id));
+                Some((id.0.into(), fs.export_name(id)?.into_bytes(), to))
             };
             all.into_iter().filter_map(named).collect()
         }
         Special::PrivateOf(id) => {
             let sessions = fs.sessions().into_iter().filter(|it| it.export == id);
-            let layer = |session: crate::ops::SessionInfo| {
-                (
-                    session.token.into_bytes(),
-                    Target::Layer(session.layer.into()),
-                )
+            let layer = |session: SessionInfo| {
+                let to = Target::Layer(session.layer.into());
+                (session.id.0.0, session.token.into_bytes(), to)
             };
-            sessions.map(layer).collect()
+            let mut layers: Vec<_> = sessions.map(layer).collect();
+            layers.sort_unstable_by_key(|&(number, ..)| number);
+            layers
         }
     }
 }
@@ -120,12 +121,14 @@ fn contents(nodes: &Nodes, fs: &Fs, special: Special) -> Vec<(Vec<u8>, Target)> 
 /// The entries of a directory above views and exports, after the position `from`.
 fn entries(nodes: &Nodes, fs: &Fs, special: Special, from: u64) -> Vec<Signpost> {
     let dots = [
-        (b".".to_vec(), Target::Dot(special)),
-        (b"..".to_vec(), Target::Dot(above(special))),
+        (1, b".".to_vec(), Target::Dot(special)),
+        (2, b"..".to_vec(), Target::Dot(above(special))),
     ];
-    let all = dots.into_iter().chain(contents(nodes, fs, special));
-    let left = all.zip(1..).filter(|(_, next)| *next > from);
-    left.map(|((name, to), next)| Signpost { next, name, to })
+    let all = contents(nodes, fs, special).into_iter();
+    let all = all.map(|(number, name, to)| (number + 3, name, to));
+    let left = dots.into_iter().chain(all);
+    left.filter(|&(next, ..)| next > from)
+        .map(|(next, name, to)| Signpost { next, name, to })
         .collect()
 }
 
@@ -268,5 +271,86 @@ impl Server {
         }
         self.nodes.enter(dir.face, &found, attr.ino);
         true
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::data::{DataFiles, KernelClock};
+    use crate::export::Exports;
+    use crate::fuse::nodes::Layout;
+    use crate::ops::{Config, DataMode, SessionId, UserLimit};
+    use crate::options::Atime;
+
+    pub(in crate::fuse) fn new_fs() -> Arc<Fs> {
+        let files = DataFiles::memfds();
+        let clock = Box::new(KernelClock::of(&files).unwrap());
+        let config = Config {
+            size: 0,
+            nr_inodes: 0,
+            users: UserLimit::default(),
+            mode: 0o1777,
+            uid: 0,
+            gid: 0,
+            reserve: false,
+            atime: Atime::Relative,
+            nodiratime: false,
+        };
+        let fs = Fs::new(config, files, clock);
+        fs.set_data_mode(DataMode::PageCache);
+        let text = "[export.a]\nread = ['x']\n[export.b]\nprivate = true\n";
+        let (exports, _) = Exports::parse(text, "exports.toml").unwrap();
+        fs.set_exports(exports.into_iter().map(Arc::new).collect());
+        Arc::new(fs)
+    }
+
+    pub(in crate::fuse) fn open(fs: &Fs, token: &str) -> SessionId {
+        let id = fs.export_id("b").unwrap();
+        match fs.open_session(id, token).unwrap().0.face {
+            Face::Export(session) => session,
+            face => panic!("{face:?}"),
+        }
+    }
+
+    #[test]
+    fn sessions_that_come_and_go_move_no_other_in_a_listing() {
+        let fs = new_fs();
+        let root = fs.getattr(fs.root()).unwrap().attr;
+        let nodes = Nodes::new(Layout::Anteroom, &root, Vec::new(), true, &fs).unwrap();
+        let special = Special::PrivateOf(fs.export_id("b").unwrap());
+        let token = |number: usize| format!("session-{number}");
+        let sessions: Vec<SessionId> = (0..100).map(|number| open(&fs, &token(number))).collect();
+        let mut names = Vec::new();
+        let mut from = 0;
+        for (round, session) in sessions.into_iter().enumerate() {
+            let left = entries(&nodes, &fs, special, from);
+            let Some(entry) = left.first() else {
+                break;
+            };
+            assert!(i64::try_from(entry.next).is_ok(), "telldir(3) has a sign");
+            from = entry.next;
+            names.push(String::from_utf8(entry.name.clone()).unwrap());
+            // Each third goes, and another one comes.
+            if round % 3 == 0 {
+                fs.end_session(session);
+                open(&fs, &format!("new-{round}"));
+            }
+        }
+        names.extend(
+            entries(&nodes, &fs, special, from)
+                .into_iter()
+                .map(|it| String::from_utf8(it.name).unwrap()),
+        );
+        for number in (0..100).filter(|number| number % 3 != 0) {
+            let times = names.iter().filter(|name| **name == token(number)).count();
+            assert_eq!(times, 1, "{}", token(number));
+        }
+        let mut once = names.clone();
+        once.sort_unstable();
+        once.dedup();
+        assert_eq!(once.len(), names.len(), "a name twice");
     }
 }

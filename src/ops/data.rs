@@ -81,6 +81,13 @@ impl Fs {
         self.backing().is_some()
     }
 
+    /// Whether the kernel may have of an inode what a mapping has stored and nobody has written back: RELEASE comes after
+    /// the last munmap, so somebody still has it open for writing.
+    pub fn may_be_stored(&self, ino: Ino) -> bool {
+        let inode = self.superblock.inode(ino);
+        !self.is_passthrough() && inode.is_ok_and(|inode| inode.state().has_writer())
+    }
+
     /// Hands a data file to `use_file` and removes it again.
     pub fn with_scratch_file<T>(
         &self,
@@ -239,19 +246,23 @@ impl Fs {
 
     /// Frees what was made for an inode that came to nothing.
     pub(super) fn discard(&self, new: &Identity, mut data: DataState) {
+        let pool = data.pool;
         self.free(new.ino, &new.slot, &mut data);
+        self.left_pool(pool);
     }
 
     /// Frees the data of an evicted inode, and what its owner was charged with.
     pub(super) fn free_data(&self, inode: &Inode) {
         failpoint("evicted");
-        {
+        let pool = {
             let mut state = inode.state();
-            let (uid, cell) = (state.uid, state.cell.clone());
+            let (uid, cell, pool) = (state.uid, state.cell.clone(), state.data.pool);
             self.discharge(uid, &mut state.data);
             self.free(inode.ino, &cell, &mut state.data);
             self.leaving.remove(&mut state);
-        }
+            pool
+        };
+        self.left_pool(pool);
         let evicted = self.evicted.fetch_add(1, Ordering::Relaxed) + 1;
         if evicted % GIVE_BACK_AFTER == 0 {
             memory::give_back();

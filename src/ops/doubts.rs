@@ -17,6 +17,8 @@ use crate::types::Ino;
 pub(super) struct Doubts {
     all: Mutex<Vec<Doubt>>,
     count: AtomicUsize,
+    /// Those of which the kernel has not said yet that it knows them.
+    open: AtomicUsize,
 }
 
 #[derive(Debug)]
@@ -24,6 +26,8 @@ struct Doubt {
     ino: Ino,
     /// The kernel did not know it when it had this many references.
     unknown_at: Option<u64>,
+    /// The kernel knew it when it was asked last.
+    known: bool,
 }
 
 impl Doubts {
@@ -34,14 +38,28 @@ impl Doubts {
         }
         let mut all = self.all.lock();
         if all.iter().all(|doubt| doubt.ino != ino) {
-            let unknown_at = None;
-            all.push(Doubt { ino, unknown_at });
-            self.count.store(all.len(), Ordering::Relaxed);
+            all.push(Doubt {
+                ino,
+                unknown_at: None,
+                known: false,
+            });
+            self.count_all(&all);
         }
     }
 
-    pub(super) fn any(&self) -> bool {
+    fn count_all(&self, all: &[Doubt]) {
+        let open = all.iter().filter(|doubt| !doubt.known).count();
+        self.open.store(open, Ordering::Relaxed);
+        self.count.store(all.len(), Ordering::Relaxed);
+    }
+
+    fn any(&self) -> bool {
         self.count.load(Ordering::Relaxed) > 0
+    }
+
+    /// Whether one may go at any moment: what somebody has goes when he likes.
+    pub(super) fn any_open(&self) -> bool {
+        self.open.load(Ordering::Relaxed) > 0
     }
 }
 
@@ -60,7 +78,7 @@ impl Fs {
         doubts.retain_mut(|doubt| self.is_doubtful(doubt, &is_known));
         let mut all = self.doubts.all.lock();
         all.append(&mut doubts);
-        self.doubts.count.store(all.len(), Ordering::Relaxed);
+        self.doubts.count_all(&all);
     }
 
     fn is_doubtful(&self, doubt: &mut Doubt, is_known: &impl Fn(Ino) -> bool) -> bool {
@@ -74,7 +92,8 @@ impl Fs {
             }
         }
         let lookups = inode.lookups();
-        if is_known(doubt.ino) {
+        doubt.known = is_known(doubt.ino);
+        if doubt.known {
             doubt.unknown_at = None;
             return true;
         }
@@ -86,5 +105,54 @@ impl Fs {
         inode.lower_lookups(lookups);
         self.evict_if_unused(&inode);
         false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::data::{DataFiles, KernelClock};
+    use crate::ops::access::Caller;
+    use crate::ops::{Config, DataMode, Fs, NewNode, UserLimit};
+    use crate::options::Atime;
+    use crate::slots::Flag;
+    use crate::sys::credentials::Credentials;
+    use crate::types::Kind;
+
+    #[test]
+    fn what_the_kernel_knows_keeps_nobody_waiting() {
+        let files = DataFiles::memfds();
+        let clock = Box::new(KernelClock::of(&files).unwrap());
+        let config = Config {
+            size: 0,
+            nr_inodes: 0,
+            users: UserLimit::default(),
+            mode: 0o1777,
+            uid: 0,
+            gid: 0,
+            reserve: false,
+            atime: Atime::Relative,
+            nodiratime: false,
+        };
+        let fs = Fs::new(config, files, clock);
+        fs.set_data_mode(DataMode::PageCache);
+        let caller = Caller::with(0, 0, Credentials::default());
+        let node = NewNode {
+            kind: Kind::Directory,
+            mode: 0o755,
+            umask: 0,
+        };
+        let made = fs.mknod(&caller, fs.root(), b"d", node).unwrap();
+        let inode = fs.superblock.inode(made.attr.ino).unwrap();
+        inode.state().cell.set(Flag::Uncertain, true);
+        fs.rmdir(&caller, fs.root(), b"d").unwrap();
+        assert!(fs.has_doubts() && fs.is_freeing());
+        fs.settle_doubts(|_| true);
+        std::thread::sleep(std::time::Duration::from_millis(40));
+        assert!(fs.has_doubts() && !fs.is_freeing());
+        fs.settle_doubts(|_| false);
+        assert!(fs.has_doubts() && fs.is_freeing());
+        fs.settle_doubts(|_| false);
+        assert!(!fs.has_doubts() && !fs.is_freeing());
+        assert_eq!(fs.inode_count(), 1);
     }
 }

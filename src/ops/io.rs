@@ -21,6 +21,8 @@ pub struct WriteFlags {
     pub from_cache: bool,
     /// Set-user-ID and set-group-ID must go.
     pub kill_privileges: bool,
+    /// It is to be at the end of the file, of which the kernel may know as several nodes.
+    pub append: bool,
 }
 
 /// `XATTR_NAME_CAPS`.
@@ -60,6 +62,13 @@ impl Fs {
         if bytes.is_empty() {
             return Ok(0);
         }
+        let (offset, _turn) = match flags.append && self.exports.is_active() {
+            true => {
+                let (end, turn) = self.end_of(&inode)?;
+                (end, Some(turn))
+            }
+            false => (offset, None),
+        };
         let growth = self.prepare_write(caller, &inode, offset, bytes.len() as u64, flags)?;
         let fits = &bytes[..(growth.end - offset) as usize];
         let written = data::write(&growth.file, fits, offset);

@@ -49,7 +49,7 @@ impl Leaving {
 impl Fs {
     /// Whether inodes are about to go.
     pub fn is_freeing(&self) -> bool {
-        self.leaving.any() || self.doubts.any()
+        self.leaving.any() || self.doubts.any_open()
     }
 
     /// Whether inodes are about to go whose room is needed.

@@ -7,6 +7,7 @@
 //! here.
 
 mod access;
+mod append;
 mod attr;
 mod create;
 mod data;
@@ -31,6 +32,7 @@ use std::sync::atomic::{AtomicU32, AtomicUsize};
 use std::sync::{Arc, OnceLock};
 
 pub use self::access::Caller;
+use self::append::Appends;
 pub use self::attr::{SetAttr, SetTime, Statfs};
 pub use self::create::{CreateFlags, NewNode};
 pub use self::data::{Access, Backing, DataMode, Opened};
@@ -107,6 +109,7 @@ pub struct Fs {
     pools: Pools,
     journal: Option<Arc<Journal>>,
     answers: Answers,
+    appends: Appends,
 }
 
 /// An inode's attributes, and how long they stay true.
@@ -177,6 +180,7 @@ impl Fs {
             pools: Pools::default(),
             journal,
             answers,
+            appends: Appends::default(),
         }
     }
 

@@ -95,7 +95,8 @@ impl Fs {
                 continue;
             }
             let mut state = inode.state();
-            if !self.reserves() && state.data.present {
+            // What is in a pool has been counted all the time.
+            if !self.reserves() && state.data.present && state.data.pool == 0 {
                 state.data.reserved = match inode.kind {
                     Kind::Symlink(_) => 1,
                     Kind::Regular
@@ -198,6 +199,7 @@ mod tests {
     use crate::errno::Errno;
     use crate::ops::{Backing, Config, CreateFlags, DataMode, NewNode, SetAttr, WriteFlags};
     use crate::options::Atime;
+    use crate::store::pools::Pool;
     use crate::sys::credentials::{CAP_SYS_RESOURCE, Credentials};
 
     #[derive(Debug)]
@@ -318,6 +320,35 @@ mod tests {
         fs.unlink(&user(1000, 0), fs.root(), b"a").unwrap();
         fs.forget(ino, 1);
         assert_eq!(fs.inode_count(), 1);
+    }
+
+    /// What is promised to an object of a pool stays with it, and goes back to the pool in the end.
+    #[test]
+    fn a_limit_that_comes_later_leaves_pools_alone() {
+        let fs = new_fs(UserLimit::default());
+        let limit = Share {
+            pages: 100,
+            inodes: 10,
+        };
+        let number = fs.pools.add(Pool::new(limit)).unwrap();
+        let pool = fs.pools.get(number).unwrap();
+        let (ino, _) = create(&fs, 1000, b"a").unwrap();
+        pool.take(Share {
+            pages: 0,
+            inodes: 1,
+        })
+        .unwrap();
+        fs.superblock.inode(ino).unwrap().state().data.pool = number;
+        let keep_size = libc::FALLOC_FL_KEEP_SIZE as u32;
+        fs.fallocate(&user(1000, 0), ino, keep_size, 10 << 12, 5 << 12)
+            .unwrap();
+        assert_eq!(pool.free().pages, 85);
+        fs.set_user_limit(Some(1 << 20), None).unwrap();
+        assert_eq!((pool.free().pages, has(&fs, 1000)), (85, (15, 1)));
+        fs.unlink(&user(1000, 0), fs.root(), b"a").unwrap();
+        fs.release(ino);
+        fs.forget(ino, 1);
+        assert_eq!((pool.free().pages, has(&fs, 1000)), (100, (0, 0)));
     }
 
     /// Two growths of one object at once, as from two directories: what fails takes nothing from the other.

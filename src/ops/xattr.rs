@@ -58,6 +58,16 @@ impl Fs {
             Namespace::Plain => self.set_plain(&inode, name, value, flags),
             Namespace::AccessAcl => self.set_access(caller, &inode, Acl::from_xattr(value)?),
             Namespace::DefaultAcl => self.set_default(caller, &inode, Acl::from_xattr(value)?),
+        }?;
+        self.follow_xattr(&inode);
+        Ok(())
+    }
+
+    /// A directory's ctime has moved, also where an export shows it.
+    fn follow_xattr(&self, inode: &Inode) {
+        if inode.kind.is_dir() {
+            let ctime = inode.state().ctime;
+            self.follow_attributes(inode.ino, (None, None), ctime);
         }
     }
 
@@ -196,10 +206,15 @@ impl Fs {
         self.may_free()?;
         let inode = self.superblock.inode(of.ino)?;
         match namespace(name)? {
-            Namespace::AccessAcl => return self.set_access(caller, &inode, None),
-            Namespace::DefaultAcl => return self.set_default(caller, &inode, None),
-            Namespace::Plain => {}
-        }
+            Namespace::AccessAcl => self.set_access(caller, &inode, None),
+            Namespace::DefaultAcl => self.set_default(caller, &inode, None),
+            Namespace::Plain => self.remove_plain(&inode, name),
+        }?;
+        self.follow_xattr(&inode);
+        Ok(())
+    }
+
+    fn remove_plain(&self, inode: &Inode, name: &[u8]) -> Result<()> {
         let mut state = inode.state();
         if state
             .xattrs
@@ -215,7 +230,7 @@ impl Fs {
             now: self.clock.now(),
         };
         self.superblock
-            .commit_inode(&inode, &mut state, change, Answer::Done);
+            .commit_inode(inode, &mut state, change, Answer::Done);
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! Limits beside the file system's: an export's, or of what is one consumer's own. An object belongs to a pool for life.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::RwLock;
 
@@ -14,6 +14,8 @@ pub struct Pool {
     limit: Share,
     pages: AtomicU64,
     inodes: AtomicU64,
+    /// Its owner is gone: it goes with the last that is in it.
+    ended: AtomicBool,
 }
 
 /// All pools by their numbers; 0 is none.
@@ -27,6 +29,7 @@ impl Pool {
             limit,
             pages: AtomicU64::new(0),
             inodes: AtomicU64::new(1),
+            ended: AtomicBool::new(false),
         }
     }
 
@@ -48,7 +51,7 @@ impl Pool {
     /// Gives back.
     pub fn give(&self, share: Share) {
         self.pages.fetch_sub(share.pages, Ordering::Relaxed);
-        self.inodes.fetch_sub(share.inodes, Ordering::Relaxed);
+        self.inodes.fetch_sub(share.inodes, Ordering::SeqCst);
     }
 
     /// The limits; 0 is none.
@@ -68,9 +71,15 @@ impl Pool {
         }
     }
 
-    /// Whether nothing is in it.
-    pub fn is_empty(&self) -> bool {
-        self.inodes.load(Ordering::Relaxed) <= 1
+    /// Its owner is gone.
+    pub fn end(&self) {
+        self.ended.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether its owner is gone, and nothing is in it. Of two threads, of which one ends it and the other one takes
+    /// the last out of it, one sees both.
+    pub fn is_spent(&self) -> bool {
+        self.ended.load(Ordering::SeqCst) && self.inodes.load(Ordering::SeqCst) <= 1
     }
 }
 
@@ -135,8 +144,10 @@ mod tests {
         assert_eq!(pool.take(share(4, 1)), Err(Errno::ENOSPC));
         assert_eq!(pool.free(), share(6, 0));
         assert_eq!(pool.take(share(7, 0)), Err(Errno::ENOSPC));
+        pool.end();
+        assert!(!pool.is_spent());
         pool.give(share(4, 2));
-        assert!(pool.is_empty());
+        assert!(pool.is_spent());
     }
 
     #[test]

@@ -233,6 +233,25 @@ pub(crate) fn a_directorys_attributes() {
             2,
             "a hidden one in it"
         );
+        let moves_ctime = |what: &str, change: &dyn Fn()| {
+            let before = sys::stat(export.join("d")).unwrap().ctime;
+            proc::tick();
+            change();
+            let after = sys::stat(export.join("d")).unwrap().ctime;
+            assert!(after > before, "{what} moves ctime");
+        };
+        let attribute = "user.x";
+        moves_ctime("setxattr", &|| {
+            sys::setxattr(export.join("d"), attribute, b"1", 0).unwrap();
+        });
+        moves_ctime("removexattr", &|| {
+            sys::removexattr(world.path("d"), attribute).unwrap();
+        });
+        moves_ctime("rename", &|| {
+            let aside = world.path("w9");
+            sys::rename(world.path("d"), &aside).unwrap();
+            sys::rename(&aside, world.path("d")).unwrap();
+        });
     });
 }
 

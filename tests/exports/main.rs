@@ -72,7 +72,8 @@ const TESTS: &[(&str, fn())] = tests! {
         a_store_is_seen_at_once two_mappings_count_in_turns
         without_passthrough_read_sees_what_was_written_back
         what_a_writer_writes_the_provider_reads sizes_follow
-        an_unlinked_object_lives_while_it_is_open the_log_says_that_readers_cannot_map
+        an_unlinked_object_lives_while_it_is_open an_open_object_that_is_renamed_is_the_same
+        appends_follow_each_other the_log_says_that_readers_cannot_map
     }
     private {
         a_private_tree_is_a_tmpfs_of_ones_own sessions_do_not_meet a_sessions_tree_ends_with_it

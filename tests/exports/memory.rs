@@ -1,12 +1,14 @@
 //! One object through the tree and through exports: memory, sizes, and their end.
 
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
+use crate::calls::reopen;
 use crate::consumer::{become_consumer, consume};
 use crate::model::{Rights, Rules, Way, Who};
 use crate::proc::{self, Kid, Step, mmap, shared};
 use crate::sys::{self, EACCES, ENODEV, ENOENT, fails};
-use crate::world::{WAYS, World};
+use crate::world::{USER, WAYS, World};
 
 const LENGTH: usize = 16_384;
 
@@ -234,6 +236,108 @@ pub(crate) fn an_unlinked_object_lives_while_it_is_open() {
         sys::unlink(world.path("frame")).unwrap();
         proc::eventually("the memory comes back", || blocks(&world.tree()) < before);
         world.stop();
+    }
+}
+
+/// What is open is there under whatever name it gets, and has what its descriptor has where that leads nowhere.
+pub(crate) fn an_open_object_that_is_renamed_is_the_same() {
+    for way in WAYS {
+        let world = world(way);
+        let export = world.export("writer");
+        let make = |name: &str| {
+            let file = sys::put(world.path(name), &[1; 100]);
+            sys::fchmod(&file, 0o666).unwrap();
+            sys::fchown(&file, USER, USER).unwrap();
+            sys::open(export.join(name), libc::O_RDWR).unwrap()
+        };
+        let descriptor = |file: &OwnedFd, name: &str| {
+            sys::pwrite(file, b"more", 0).expect(name);
+            sys::ftruncate(file, 10).expect(name);
+            assert_eq!(sys::fstat(file).unwrap().size, 10, "{name}");
+        };
+        let whole = |file: &OwnedFd, name: &str| {
+            consume(Who::User, || {
+                descriptor(file, name);
+                sys::fchmod(file, 0o640).expect(name);
+                sys::futimens(file, [(1, 1), (2, 2)]).expect(name);
+                reopen(file, libc::O_RDWR).expect(name);
+            });
+        };
+        let moved = |name: &str, to: &str| {
+            let file = make(name);
+            sys::rename(world.path(name), world.path(to)).unwrap();
+            file
+        };
+        whole(&moved("frame-1", "frame-2"), "renamed by the provider");
+        descriptor(&moved("frame-3", "gone"), "renamed to what is hidden");
+        let (one, other) = (make("frame-4"), make("frame-5"));
+        for dir in [&world.tree(), &export] {
+            let (a, b) = (dir.join("frame-4"), dir.join("frame-5"));
+            sys::rename2(a, b, libc::RENAME_EXCHANGE).unwrap();
+            whole(&one, "exchanged");
+            whole(&other, "exchanged with");
+        }
+        drop((one, other));
+        world.stop();
+    }
+}
+
+/// Who appends by one name does not write over what another one has appended by another, nor beyond the end where it
+/// was cut.
+pub(crate) fn appends_follow_each_other() {
+    let limited = Rules::default().grant("log*", Rights::ALL);
+    let limited = limited.toml("limited");
+    let limited = limited.replace("[export.limited]", "[export.limited]\nsize = \"1m\"");
+    let feeder = Rules::default().grant("log*", Rights::WRITE);
+    let unlimited = Rules::default().grant("log*", Rights::ALL);
+    let config = limited + &feeder.toml("feeder") + &unlimited.toml("unlimited");
+    for way in WAYS {
+        let world = World::new(way, &config);
+        let exports = ["limited", "unlimited", "feeder"].map(|name| world.export(name));
+        for (number, maker) in [&world.tree(), &exports[0], &exports[1]]
+            .into_iter()
+            .enumerate()
+        {
+            let name = format!("log{number}");
+            let made = sys::put(maker.join(&name), b"");
+            sys::fchmod(&made, 0o666).unwrap();
+            let append =
+                |dir: &Path| sys::open(dir.join(&name), libc::O_WRONLY | libc::O_APPEND).unwrap();
+            let mut all: Vec<OwnedFd> = exports.iter().map(|dir| append(dir)).collect();
+            all.push(append(&world.tree()));
+            let mut expected = Vec::new();
+            for round in 0..40 {
+                let line = [b'a' + (round % 26) as u8; 1000];
+                sys::write(&all[round * 7 % all.len()], &line).unwrap();
+                expected.extend(line);
+            }
+            let seen = sys::slurp(world.path(&name));
+            assert!(seen == expected, "{way:?}, {name}: {} bytes", seen.len());
+            if way == Way::Passthrough {
+                append_at_once(&all, &world.path(&name));
+            }
+        }
+        world.stop();
+    }
+}
+
+/// Each of some processes appends while the others do.
+fn append_at_once(files: &[OwnedFd], path: &Path) {
+    sys::truncate(path, 0).unwrap();
+    let writers = files.iter().enumerate().map(|(number, file)| {
+        proc::spawn(move || {
+            for _ in 0..200 {
+                sys::write(file, &[b'a' + number as u8; 10]).unwrap();
+            }
+        })
+    });
+    let writers: Vec<Kid> = writers.collect();
+    writers.into_iter().for_each(Kid::join);
+    let seen = sys::slurp(path);
+    for number in 0..files.len() {
+        let byte = b'a' + number as u8;
+        let count = seen.iter().filter(|&&it| it == byte).count();
+        assert_eq!(count, 2000, "of writer {number}");
     }
 }
 

@@ -163,6 +163,13 @@ pub(crate) fn what_cannot_change_is_refused() {
         said.expect_err(text);
         assert_eq!(sys::ls(&export), ["x"], "{text}");
     }
+    // Nor by way of an absence: who has it goes on with it.
+    reload(&world, "[export.other]\nread = [\"z\"]\n").unwrap();
+    assert_eq!(sys::ls(&export), [""; 0]);
+    let said = reload(&world, "[export.live]\nprivate = true\n").expect_err("it is another one");
+    assert!(said.contains("private cannot change"), "{said}");
+    reload(&world, &only("x*", Rights::ALL)).unwrap();
+    assert_eq!(sys::ls(&export), ["x"]);
     world.stop();
 }
 

@@ -246,3 +246,31 @@ fn a_command_in_an_export_does_not_notice() {
         exported(user, "size=64m", body);
     }
 }
+
+/// Workers die at chosen places, which a debug build has (`slots::failpoint`).
+#[cfg(debug_assertions)]
+#[test]
+fn an_append_and_a_rename_that_come_again_are_done_once() {
+    let before = r#"
+        export SHMFS_FAILPOINTS=$PWD/failpoint
+        printf '[export.log]\nsize = "1m"\nrule = [{path = "log", permissions = ["write", "create"]}]\n' > exports.toml
+        printf '[export.all]\nwrite = ["made_*"]\n' >> exports.toml
+        passed() { [ ! -e failpoint ]; }
+        dies_at() { echo "$@" > failpoint.new; mv failpoint.new failpoint; }
+        "#;
+    for (user, options) in WAYS {
+        let body = r#"
+            log=m/.shmfs/exports/log/log; all=m/.shmfs/exports/all; umask 0; : > $log; exec 7>>$log; echo one >&7
+            for place in begun before-journal after-journal before-reply after-reply; do
+                dies_at $place 16; echo two >&7; eventually passed
+            done
+            is "$(echo $(cat m/log))" "one two two two two two"; exec 7>&-
+            echo x > $all/made_1; exec 8<$all/made_1
+            dies_at after-journal 12; mv -T $all/made_1 $all/made_2; eventually passed
+            chmod 600 /proc/$$/fd/8; is $? 0 "by the descriptor"; is "$(stat -c %a m/made_2)" 600; exec 8<&-
+            rm m/log m/made_2
+            "#;
+        let options = format!("exports=exports.toml,{options}");
+        crate::recovery::prepared(user, before, &options, body);
+    }
+}

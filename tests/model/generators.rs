@@ -161,6 +161,7 @@ fn write_flags() -> impl Strategy<Value = WriteFlags> {
         |(from_cache, kill_privileges)| WriteFlags {
             from_cache,
             kill_privileges,
+            append: false,
         },
     )
 }

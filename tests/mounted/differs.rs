@@ -156,8 +156,8 @@ pub(crate) const DIFFERS: &[Differs] = &[
     Differs {
         case: "fallocate::seek_sees_mapped",
         targets: PAGE_CACHE,
-        why: "the kernel does not write back before it asks where data is",
-        expect: "SEEK_DATA and st_blocks see what a mapping stored only after msync",
+        why: "the kernel does not write back before it asks for attributes",
+        expect: "st_blocks sees what a mapping stored only after msync or SEEK_DATA",
     },
     Differs {
         case: "mmap::mlock_pages",

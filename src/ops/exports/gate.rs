@@ -322,6 +322,18 @@ impl Fs {
         })
     }
 
+    /// The path of a directory of the tree; `None` where it is not below the root.
+    pub(super) fn path(&self, tree: &Tree, dir: Ino) -> Option<Vec<u8>> {
+        let mut names = Vec::new();
+        let mut at = dir;
+        while at != self.root() {
+            names.push(tree.name_of(at)?);
+            at = tree.directory(at).ok()?.parent;
+        }
+        names.reverse();
+        Some(names.join(&b'/'))
+    }
+
     /// What the request may see at a place.
     pub(in crate::ops) fn seen<'t>(
         &self,

@@ -359,18 +359,6 @@ impl Fs {
         }
     }
 
-    /// The path of a directory of the tree; `None` where it is not below the root.
-    pub(super) fn path(&self, tree: &Tree, dir: Ino) -> Option<Vec<u8>> {
-        let mut names = Vec::new();
-        let mut at = dir;
-        while at != self.root() {
-            names.push(tree.name_of(at)?);
-            at = tree.directory(at).ok()?.parent;
-        }
-        names.reverse();
-        Some(names.join(&b'/'))
-    }
-
     /// Lets all of them follow new rules.
     pub(super) fn refresh_indexes(&self, tree: &Tree) {
         let now = self.clock.now();
@@ -402,6 +390,9 @@ impl Fs {
                 let rules = rules.as_ref().filter(|_| path.is_some());
                 if index.refresh(tree, directory, rules, &path.unwrap_or_default()) {
                     index.moved(now);
+                }
+                if dir == ino {
+                    index.ctime = index.ctime.max(now);
                 }
                 self.keep_index(served, dir, index);
             }
@@ -476,7 +467,7 @@ pub(super) struct Shows<'f> {
 
 impl Shows<'_> {
     /// The rights of what is at a path; `None` where it is not shown.
-    fn rights(&self, path: &[u8], kind: &Kind) -> Option<Rights> {
+    pub(super) fn rights(&self, path: &[u8], kind: &Kind) -> Option<Rights> {
         if !path.contains(&b'/') {
             self.view.name_of(path)?;
         }

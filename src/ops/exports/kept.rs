@@ -131,9 +131,9 @@ impl Kept {
     }
 }
 
-fn read_all(journal: &Journal) -> HashMap<(ExportId, Ino), Kept> {
+fn read_all(notes: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>) -> HashMap<(ExportId, Ino), Kept> {
     let mut all: HashMap<(ExportId, Ino), Kept> = HashMap::new();
-    for (key, value) in journal.notes(Space::EXPORTS) {
+    for (key, value) in notes {
         let Some((&kind @ (HEAD | RUN | NAME), rest)) = key.split_first() else {
             continue;
         };
@@ -153,18 +153,25 @@ fn read_all(journal: &Journal) -> HashMap<(ExportId, Ino), Kept> {
     all
 }
 
-/// Says what an index has become.
+/// Says what an index has become: what is new first, then what is no more, so that whoever is killed between two notes
+/// leaves each position in some of them.
 pub(super) fn keep(journal: &Journal, of: (ExportId, Ino), index: &mut Index) {
     let set = |kind, position, value: Option<Vec<u8>>| {
         journal.set_note(Space::EXPORTS, &key(kind, of, position), value.as_deref());
     };
     let unsaved = std::mem::take(&mut index.unsaved);
-    let removed = unsaved.removed.into_iter();
-    removed.for_each(|position| set(NAME, position, None));
     let head = index.head();
     let added = unsaved.added.len();
     if added > MANY {
+        set(HEAD, 0, Some(bytes(head.write())));
         let old = std::mem::take(&mut index.runs);
+        for run in index.all().chunks(IN_RUN) {
+            index.runs.push(run[0].0);
+            let pairs = run.iter().flat_map(|&(at, Cookie(cookie))| [at, cookie]);
+            set(RUN, run[0].0, Some(bytes(pairs)));
+        }
+        let old = old.into_iter().filter(|at| !index.runs.contains(at));
+        let old: Vec<u64> = old.collect();
         old.into_iter()
             .for_each(|position| set(RUN, position, None));
         let new = |at: &u64| {
@@ -175,11 +182,6 @@ pub(super) fn keep(journal: &Journal, of: (ExportId, Ino), index: &mut Index) {
         };
         let alone = index.none_alone().into_iter().filter(|at| !new(at));
         alone.for_each(|position| set(NAME, position, None));
-        for run in index.all().chunks(IN_RUN) {
-            index.runs.push(run[0].0);
-            let pairs = run.iter().flat_map(|&(at, Cookie(cookie))| [at, cookie]);
-            set(RUN, run[0].0, Some(bytes(pairs)));
-        }
     } else {
         for &(at, Cookie(cookie)) in &unsaved.added {
             if index.is_alone(at) {
@@ -188,11 +190,13 @@ pub(super) fn keep(journal: &Journal, of: (ExportId, Ino), index: &mut Index) {
             }
         }
     }
-    let said = (1..=MANY).contains(&added);
+    let said = added > 0;
     if !said && index.saved != Some(head) {
         set(HEAD, 0, Some(bytes(head.write())));
     }
     index.saved = Some(head);
+    let removed = unsaved.removed.into_iter();
+    removed.for_each(|position| set(NAME, position, None));
 }
 
 /// Forgets all of it.
@@ -200,7 +204,8 @@ pub(super) fn drop_kept(journal: &Journal, of: (ExportId, Ino), index: &Index) {
     let alone = index.all().into_iter().map(|(at, _)| at);
     let alone = alone.filter(|&at| index.is_alone(at)).map(|at| (NAME, at));
     let runs = index.runs.iter().map(|&at| (RUN, at));
-    for (kind, at) in alone.chain(runs).chain([(HEAD, 0)]) {
+    let removed = index.unsaved.removed.iter().map(|&at| (NAME, at));
+    for (kind, at) in alone.chain(runs).chain(removed).chain([(HEAD, 0)]) {
         journal.set_note(Space::EXPORTS, &key(kind, of, at), None);
     }
 }
@@ -219,7 +224,7 @@ impl Fs {
         let Some(journal) = &self.journal else {
             return;
         };
-        for (of, kept) in read_all(journal) {
+        for (of, kept) in read_all(journal.notes(Space::EXPORTS)) {
             let (export, dir) = of;
             let served = table.served.get(export.0 as usize);
             let mut index = Index::new(Timestamp::default());
@@ -243,5 +248,82 @@ impl Fs {
             keep(journal, of, &mut index);
             served.indexes.lock().insert(dir, index);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::store::record::Entity;
+
+    const OF: (ExportId, Ino) = (ExportId(3), Ino(7));
+
+    fn position_of(Cookie(cookie): Cookie) -> u64 {
+        cookie + 100
+    }
+
+    fn add(index: &mut Index, cookies: std::ops::Range<u64>) {
+        for cookie in cookies.map(Cookie) {
+            let at = position_of(cookie);
+            index.put(at, cookie, Some(false), true);
+            index.unsaved.added.push((at, cookie));
+        }
+    }
+
+    /// The notes after each record of a journal.
+    fn histories(journal: &Journal) -> Vec<BTreeMap<Vec<u8>, Vec<u8>>> {
+        let (mut now, mut all) = (BTreeMap::new(), Vec::new());
+        crate::recovery::read(journal.file(), |record| {
+            for entity in record.parts().unwrap().1 {
+                match entity.unwrap() {
+                    Entity::Note { key, value, .. } => match value {
+                        Some(value) => drop(now.insert(key.to_vec(), value.to_vec())),
+                        None => drop(now.remove(&*key)),
+                    },
+                    other => panic!("{other:?}"),
+                }
+            }
+            all.push(now.clone());
+            Ok(())
+        })
+        .unwrap();
+        all
+    }
+
+    /// Whoever is killed between two notes leaves what was known before them.
+    #[test]
+    fn a_position_that_was_kept_stays_kept() {
+        let journal = Journal::create().unwrap();
+        let mut index = Index::new(Timestamp::default());
+        let (mut known, mut stages) = (0, Vec::new());
+        // A few have notes of their own, many are in runs, twice.
+        for next in [3, 30, 5000, 5001, 9999] {
+            add(&mut index, known..next);
+            keep(&journal, OF, &mut index);
+            known = next;
+            stages.push((histories(&journal).len(), known));
+        }
+        let mut known = 0;
+        for (record, notes) in histories(&journal).into_iter().enumerate() {
+            if let Some((_, next)) = stages.iter().find(|(records, _)| *records == record + 1) {
+                known = *next;
+            }
+            let all = read_all(notes);
+            let kept = &all[&OF];
+            let names: HashMap<Cookie, u64> = kept
+                .names
+                .iter()
+                .map(|&(at, cookie, _)| (cookie, at))
+                .collect();
+            for cookie in (0..known).map(Cookie) {
+                let at = names.get(&cookie).copied();
+                assert_eq!(at, Some(position_of(cookie)), "{cookie:?} after {record}");
+            }
+            let next = kept.head.map_or(0, |head| head.next);
+            assert!(next >= known + 100, "{next} after {record}");
+        }
+        assert_eq!(known, 9999);
     }
 }

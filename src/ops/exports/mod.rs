@@ -60,6 +60,8 @@ pub(super) struct Served {
     name: Box<str>,
     /// The rules in force; `None` once a reload has taken the export away.
     config: RwLock<Option<Arc<Export>>>,
+    /// Those that were in force last: its sessions are of their kind.
+    last: RwLock<Option<Arc<Export>>>,
     /// The pool of what is made under its rules; 0 is none.
     pool: AtomicU16,
     /// What its directories show, as far as anybody looked.

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use super::gate::{Way, masked};
+use super::gate::{FileKey, Way, masked};
 use super::{ExportId, Inside};
 use crate::errno::{Errno, Result};
 use crate::export::{Operation, Presence, Rights, XattrClass, verdict};
 use crate::ops::faces::{Dir, Face};
 use crate::ops::{Entry, Fs, SetAttr, SetTime};
-use crate::store::Tree;
 use crate::store::acl::{XATTR_ACCESS, XATTR_DEFAULT};
+use crate::store::{Inode, Tree};
 use crate::types::{Ino, Kind};
 
 /// An inode as a request means it.
@@ -168,6 +168,10 @@ impl Fs {
             return Ok(());
         }
         let wanted = self.operations_of(object, set)?;
+        if wanted.is_empty() {
+            // An open descriptor keeps what it has, wherever the name leads.
+            return Ok(());
+        }
         let tree = self.superblock.tree();
         match self.standing(&tree, object)? {
             Some(standing) => wanted.into_iter().try_for_each(|it| standing.check(it)),
@@ -271,31 +275,47 @@ impl Fs {
         Ok(Source::Ruled(Rights::ALL))
     }
 
-    /// What a name of an export tells of a file that the kernel may know as more than one: by each class that it may
-    /// have been found with.
-    pub fn ways(&self, dir: Dir, name: &[u8]) -> Vec<Entry> {
+    /// What a file that was given a name is to the kernel by now, in each export that shows it there: by each class
+    /// that it may have been found with.
+    pub fn ways(&self, dir: Dir, name: &[u8]) -> Vec<Object> {
         let tree = self.superblock.tree();
-        let entry = || -> Result<Entry> {
-            let at = self.locate(&tree, dir, name)?;
-            let inode = self.seen(&tree, &at)?.ok_or(Errno::ENOENT)?;
-            self.entry_at(&tree, inode, dir, &at)
+        let mut ways = Vec::new();
+        let Some((inode, path)) = self.named(&tree, dir, name) else {
+            return ways;
         };
-        let Ok(entry) = entry() else {
-            return Vec::new();
-        };
-        let Some(way) = entry.way.clone() else {
-            return Vec::new();
-        };
-        let every = (0..4).map(Rights::from_bits);
-        let known = |class| {
-            let mut way = Way::clone(&way);
-            way.key.class = class;
-            Entry {
-                way: Some(Arc::new(way)),
-                ..entry.clone()
+        let table = self.exports.table.read();
+        for served in &table.served {
+            let rules = self.shows(served);
+            if rules.and_then(|it| it.rights(&path, &inode.kind)).is_none() {
+                continue;
             }
-        };
-        every.map(known).collect()
+            ways.extend((0..4).map(Rights::from_bits).map(|class| {
+                let (export, path) = (served.id, path.clone().into());
+                let key = FileKey { export, class };
+                Object {
+                    way: Some(Arc::new(Way { key, path })),
+                    ..inode.ino.into()
+                }
+            }));
+        }
+        ways
+    }
+
+    /// The file that a request's name stands for, and its path in the tree, if it has one.
+    fn named<'t>(
+        &self,
+        tree: &'t Tree,
+        dir: Dir,
+        name: &[u8],
+    ) -> Option<(&'t Arc<Inode>, Vec<u8>)> {
+        let at = self.locate(tree, dir, name).ok()?;
+        let inode = self.seen(tree, &at).ok()??;
+        let mut path = self.path(tree, at.place().dir)?;
+        if !path.is_empty() {
+            path.push(b'/');
+        }
+        path.extend_from_slice(at.place().name);
+        (inode.kind == Kind::Regular).then_some((inode, path))
     }
 
     /// The export that an object belongs to when it is made in `dir`, for its limits.

@@ -56,9 +56,24 @@ impl Fs {
         found.unwrap_or(0)
     }
 
-    /// The owner of a pool is gone; what was published from it stays in it.
-    pub(super) fn drop_pool(&self, tree: &mut Tree, number: u16) {
-        if self.pools.get(number).is_none_or(|pool| !pool.is_empty()) {
+    /// The owner of a pool is gone; what was published from it stays in it, and it goes with the last of that.
+    pub(super) fn end_pool(&self, tree: &mut Tree, number: u16) {
+        if let Some(pool) = self.pools.get(number) {
+            pool.end();
+            self.drop_spent(tree, number);
+        }
+    }
+
+    /// Something was taken out of a pool.
+    pub(in crate::ops) fn left_pool(&self, number: u16) {
+        if self.pools.get(number).is_some_and(|pool| pool.is_spent()) {
+            self.drop_spent(&mut self.superblock.tree_mut(), number);
+        }
+    }
+
+    /// Lets a pool go that nobody needs; its number may be another one's by now.
+    fn drop_spent(&self, tree: &mut Tree, number: u16) {
+        if self.pools.get(number).is_none_or(|pool| !pool.is_spent()) {
             return;
         }
         self.pools.remove(number);
@@ -73,9 +88,21 @@ impl Fs {
         let gone = self
             .superblock
             .commit(tree, change, now, Answer::Unfinished);
-        if let Some(inode) = gone {
-            self.evict(tree, &inode);
+        if let Some(inode) = gone.and_then(|inode| self.evict(tree, &inode)) {
+            self.free_data(&inode);
         }
+    }
+
+    /// After a recovery: sessions may have ended without their pools.
+    pub(super) fn end_lost_pools(&self, tree: &mut Tree, lives: impl Fn(&str, &str) -> bool) {
+        let of_sessions = tree.all_hidden().filter_map(|(_, label)| {
+            let (number, owner) = read_label(label)?;
+            let (name, token) = owner.split_once(':')?;
+            (!lives(name, token)).then_some(number)
+        });
+        let lost: Vec<u16> = of_sessions.collect();
+        lost.into_iter()
+            .for_each(|number| self.end_pool(tree, number));
     }
 
     /// Finds the pools again that the store's hidden directories are of, with all that is in them.
@@ -168,5 +195,150 @@ fn within(whole: Statfs, pool: &Pool) -> Statfs {
 impl Served {
     fn pool(&self) -> u16 {
         self.pool.load(std::sync::atomic::Ordering::Acquire)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::{DataFiles, KernelClock};
+    use crate::export::Exports;
+    use crate::ops::access::Caller;
+    use crate::ops::exports::SessionId;
+    use crate::ops::{Config, CreateFlags, DataMode, NewNode, RenameMode, UserLimit};
+    use crate::options::Atime;
+    use crate::recovery::Journal;
+    use crate::slots::{Slots, Survivors};
+    use crate::sys::credentials::Credentials;
+    use crate::types::{Ino, Kind};
+
+    const EXPORTS: &str = "[export.e]\nwrite = ['out*']\nunmatched = 'private'\nsize = '1m'\n";
+
+    const CONFIG: Config = Config {
+        size: 0,
+        nr_inodes: 0,
+        users: UserLimit {
+            size: 0,
+            nr_inodes: 0,
+        },
+        mode: 0o1777,
+        uid: 0,
+        gid: 0,
+        reserve: false,
+        atime: Atime::Relative,
+        nodiratime: false,
+    };
+
+    fn with_exports(fs: Fs) -> Fs {
+        fs.set_data_mode(DataMode::PageCache);
+        let (exports, _) = Exports::parse(EXPORTS, "exports.toml").unwrap();
+        fs.set_exports(exports.into_iter().map(Arc::new).collect());
+        fs
+    }
+
+    fn files() -> (DataFiles, Box<KernelClock>) {
+        let files = DataFiles::memfds();
+        let clock = Box::new(KernelClock::of(&files).unwrap());
+        (files, clock)
+    }
+
+    fn session(fs: &Fs) -> (Dir, SessionId) {
+        let id = fs.export_id("e").unwrap();
+        let (dir, _) = fs.open_session(id, "token").unwrap();
+        let Face::Export(session) = dir.face else {
+            panic!("{dir:?}");
+        };
+        (dir, session)
+    }
+
+    fn caller() -> Caller {
+        Caller::with(0, 0, Credentials::default())
+    }
+
+    /// Makes an object of the session's own.
+    fn make(fs: &Fs, dir: Dir, name: &[u8]) -> Ino {
+        let node = NewNode {
+            kind: Kind::Regular,
+            mode: 0o644,
+            umask: 0,
+        };
+        let flags = CreateFlags {
+            exclusive: true,
+            writable: true,
+        };
+        let (made, _) = fs.create(&caller(), dir, name, node, flags).unwrap();
+        made.attr.ino
+    }
+
+    /// The owners of the pools that there are.
+    fn pools(fs: &Fs) -> Vec<String> {
+        let tree = fs.superblock.tree();
+        let labels = tree.all_hidden().map(|(_, label)| label);
+        let owners = labels.filter_map(|label| Some(read_label(label)?.1.to_owned()));
+        let mut owners: Vec<String> = owners.collect();
+        owners.sort_unstable();
+        owners
+    }
+
+    #[test]
+    fn a_pool_goes_with_its_session_and_what_was_published() {
+        let (files, clock) = files();
+        let fs = with_exports(Fs::new(CONFIG, files, clock));
+        let before = fs.inode_count();
+        for round in 0..3 {
+            let (dir, session) = session(&fs);
+            let (kept, out) = (make(&fs, dir, b"kept"), make(&fs, dir, b"own"));
+            fs.rename(
+                &caller(),
+                (dir, b"own"),
+                (dir, b"out1"),
+                RenameMode::Replace,
+            )
+            .unwrap();
+            fs.end_session(session);
+            // What is still open, and what others see, is in it.
+            assert_eq!(pools(&fs), ["e", "e:token"], "{round}");
+            fs.release(kept);
+            fs.forget(kept, 1);
+            assert_eq!(pools(&fs), ["e", "e:token"], "{round}");
+            fs.unlink(&caller(), fs.root(), b"out1").unwrap();
+            fs.release(out);
+            fs.forget(out, 1);
+            assert_eq!(pools(&fs), ["e"], "{round}");
+        }
+        // The export's own pool stays.
+        assert_eq!(fs.inode_count(), before + 1);
+        assert!(!fs.is_freeing(), "inodes are still said to be about to go");
+    }
+    #[test]
+    fn a_pool_whose_session_has_ended_goes_after_a_recovery_too() {
+        let ((files, clock), journal) = (self::files(), Arc::new(Journal::create().unwrap()));
+        let slots = Slots::default();
+        let saved = Some(Arc::clone(&journal));
+        let fs = with_exports(Fs::recorded(CONFIG, files, clock, slots, saved));
+        let (dir, session) = session(&fs);
+        let node = NewNode {
+            kind: Kind::Regular,
+            mode: 0o644,
+            umask: 0,
+        };
+        fs.mknod(&caller(), dir, b"out1", node.clone()).unwrap();
+        fs.mknod(&caller(), dir, b"own", node).unwrap();
+        let to = (dir, &b"out2"[..]);
+        fs.rename(&caller(), (dir, b"own"), to, RenameMode::Replace)
+            .unwrap();
+        fs.end_session(session);
+        let (journal, image) = Journal::open(journal.file().try_clone_to_owned().unwrap()).unwrap();
+        let ((files, clock), mut survivors) = (self::files(), Survivors::default());
+        let slots = (Slots::default(), &mut survivors);
+        let from = (Arc::new(journal), image);
+        let fs = with_exports(Fs::restore(CONFIG, files, clock, slots, from).unwrap());
+        fs.resume(survivors).unwrap();
+        fs.restore_sessions();
+        assert_eq!(pools(&fs), ["e", "e:token"]);
+        fs.unlink(&caller(), fs.root(), b"out2").unwrap();
+        assert_eq!(pools(&fs), ["e"]);
+        fs.unlink(&caller(), fs.root(), b"out1").unwrap();
+        assert_eq!(pools(&fs), ["e"]);
     }
 }

@@ -21,6 +21,8 @@ use crate::types::Ino;
 const SESSION: &str = "export:";
 /// What labels the layer that all sessions of an export share: this and the export's name.
 const KEPT: &str = "kept:";
+/// Whose the pool of that layer is, in the place of a session.
+const ALL: &str = "kept";
 /// The session that everybody has who looks an export up by its name.
 pub const DEFAULT_SESSION: &str = "default";
 /// Permissions of a layer, as of any /dev/shm.
@@ -46,6 +48,9 @@ impl Table {
     fn take(&mut self, exports: Vec<Arc<Export>>, journal: Option<&Journal>) {
         for served in &self.served {
             let now = exports.iter().find(|export| *export.name == *served.name);
+            if let Some(now) = now {
+                *served.last.write() = Some(Arc::clone(now));
+            }
             *served.config.write() = now.cloned();
         }
         for export in exports {
@@ -65,7 +70,8 @@ impl Table {
         self.served.push(Arc::new(Served {
             id: ExportId(self.served.len() as u32),
             name,
-            config: RwLock::new(config),
+            config: RwLock::new(config.clone()),
+            last: RwLock::new(config),
             pool: AtomicU16::new(0),
             indexes: Mutex::default(),
         }));
@@ -119,6 +125,13 @@ impl Fs {
         served
             .filter_map(|it| Some((it.id, it.config()?)))
             .collect()
+    }
+
+    /// Each export as it was in force last, also those that are no more: their sessions may go on.
+    pub fn exports_so_far(&self) -> Vec<Arc<Export>> {
+        let table = self.exports.table.read();
+        let last = |served: &Arc<Served>| served.last.read().clone();
+        table.served.iter().filter_map(last).collect()
     }
 
     /// The export called `name`.
@@ -188,7 +201,7 @@ impl Fs {
         } else {
             own
         };
-        let whose = if config.keep { "kept" } else { token };
+        let whose = if config.keep { ALL } else { token };
         let owner = format!("{}:{whose}", served.name);
         let session = Session {
             id: SessionId(own),
@@ -253,7 +266,7 @@ impl Fs {
         if let Err(errno) = self.empty(session.layer) {
             tracing::error!(?id, %errno, "cannot clear what a session left behind");
         }
-        self.drop_pool(&mut self.superblock.tree_mut(), session.pool);
+        self.end_pool(&mut self.superblock.tree_mut(), session.pool);
     }
 
     /// Removes all that is in a hidden directory, and then itself.
@@ -319,7 +332,7 @@ impl Fs {
 
     /// Finds the sessions again that the store's hidden directories are of, after the exports were set.
     pub fn restore_sessions(&self) {
-        let tree = self.superblock.tree_mut();
+        let mut tree = self.superblock.tree_mut();
         let hidden: HashMap<&str, Ino> =
             tree.all_hidden().map(|(ino, label)| (label, ino)).collect();
         let mut table = self.exports.table.write();
@@ -341,7 +354,7 @@ impl Fs {
                 continue;
             };
             let keep = served.config().is_some_and(|config| config.keep);
-            let whose = if keep { "kept" } else { token };
+            let whose = if keep { ALL } else { token };
             let kept = hidden.get(&*format!("{KEPT}{name}")).copied();
             let session = Session {
                 id: SessionId(own),
@@ -355,5 +368,9 @@ impl Fs {
             table.sessions.insert(session.id, Arc::new(session));
             self.exports.active.store(true, Ordering::Release);
         }
+        self.end_lost_pools(&mut tree, |name, token| {
+            let mut sessions = table.sessions.values();
+            token == ALL || sessions.any(|it| *it.served.name == *name && *it.token == *token)
+        });
     }
 }
