@@ -226,7 +226,7 @@ impl Processes {
                 return Err(format!("a process of the load: {}", said(report)));
             }
             let text = fs::read_to_string(&report).map_err(|e| format!("read a report: {e}"))?;
-            text.lines().for_each(|line| reports.add(line));
+            text.lines().try_for_each(|line| reports.add(line))?;
         }
         Ok(reports)
     }
@@ -248,7 +248,7 @@ impl Drop for Processes {
 }
 
 impl Reports {
-    fn add(&mut self, line: &str) {
+    fn add(&mut self, line: &str) -> Outcome {
         let mut words = line.split(' ');
         let kind = words.next();
         let mut number = || words.next().and_then(|word| word.parse::<u64>().ok());
@@ -256,13 +256,17 @@ impl Reports {
             (Some("steps"), Some(steps), None) => self.steps += steps,
             (Some("count"), Some(way), Some(count)) => self.counts[way as usize] += count,
             (Some("long"), Some(start), Some(end)) => self.long.push((start, end)),
-            _ => {}
+            _ => return Err(format!("a report has the line {line:?}")),
         }
+        Ok(())
     }
 }
 
 fn check_counters(shared: &Path, reports: &Reports) -> Outcome {
     for (way, &count) in reports.counts.iter().enumerate() {
+        if count == 0 {
+            return Err(format!("counter {way} was never counted up"));
+        }
         let says = load::read_counter(&load::counter(shared, way))?;
         if says != count {
             return Err(format!("counter {way} says {says}, counted were {count}"));
