@@ -101,6 +101,8 @@ fn a_device_that_is_none_fails_it() {
     check(&doctor);
     assert_eq!(doctor.status, 2, "{}", doctor.out);
     assert!(doctor.out.contains("FAIL  FUSE mount: "), "{}", doctor.out);
+    let device = "FAIL  /dev/fuse: is no device — as root: rm /dev/fuse && mknod";
+    assert!(doctor.out.contains(device), "{}", doctor.out);
     let run = as_root(&format!("{hide} exec \"$1\" run -- true"));
     assert_eq!(run.status, 125, "{}", run.err);
 }
