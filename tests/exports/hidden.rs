@@ -9,7 +9,7 @@ use crate::consumer::consume;
 use crate::model::{Rights, Rules, Who};
 use crate::proc::{self, Step};
 use crate::sys::{self, EACCES, EEXIST, ENOENT, ENOTEMPTY, Stat, fails};
-use crate::world::{USER, WAYS, World};
+use crate::world::{USER, WAYS, World, provide};
 
 /// `v*` is the consumer's, `ro*` it may read; `d/` is shown, and `d/v*`. All else is hidden.
 fn rules() -> Rules {
@@ -31,14 +31,6 @@ fn each(test: impl Fn(&World, &Path)) {
         test(&world, &export);
         world.stop();
     }
-}
-
-/// A provider's object that everybody may use.
-fn provide(world: &World, name: &str) {
-    let path = world.path(name);
-    drop(sys::put(&path, name.as_bytes()));
-    sys::chmod(&path, 0o666).unwrap();
-    sys::chown(&path, USER, USER).unwrap();
 }
 
 /// One entry as getdents64(2) gives it.

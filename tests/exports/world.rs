@@ -192,6 +192,14 @@ fn consumers_flags() -> MountFlags {
     MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC
 }
 
+/// A provider's object that everybody may use.
+pub(crate) fn provide(world: &World, name: &str) {
+    let path = world.path(name);
+    drop(crate::sys::put(&path, name.as_bytes()));
+    crate::sys::chmod(&path, 0o666).unwrap();
+    crate::sys::chown(&path, USER, USER).unwrap();
+}
+
 /// Runs `shmfs`; what it printed, or what it complained of.
 pub(crate) fn shmfs(arguments: &[&str]) -> Result<String, String> {
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_shmfs"))
