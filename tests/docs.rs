@@ -198,6 +198,25 @@ fn every_test_named_in_a_document_exists() {
     assert!(found > 200, "only {found} names of tests were found");
 }
 
+#[test]
+fn every_test_that_a_user_skips_exists() {
+    let tests = Tests::collect();
+    let preload: BTreeSet<String> = files_below(&root().join("preload/tests"), ".rs")
+        .iter()
+        .flat_map(|file| after(&fs::read_to_string(file).unwrap(), "fn ").collect::<Vec<_>>())
+        .collect();
+    let script = read("tests/run");
+    let (_, list) = script.split_once("skipped=(\n").expect("a list");
+    let (list, _) = list.split_once("\n)").expect("its end");
+    for name in list.split_whitespace() {
+        let last = name.rsplit("::").next().unwrap();
+        assert!(
+            tests.has(name) || preload.contains(last),
+            "tests/run skips {name}"
+        );
+    }
+}
+
 /// What people read.
 fn documents() -> Vec<PathBuf> {
     let mut files = files_below(&root().join("docs"), ".md");
