@@ -89,6 +89,8 @@ fn an_ordinary_users_mount_keeps_its_size_and_says_so() {
         mkdir m; $SHMFS mount -o size=1m m; is $? 0
         said=$($SHMFS mount -o remount,size=2m m 2>&1); is $? 32
         has "$said" "the size of a mount that an ordinary user has made stays as it is"
+        before=$(stat -f -c %c m); $SHMFS mount -o remount,size=2m,nr_inodes=9 m 2>/dev/null; is $? 32
+        is "$(stat -f -c %c m)" $before "a refused remount changed a part"
         $SHMFS mount -o remount,nr_inodes=9 m; is $? 0; is "$(stat -f -c %c m)" 9
         $SHMFS umount m; is $? 0
         "#,
