@@ -7,7 +7,7 @@
 # PostgreSQL is optional: with `pg_ctl` and `pgbench` in PATH a test of it runs.
 set -euo pipefail
 
-packages=(acl attr fuse3 gcc git groff-base libc6-dev musl-tools python3 rsync stress-ng systemd)
+packages=(acl attr fuse3 gcc git groff-base libc6-dev musl-tools procps python3 rsync stress-ng systemd)
 
 if [[ ${1-} == --list ]]; then
     echo "${packages[@]}"
@@ -24,6 +24,7 @@ need cc gcc
 need git git
 need groff groff-base
 need musl-gcc musl-tools
+need pkill procps
 need python3 python3
 need rsync rsync
 need stress-ng stress-ng

@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::export::{Export, Exports};
+use crate::mount::exports;
 
 /// The subcommands.
 #[derive(Debug, Subcommand)]
@@ -41,14 +42,8 @@ pub(super) fn run(command: ExportCommand) -> Result<()> {
 }
 
 fn find<'a>(exports: &'a Exports, name: &str) -> Result<&'a Export> {
-    exports.get(name).ok_or_else(|| {
-        let names: Vec<&str> = exports.iter().map(|export| export.name.as_str()).collect();
-        let hint = match names.as_slice() {
-            [] => "There is none.".to_owned(),
-            names => format!("There is {}.", names.join(", ")),
-        };
-        Error::usage(format!("there is no export {name:?}")).hint(hint)
-    })
+    let found = exports.get(name);
+    found.ok_or_else(|| exports::unknown(name, exports))
 }
 
 fn json(value: &impl Serialize) -> Result<String> {

@@ -252,17 +252,9 @@ pub fn stat(file: impl AsFd) -> Result<DataStat> {
 
 /// Reads into the whole of `buffer` from `offset`; returns how much there was.
 pub fn read(file: impl AsFd, buffer: &mut [u8], offset: u64) -> Result<usize> {
-    let mut done = 0;
-    while done < buffer.len() {
-        match rustix::io::pread(&file, &mut buffer[done..], offset + done as u64) {
-            Ok(0) => break,
-            Ok(count) => done += count,
-            Err(OsErrno::INTR) => {}
-            Err(error) if done == 0 => return Err(error.into()),
-            Err(_) => break,
-        }
-    }
-    Ok(done)
+    in_parts(buffer.len(), |done| {
+        rustix::io::pread(&file, &mut buffer[done..], offset + done as u64)
+    })
 }
 
 /// Writes `bytes` at `offset`; returns how many found room.
@@ -270,9 +262,19 @@ pub fn write(file: impl AsFd, bytes: &[u8], offset: u64) -> Result<usize> {
     if memory::is_short() && !has_pages(&file, offset, bytes.len() as u64) {
         return Err(Errno::ENOMEM);
     }
+    in_parts(bytes.len(), |done| {
+        rustix::io::pwrite(&file, &bytes[done..], offset + done as u64)
+    })
+}
+
+/// Goes on until `len` bytes are done, or no more can be; an error counts only before the first one.
+fn in_parts(
+    len: usize,
+    mut go_on: impl FnMut(usize) -> std::result::Result<usize, OsErrno>,
+) -> Result<usize> {
     let mut done = 0;
-    while done < bytes.len() {
-        match rustix::io::pwrite(&file, &bytes[done..], offset + done as u64) {
+    while done < len {
+        match go_on(done) {
             Ok(0) => break,
             Ok(count) => done += count,
             Err(OsErrno::INTR) => {}

@@ -51,6 +51,8 @@ pub(super) fn device(host: &Host) -> Line {
     match (errno, host.device.mode) {
         (libc::ENOENT | libc::ENXIO | libc::ENODEV, _) => line("is not there".into())
             .remedy("as root: modprobe fuse; a container gets it with --device /dev/fuse"),
+        (libc::ENOTTY, _) => line("is no device".into())
+            .remedy("as root: rm /dev/fuse && mknod -m 666 /dev/fuse c 10 229"),
         (libc::EACCES, Some((mode, uid, gid))) => line(format!(
             "cannot be opened by user {}: its mode is {mode:04o}, its owner {uid}:{gid}",
             host.uid

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
@@ -72,8 +72,13 @@ fn device(path: &Path) -> Device {
     let flags = OFlags::RDWR | OFlags::CLOEXEC;
     let open = rustix::fs::open(path, flags, Mode::empty());
     let mode = fs::metadata(path).ok();
+    let is_device = mode
+        .as_ref()
+        .is_none_or(|found| found.file_type().is_char_device());
+    let open = open.map_err(|error| error.raw_os_error());
     Device {
-        open: open.map(drop).map_err(|error| error.raw_os_error()),
+        // As what is done with it would be refused.
+        open: open.and_then(|_| is_device.then_some(()).ok_or(libc::ENOTTY)),
         mode: mode.map(|found| (found.mode() & 0o7777, found.uid(), found.gid())),
     }
 }

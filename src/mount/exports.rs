@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::place::Place;
 use super::table::Entry;
-use super::umount::shmfs_at;
+use super::umount::{shmfs_at, unreachable_hint};
 use super::{attach, control::Daemon};
 use crate::error::{Error, ExitCode, Result};
 use crate::export::{Exports, Problems, Source, Warning};
@@ -78,9 +78,9 @@ fn check_view(export: &str, key: Option<&str>) -> Result<()> {
 /// The exports in force on the mount on `dir`.
 pub fn in_force(dir: &Path) -> Result<Source> {
     let (entry, daemon) = daemon_of(dir)?;
-    let answer = daemon
-        .ask("export-text")
-        .map_err(|error| failed(&entry, error))?;
+    let answer = daemon.ask("export-text").map_err(|error| {
+        failed(&entry, error).hint("Exports are given at the mount: shmfs mount --exports FILE DIR")
+    })?;
     let unclear = || Error::new(ExitCode::Internal, "the daemon is not understood");
     let (origin, text): (PathBuf, String) = serde_json::from_str(&answer).map_err(|_| unclear())?;
     Ok(Source { origin, text })
@@ -106,7 +106,7 @@ fn daemon_of(dir: &Path) -> Result<(Entry, Daemon)> {
     let daemon = Daemon::connect(&entry.device).map_err(|error| {
         Error::path("use the exports of", dir, error)
             .code(ExitCode::Mount)
-            .hint("Its daemon answers only root and the user who mounted it.")
+            .hint(unreachable_hint(dir))
     })?;
     Ok((entry, daemon))
 }
@@ -134,7 +134,10 @@ impl Session {
         }
         let asked = daemon.ask(&format!("export-session {export}"));
         Ok(Session {
-            name: asked.map_err(|error| failed(&entry, error))?,
+            name: asked.map_err(|error| {
+                let list = format!("See: shmfs export list {}", dir.display());
+                failed(&entry, error).hint(list)
+            })?,
             dir: entry.mount_point,
             device: entry.device,
         })

@@ -67,12 +67,16 @@ fn run(command: &mut Command) -> Result<Output> {
         .stderr(Stdio::piped())
         .output();
     output.map_err(|error| {
-        let missing = error.kind() == ErrorKind::NotFound;
+        let kind = error.kind();
         let failure = Error::system(format!("cannot run {PROGRAM}"), error);
-        if missing {
-            failure.hint("An ordinary user mounts through it: install the package fuse3.")
-        } else {
-            failure
+        match kind {
+            ErrorKind::NotFound => {
+                failure.hint("An ordinary user mounts through it: install the package fuse3.")
+            }
+            ErrorKind::PermissionDenied => failure.hint(
+                "An ordinary user mounts through it: it must be executable by users, owned by root, and have the set-user-ID bit.",
+            ),
+            _ => failure,
         }
     })
 }
@@ -89,6 +93,9 @@ fn refused(what: &str, output: &Output) -> Error {
     }
     if said.contains("no write access") || said.contains("not owned") {
         return failure.hint("An ordinary user can only mount on a directory of his own.");
+    }
+    if said.contains("not found in /etc/mtab") {
+        return failure.hint("Only root and the user who mounted it can unmount it.");
     }
     if said.contains("failed to open /dev/fuse") {
         return failure.hint("Only its owner may: as root, chmod 666 /dev/fuse");

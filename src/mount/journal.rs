@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 
 use super::control::Daemon;
-use super::umount::shmfs_at;
+use super::umount::{shmfs_at, unreachable_hint};
 use crate::error::{Error, ExitCode, Result};
 
 /// How the supervisor's memfd shows in /proc.
@@ -15,7 +15,8 @@ const NAME: &str = "/memfd:shmfs-journal (deleted)";
 pub fn journal(dir: &Path) -> Result<File> {
     let entry = shmfs_at(dir, "read the journal of")?;
     let failed = |error| Error::path("read the journal of", dir, error).code(ExitCode::Mount);
-    let daemon = Daemon::connect(&entry.device).map_err(failed)?;
+    let daemon = Daemon::connect(&entry.device)
+        .map_err(|error| failed(error).hint(unreachable_hint(dir)))?;
     let found = daemon.process_id().map(find).transpose().map_err(failed)?;
     found.flatten().ok_or_else(|| {
         failed(io::Error::from_raw_os_error(libc::ENOENT)).hint(

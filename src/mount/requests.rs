@@ -57,7 +57,11 @@ fn remount(service: &Service, words: &str) -> Result<String, String> {
         .remount(&limits)
         .map(|()| String::new())
         .map_err(|errno| match errno {
-            Errno::EINVAL => "more than that is in use".to_owned(),
+            Errno::EINVAL => "more than that is in use, or there was no limit".to_owned(),
+            // Its memory is in a user namespace, in which this process is not.
+            Errno::EPERM => "the size of a mount that an ordinary user has made stays as it is: \
+                unmount it, and mount it again"
+                .to_owned(),
             other => other.to_string(),
         })
 }

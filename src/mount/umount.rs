@@ -68,7 +68,10 @@ pub(super) fn take_dead_away(dir: &Path) -> Result<()> {
 pub(super) fn shmfs_at(dir: &Path, verb: &str) -> Result<Entry> {
     let found =
         table::at(dir).map_err(|error| Error::path(verb, dir, error).code(ExitCode::Mount))?;
-    let entry = found.ok_or_else(|| refused(format!("{} is not a mount point", dir.display())))?;
+    let entry = found.ok_or_else(|| {
+        refused(format!("{} is not a mount point", dir.display()))
+            .hint("Those of shmfs are listed by: findmnt -t fuse.shmfs")
+    })?;
     if entry.is_shmfs() {
         return Ok(entry);
     }

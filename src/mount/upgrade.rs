@@ -13,12 +13,12 @@ use crate::error::{Error, ExitCode, Result};
 /// Lets the program `binary`, or this one, serve the mount on `dir` from now on; returns its name and version.
 pub fn upgrade(dir: &Path, binary: Option<&Path>) -> Result<String> {
     let entry = shmfs_at(dir, "upgrade")?;
-    let binary = match binary {
-        Some(binary) => std::fs::canonicalize(binary),
-        None => std::env::current_exe(),
+    let binary: PathBuf = match binary {
+        Some(binary) => std::fs::canonicalize(binary)
+            .map_err(|error| Error::path("find the new program", binary, error))?,
+        None => std::env::current_exe()
+            .map_err(|error| Error::system("cannot find the program that this is", error))?,
     };
-    let binary: PathBuf =
-        binary.map_err(|error| Error::system("cannot find the new program", error))?;
     let found = std::fs::metadata(&binary);
     let found = found.map_err(|error| Error::path("use", &binary, error))?;
     // Who starts it would wait for who serves the mount, and nobody does before it is started.

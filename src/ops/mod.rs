@@ -201,15 +201,17 @@ impl Fs {
 
     /// Changes the limits of a live file system; `None` leaves one alone (`shmem_reconfigure`).
     pub fn set_limits(&self, size: Option<u64>, nr_inodes: Option<u64>) -> Result<()> {
+        // All or nothing: the host may refuse another size, so it is asked first.
+        if let Some(nr_inodes) = nr_inodes {
+            self.superblock.inodes.check_limit(nr_inodes)?;
+        }
         if let Some(size) = size {
             self.check_size(size)?;
+            self.files.set_size(size)?;
+            self.room.set_limit(size / PAGE_SIZE);
         }
         if let Some(nr_inodes) = nr_inodes {
             self.superblock.inodes.set_limit(nr_inodes)?;
-        }
-        if let Some(size) = size {
-            self.files.set_size(size)?;
-            self.room.set_limit(size / PAGE_SIZE);
         }
         self.superblock.record_limits(|limits| {
             limits.size = size.unwrap_or(limits.size);

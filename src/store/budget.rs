@@ -61,12 +61,18 @@ impl InodeBudget {
     /// Changes the limit: refused when more is in use, or when there was none before
     /// (`shmem_reconfigure`).
     pub fn set_limit(&self, inodes: u64) -> Result<()> {
+        self.check_limit(inodes)?;
+        self.limit.store(space_of(inodes), Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Whether the limit can become this.
+    pub fn check_limit(&self, inodes: u64) -> Result<()> {
         let limited_before = self.limit.load(Ordering::Relaxed) != u64::MAX;
         let limit = space_of(inodes);
         if limit != u64::MAX && (!limited_before || self.used.load(Ordering::Relaxed) > limit) {
             return Err(Errno::EINVAL);
         }
-        self.limit.store(limit, Ordering::Relaxed);
         Ok(())
     }
 }

@@ -77,7 +77,12 @@ impl Program {
             return Err(io::Error::other("it is no regular file"));
         }
         let mut begin = [0; 2];
-        std::fs::File::open(path)?.read_exact(&mut begin)?;
+        let read = std::fs::File::open(path)?.read_exact(&mut begin);
+        read.map_err(|error| match error.kind() {
+            // execve(2) says the same of a file that is shorter.
+            io::ErrorKind::UnexpectedEof => io::Error::from_raw_os_error(libc::ENOEXEC),
+            _ => error,
+        })?;
         if begin == *b"#!" {
             // Its interpreter must find it.
             let path = path.to_owned();

@@ -1,8 +1,9 @@
 //! The manual pages have everything that the programs take, and the helper's installation has them.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
-use clap::CommandFactory;
+use clap::{Command, CommandFactory};
 use shmfs::cli::Cli;
 use shmfs::options::WORDS;
 
@@ -55,28 +56,80 @@ fn every_command_and_option_stands_in_shmfs_1() {
     assert!(checked > 10, "{checked} options were found");
 }
 
+/// Pages of their own: the command, and how its page is called.
+const FAMILIES: [(&str, &str); 2] = [("export", "shmfs-export.1"), ("name", "shmfs-name.1")];
+
+/// All long options of a command, but for those that every one has.
+fn options_of(command: &Command) -> BTreeSet<String> {
+    let own = command.get_arguments().filter(|it| !it.is_global_set());
+    let long = own.filter_map(|it| it.get_long());
+    let long = long.filter(|&word| word != "help");
+    long.map(|word| format!("--{word}")).collect()
+}
+
+/// Words of a text that begin with two dashes.
+fn options_in(text: &str) -> BTreeSet<String> {
+    let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-'));
+    let options = words.filter(|word| word.len() > 2 && word.starts_with("--"));
+    options.map(str::to_owned).collect()
+}
+
 #[test]
-fn every_command_of_export_stands_in_its_page() {
-    let page = page("shmfs-export.1");
+fn the_page_of_a_family_has_its_commands_and_no_others() {
     let mut cli = Cli::command();
     cli.build();
-    let export = cli.find_subcommand("export").unwrap();
-    for command in export.get_subcommands() {
-        let name = command.get_name();
-        assert!(
-            has(&page, &format!("shmfs export {name}")) || name == "help",
-            "{name}"
-        );
-        for argument in command
-            .get_arguments()
-            .filter(|argument| !argument.is_global_set())
-        {
-            let Some(long) = argument.get_long().filter(|&long| long != "help") else {
-                continue;
-            };
-            assert!(has(&page, &format!("--{long}")), "{name} --{long}");
+    for (family, file) in FAMILIES {
+        let page = page(file);
+        let (_, description) = page.split_once(".SH DESCRIPTION\n").unwrap();
+        let (description, _) = description.split_once("\n.SH ").unwrap();
+        let sections = description.split("\n.SS ").skip(1);
+        let mut sections: Vec<(&str, &str)> = sections
+            .map(|section| section.split_once('\n').unwrap())
+            .collect();
+        sections.sort();
+        let command = cli.find_subcommand(family).unwrap();
+        let commands = command.get_subcommands();
+        let mut commands: Vec<&Command> = commands
+            .filter(|command| command.get_name() != "help")
+            .collect();
+        commands.sort_by_key(|command| command.get_name());
+        let names: Vec<&str> = commands.iter().map(|command| command.get_name()).collect();
+        let described: Vec<&str> = sections.iter().map(|(name, _)| *name).collect();
+        assert_eq!(described, names, "{file}");
+        for (command, (name, section)) in commands.iter().zip(sections) {
+            let synopsis = format!(".SY  shmfs {family} {name}");
+            assert!(page.contains(&synopsis), "{file}: no synopsis of {name}");
+            let options = options_of(command);
+            let missing: Vec<_> = options.difference(&options_in(section)).cloned().collect();
+            assert!(missing.is_empty(), "{file}, {name}: {missing:?}");
         }
     }
+}
+
+#[test]
+fn no_page_has_an_option_that_there_is_not() {
+    let mut cli = Cli::command();
+    cli.build();
+    let mut all = BTreeSet::from(["--help".to_owned(), "--version".to_owned()]);
+    let mut commands = vec![&cli];
+    while let Some(command) = commands.pop() {
+        commands.extend(command.get_subcommands());
+        let long = command.get_arguments().filter_map(|it| it.get_long());
+        all.extend(long.map(|word| format!("--{word}")));
+    }
+    for file in ["shmfs.1", "shmfs-name.1", "shmfs-export.1", "mount.shmfs.8"] {
+        let more: Vec<_> = options_in(&page(file)).difference(&all).cloned().collect();
+        assert!(more.is_empty(), "{file}: {more:?}");
+    }
+    // The commands of shmfs(1), each with its paragraph.
+    let page = page("shmfs.1");
+    let (_, section) = page.split_once(".SS Commands\n").unwrap();
+    let (section, _) = section.split_once("\n.S").unwrap();
+    let described = section.split(".TP\n.B ").skip(1);
+    let described = described.filter_map(|text| text.split_whitespace().next());
+    let described: BTreeSet<&str> = described.collect();
+    let commands = cli.get_subcommands().map(|command| command.get_name());
+    assert_eq!(described, commands.collect());
 }
 
 #[test]
@@ -85,6 +138,34 @@ fn every_mount_option_stands_in_mount_shmfs_8() {
     for word in WORDS {
         assert!(has(&page, word.name), "-o {}", word.name);
     }
+    // And what stands there as an option is one.
+    let (_, section) = page.split_once(".SH MOUNT OPTIONS\n").unwrap();
+    let (section, _) = section.split_once("\n.SH ").unwrap();
+    let mut lines = section.lines();
+    let mut found = 0;
+    while let Some(line) = lines.next() {
+        if ![".TP", ".TQ"].contains(&line) {
+            continue;
+        }
+        let head = lines.next().unwrap();
+        let bold = match head.split_once(' ').unwrap() {
+            (".BI", rest) => rest.split_whitespace().take(1).collect(),
+            (".B", rest) => vec![rest],
+            (".BR", rest) => rest.split(['|', ',', ' ']).collect::<Vec<_>>(),
+            other => panic!("{other:?}"),
+        };
+        for word in bold {
+            let name = word.trim().trim_end_matches('*');
+            let (name, _) = name.split_once('=').unwrap_or((name, ""));
+            if name.is_empty() || ["on", "off"].contains(&name) {
+                continue;
+            }
+            let is_known = WORDS.iter().any(|word| word.name == name);
+            assert!(is_known, "{head}: no option {name}");
+            found += 1;
+        }
+    }
+    assert!(found > 80, "{found} options were found");
 }
 
 #[test]

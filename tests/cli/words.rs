@@ -130,6 +130,40 @@ fn wrong_options_are_named() {
 }
 
 #[test]
+fn what_is_missing_is_told_with_the_way_to_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let empty = dir.path().join("empty");
+    std::fs::write(&empty, "").unwrap();
+    let at = dir.path().to_str().unwrap();
+    for (words, said) in [
+        (
+            &["umount", at][..],
+            "is not a mount point\n  Those of shmfs are listed by: findmnt",
+        ),
+        (
+            &["export", "list", at],
+            "is not a mount point\n  Those of shmfs are listed by: findmnt",
+        ),
+        (
+            &["export", "explain", "a", "x"],
+            "<--file <FILE>|--from <DIR>>",
+        ),
+        (
+            &["mount", "/nowhere"],
+            "Make the mount point first: mkdir /nowhere",
+        ),
+        (
+            &["mount", empty.to_str().unwrap()],
+            "A mount point is a directory.",
+        ),
+    ] {
+        let answer = shmfs(words);
+        assert_ne!(answer.status, 0, "{words:?}");
+        assert!(answer.err.contains(said), "{words:?}: {}", answer.err);
+    }
+}
+
+#[test]
 fn names_need_not_be_text() {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;

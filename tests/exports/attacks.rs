@@ -212,7 +212,7 @@ const ATTEMPTS: &[Attempt] = attempts! {
 pub(crate) fn trials(run: fn(&dyn Fn()) -> Result<(), libtest_mimic::Failed>) -> Vec<Trial> {
     let trial = |way: Way, (name, attempt): Attempt| {
         let name = format!("{name}::{way:?}").to_lowercase();
-        Trial::test(name, move || {
+        crate::alone::trial(name, move || {
             run(&|| {
                 let mut cell = Cell::new(way);
                 attempt(&mut cell);

@@ -7,11 +7,12 @@ use std::time::Duration;
 use rustix::mount::UnmountFlags;
 use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
 
+use crate::alone::unshare_mounts;
 use crate::calls::Call;
 use crate::model::Who;
 use crate::proc::{self, Kid};
 use crate::sys::{self, E, R};
-use crate::world::{USER, World, unshare_mounts};
+use crate::world::{USER, World};
 
 /// Takes the credentials of a consumer, for good.
 pub(crate) fn become_consumer(who: Who) {

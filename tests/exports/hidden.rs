@@ -9,7 +9,7 @@ use crate::consumer::consume;
 use crate::model::{Rights, Rules, Who};
 use crate::proc::{self, Step};
 use crate::sys::{self, EACCES, EEXIST, ENOENT, ENOTEMPTY, Stat, fails};
-use crate::world::{USER, WAYS, World};
+use crate::world::{USER, WAYS, World, provide};
 
 /// `v*` is the consumer's, `ro*` it may read; `d/` is shown, and `d/v*`. All else is hidden.
 fn rules() -> Rules {
@@ -31,14 +31,6 @@ fn each(test: impl Fn(&World, &Path)) {
         test(&world, &export);
         world.stop();
     }
-}
-
-/// A provider's object that everybody may use.
-fn provide(world: &World, name: &str) {
-    let path = world.path(name);
-    drop(sys::put(&path, name.as_bytes()));
-    sys::chmod(&path, 0o666).unwrap();
-    sys::chown(&path, USER, USER).unwrap();
 }
 
 /// One entry as getdents64(2) gives it.
@@ -284,8 +276,11 @@ pub(crate) fn notifications() {
                 );
             }
         });
-        let heard = sys::read(&watcher, 65_536).unwrap_or_default();
+        // Its own work it hears of, so that there is something to read.
+        consume(Who::Root, || sys::touch(export.join("v-own")));
+        let heard = sys::read(&watcher, 65_536).expect("events");
         let heard = String::from_utf8_lossy(&heard).into_owned();
+        assert!(heard.contains("v-own"), "inotify tells nothing: {heard:?}");
         for word in ["secret", "hidden", "dark", "other", "link", "fifo"] {
             assert!(!heard.contains(word), "inotify told of {word}: {heard:?}");
         }

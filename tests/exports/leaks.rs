@@ -7,7 +7,7 @@ use crate::calls::flock;
 use crate::consumer::consume;
 use crate::model::{Way, Who};
 use crate::sys::{self, EACCES, EAGAIN, ENOENT, fails};
-use crate::world::{USER, WAYS, World};
+use crate::world::{WAYS, World, provide};
 
 /// `v*` is the consumer's, with a limit or without.
 const CONFIG: &str = "[export.free]\nwrite = [\"v*\"]\n[export.limited]\nwrite = [\"v*\"]\nsize = \"1m\"\nnr_inodes = 100\n";
@@ -18,13 +18,6 @@ fn each(test: impl Fn(&World)) {
         test(&world);
         world.stop();
     }
-}
-
-fn provide(world: &World, name: &str) {
-    let path = world.path(name);
-    drop(sys::put(&path, name.as_bytes()));
-    sys::chmod(&path, 0o666).unwrap();
-    sys::chown(&path, USER, USER).unwrap();
 }
 
 /// An object counts its hidden names too, and its ctime moves with them.

@@ -6,6 +6,8 @@
 
 #![allow(unreachable_pub)] // nothing of a test is for others
 
+#[path = "../support/alone.rs"]
+mod alone;
 mod attacks;
 mod calls;
 mod cases;
@@ -37,7 +39,7 @@ mod world;
 
 use std::process::ExitCode;
 
-use libtest_mimic::{Arguments, Failed, Trial};
+use libtest_mimic::{Arguments, Failed};
 
 /// Each test by its name.
 macro_rules! tests {
@@ -102,12 +104,12 @@ fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     if !arguments.list {
         // Before there are threads: /proc/self shows the namespace of the first one.
-        world::private_namespace();
+        alone::private_namespace();
         proc::keep_panics();
     }
     let trials = TESTS
         .iter()
-        .map(|&(name, test)| Trial::test(name, move || run(&test)));
+        .map(|&(name, test)| alone::trial(name, move || run(&test)));
     let trials = trials.chain(attacks::trials(run)).collect();
     libtest_mimic::run(&arguments, trials).exit_code()
 }

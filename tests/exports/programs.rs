@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::alone::unshare_mounts;
 use crate::consumer::become_consumer;
 use crate::model::{Way, Who};
 use crate::proc::{self, Kid};
 use crate::rules::{RealName, real_names};
 use crate::support;
 use crate::sys::{self, EACCES, ENOENT, fails};
-use crate::world::{USER, WAYS, World, unshare_mounts};
+use crate::world::{USER, WAYS, World};
 
 /// Starts a command in a mount namespace where `shm` is its `/dev/shm`.
 fn start(shm: &Path, who: Who, command: &[&str]) -> Kid {

@@ -267,11 +267,14 @@ impl Run<'_> {
 }
 
 fn walk(root: &Path, below: &str, found: &mut Vec<(String, Kind)>) {
-    // What is shown need not be listed.
-    let Ok(entries) = std::fs::read_dir(root.join(below)) else {
-        return;
+    let entries = match std::fs::read_dir(root.join(below)) {
+        Ok(entries) => entries,
+        // What is shown need not be listed.
+        Err(error) if error.raw_os_error() == Some(libc::EACCES) && !below.is_empty() => return,
+        Err(error) => panic!("list {below:?} of {}: {error}", root.display()),
     };
-    for entry in entries.flatten() {
+    for entry in entries {
+        let entry = entry.expect("an entry");
         let name = entry.file_name().into_string().unwrap();
         let path = if below.is_empty() {
             name

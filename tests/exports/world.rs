@@ -82,7 +82,7 @@ impl World {
 
     /// What the daemon has said so far.
     pub(crate) fn log(&self) -> String {
-        let bytes = fs::read(self.base.path().join("shmfs.log")).unwrap_or_default();
+        let bytes = fs::read(self.base.path().join("shmfs.log")).expect("the log");
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
@@ -192,6 +192,14 @@ fn consumers_flags() -> MountFlags {
     MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC
 }
 
+/// A provider's object that everybody may use.
+pub(crate) fn provide(world: &World, name: &str) {
+    let path = world.path(name);
+    drop(crate::sys::put(&path, name.as_bytes()));
+    crate::sys::chmod(&path, 0o666).unwrap();
+    crate::sys::chown(&path, USER, USER).unwrap();
+}
+
 /// Runs `shmfs`; what it printed, or what it complained of.
 pub(crate) fn shmfs(arguments: &[&str]) -> Result<String, String> {
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_shmfs"))
@@ -204,27 +212,4 @@ pub(crate) fn shmfs(arguments: &[&str]) -> Result<String, String> {
         true => Ok(text(&output.stdout)),
         false => Err(format!("{}{}", text(&output.stdout), text(&output.stderr))),
     }
-}
-
-/// This process, which has no other thread yet, sees mounts of its own from here on.
-pub(crate) fn private_namespace() {
-    use rustix::mount::{MountPropagationFlags, mount_change};
-    assert!(
-        rustix::process::geteuid().is_root(),
-        "these tests make namespaces and consumers of several users: run them as root"
-    );
-    assert!(
-        Path::new("/dev/fuse").exists(),
-        "/dev/fuse is missing: modprobe fuse"
-    );
-    unshare_mounts();
-    let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
-    mount_change("/", private).expect("make / private");
-}
-
-/// A mount namespace of its own for the calling process.
-pub(crate) fn unshare_mounts() {
-    // SAFETY: the file descriptor table is not unshared.
-    unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::NEWNS) }
-        .expect("unshare the mount namespace");
 }

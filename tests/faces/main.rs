@@ -3,13 +3,17 @@
 //! Cases run twice, as `passthrough::…` and `cached::…`: both ways for data to travel. They share a mount namespace
 //! that nobody else sees, and need root and /dev/fuse. What consumers may do is tested in `exports`.
 
+#[allow(dead_code)]
+#[path = "../support/alone.rs"]
+mod alone;
+
 use std::fs;
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use libtest_mimic::{Arguments, Trial};
+use libtest_mimic::Arguments;
 use shmfs::Mount;
 use shmfs::options::Options;
 use tempfile::TempDir;
@@ -227,35 +231,15 @@ fn limits_are_the_exports_own(option: &str) {
     assert_eq!((stat.f_blocks - stat.f_bfree, stat.f_ffree), (3, 0));
 }
 
-/// This process, which has no other thread yet, sees mounts of its own from here on.
-fn private_namespace() {
-    assert!(
-        rustix::process::geteuid().is_root(),
-        "these tests make namespaces and need root"
-    );
-    assert!(
-        Path::new("/dev/fuse").exists(),
-        "/dev/fuse is missing: modprobe fuse"
-    );
-    // SAFETY: both calls concern the new namespace only.
-    let done = unsafe {
-        let (none, root) = (std::ptr::null(), c"/".as_ptr());
-        let flags = libc::MS_REC | libc::MS_PRIVATE;
-        libc::unshare(libc::CLONE_NEWNS) == 0
-            && libc::mount(std::ptr::null(), root, std::ptr::null(), flags, none) == 0
-    };
-    assert!(done, "unshare: {}", io::Error::last_os_error());
-}
-
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     if !arguments.list {
         // Before there are threads: /proc/self shows the namespace of the first one.
-        private_namespace();
+        alone::private_namespace();
     }
     let trials = MODES.iter().flat_map(|&(mode, option)| {
         CASES.iter().map(move |&(name, test)| {
-            Trial::test(format!("{mode}::{name}"), move || {
+            alone::trial(format!("{mode}::{name}"), move || {
                 test(option);
                 Ok(())
             })

@@ -1,4 +1,4 @@
-//! What the recipes of docs/EXPORTS.md and the example of README.md print is what the program prints.
+//! What the recipes of docs/EXPORTS.md and the examples of README.md print is what the program prints.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -105,6 +105,24 @@ fn a_provider_with_read_only_consumers() {
 #[test]
 fn the_example_of_the_readme() {
     follow("README.md", "## Part of the tree for others");
+}
+
+/// The one block of the README's `Use` in which something is killed.
+#[test]
+fn the_readme_kills_the_worker_of_one_mount() {
+    let text = document("README.md");
+    let blocks = blocks(&text).into_iter();
+    let killing: Vec<Block<'_>> = blocks.filter(|(_, text)| text.contains("pkill")).collect();
+    assert_eq!(killing.len(), 1, "{killing:?}");
+    let steps = steps(&killing);
+    let before = "mkdir m other target; mkdir target/release; cp $SHMFS target/release; shmfs mount other; is $? 0
+        worker() { workers $(pgrep -xf 'shmfs mount other'); }; spared=$(worker); [ -n \"$spared\" ] || fail 'no worker'";
+    let after =
+        "exec 7<&-; is \"$(worker)\" $spared; shmfs umount m; is $? 0; shmfs umount other; is $? 0";
+    script(
+        User::Root,
+        &format!("{SETUP}\n{before}\n{steps}\n{after}\nunmounted || fail left\nexit 0"),
+    );
 }
 
 #[test]

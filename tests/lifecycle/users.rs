@@ -1,6 +1,6 @@
 //! Limits for each user on a live mount.
 
-use crate::sandbox::User::Root;
+use crate::sandbox::User::{Nobody, Root};
 use crate::sandbox::script;
 
 const MOUNTED: &str = r#"
@@ -79,4 +79,20 @@ fn a_new_worker_counts_the_same() {
         "#;
         script(Root, &format!("{MOUNTED}{body}").replace("WAY", way));
     }
+}
+
+#[test]
+fn an_ordinary_users_mount_keeps_its_size_and_says_so() {
+    script(
+        Nobody,
+        r#"
+        mkdir m; $SHMFS mount -o size=1m m; is $? 0
+        said=$($SHMFS mount -o remount,size=2m m 2>&1); is $? 32
+        has "$said" "the size of a mount that an ordinary user has made stays as it is"
+        before=$(stat -f -c %c m); $SHMFS mount -o remount,size=2m,nr_inodes=9 m 2>/dev/null; is $? 32
+        is "$(stat -f -c %c m)" $before "a refused remount changed a part"
+        $SHMFS mount -o remount,nr_inodes=9 m; is $? 0; is "$(stat -f -c %c m)" 9
+        $SHMFS umount m; is $? 0
+        "#,
+    );
 }

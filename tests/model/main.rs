@@ -11,6 +11,7 @@ mod check;
 mod contents;
 mod generators;
 mod harness;
+mod names;
 mod recovery;
 mod reference;
 mod streams;

@@ -74,9 +74,7 @@ fn some_path(rng: &mut Rng, root: &Path) -> PathBuf {
 
 /// Stores into a mapping by a system call, which answers EFAULT where a store would die of SIGBUS.
 fn store(fd: &OwnedFd, source: &OwnedFd) {
-    let Ok(map) = crate::proc::mmap(fd, 16_384, PROT_READ | PROT_WRITE, MAP_SHARED, 0) else {
-        return;
-    };
+    let map = crate::proc::mmap(fd, 16_384, PROT_READ | PROT_WRITE, MAP_SHARED, 0).expect("mmap");
     // SAFETY: the mapping is as long as said; the kernel checks each page.
     let got = check(unsafe { libc::pread(source.as_raw_fd(), map.at.cast(), 16_384, 0) });
     race("store through a mapping", got.map(drop), &[EFAULT]);

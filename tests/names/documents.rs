@@ -182,6 +182,28 @@ fn the_verdicts_in_the_guide_are_current() {
 /// Options of every command: shmfs(1) has them.
 const COMMON: [&str; 3] = ["--help", "--verbose", "--quiet"];
 
+/// What the README shows of a check is printed, but for lines that it leaves out.
+#[test]
+fn the_check_in_the_readme_is_current() {
+    let readme = include_str!("../../README.md");
+    let (_, example) = readme.split_once("\n$ shmfs name ").expect("an example");
+    let (example, _) = example.split_once("\n```").expect("its end");
+    let (arguments, shown) = example.split_once('\n').expect("what is printed");
+    let output = Command::new(env!("CARGO_BIN_EXE_shmfs"))
+        .arg("name")
+        .args(arguments.split(' '))
+        .output()
+        .expect("shmfs runs");
+    let printed = String::from_utf8(output.stdout).expect("UTF-8");
+    let mut rest = printed.lines();
+    for line in shown.lines().filter(|line| line.trim() != "…") {
+        assert!(
+            rest.any(|other| other == line),
+            "{line}\nis not in\n{printed}"
+        );
+    }
+}
+
 #[test]
 fn every_option_is_in_the_manual_page() {
     let page = document("shmfs-name.1").replace("\\-", "-");

@@ -1,5 +1,8 @@
 //! The library and the programs, built once, and sessions to run them in.
 
+#[path = "../../preload/tests/common/programs.rs"]
+mod programs;
+
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -20,13 +23,7 @@ static BUILT: LazyLock<PathBuf> = LazyLock::new(|| {
     build_library();
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("preload/tests/c");
     let built = Path::new(env!("CARGO_TARGET_TMPDIR")).join("personalities");
-    std::fs::create_dir_all(&built).expect("a directory for programs");
-    for source in std::fs::read_dir(sources).expect("preload/tests/c") {
-        let source = source.expect("an entry").path();
-        if source.extension() == Some(OsStr::new("c")) {
-            compile(&source, &built);
-        }
-    }
+    programs::build(&sources, &built);
     built
 });
 
@@ -61,19 +58,6 @@ pub(crate) fn library() -> PathBuf {
 /// Where the programs are.
 pub(crate) fn programs() -> &'static Path {
     &BUILT
-}
-
-fn compile(source: &Path, built: &Path) {
-    let program = built.join(source.file_stem().expect("a name"));
-    let output = Command::new("cc")
-        .args(["-O1", "-Wall", "-Wno-nonnull", "-Werror", "-o"])
-        .arg(&program)
-        .arg(source)
-        .args(["-ldl", "-lpthread", "-lrt"])
-        .output()
-        .expect("cc: install a C compiler (apt-get install gcc libc6-dev)");
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{}: {errors}", source.display());
 }
 
 /// Runs a script, which finds our programs in its PATH, in `shmfs run` with these arguments.

@@ -330,7 +330,7 @@ impl Processes {
                 return Err(format!("a process of the load: {}", said(report)));
             }
             let text = fs::read_to_string(&report).map_err(|e| format!("read a report: {e}"))?;
-            text.lines().for_each(|line| reports.add(line, meets));
+            text.lines().try_for_each(|line| reports.add(line, meets))?;
         }
         Ok(reports)
     }
@@ -352,7 +352,7 @@ impl Drop for Processes {
 }
 
 impl Reports {
-    fn add(&mut self, line: &str, meets: usize) {
+    fn add(&mut self, line: &str, meets: usize) -> Outcome {
         let mut words = line.split(' ');
         let kind = words.next();
         let mut number = || words.next().and_then(|word| word.parse::<u64>().ok());
@@ -363,8 +363,9 @@ impl Reports {
                 counts[way as usize] += count;
             }
             (Some("long"), Some(start), Some(end)) => self.long.push((start, end)),
-            _ => {}
+            _ => return Err(format!("a report has the line {line:?}")),
         }
+        Ok(())
     }
 }
 

@@ -179,5 +179,5 @@ fn explain_refuses_what_is_no_name() {
         );
     }
     let (status, _, err) = shmfs(CAMERA, &["explain", "--file", "exports.toml", "zork", "x"]);
-    assert!(status == 1 && err.contains("There is camera."), "{err}");
+    assert!(status == 1 && err.contains("There are: camera."), "{err}");
 }

@@ -298,7 +298,8 @@ impl Daemon {
 
     /// A panic or an error that no program saw is still a failure.
     fn check_log(&self) -> Outcome {
-        let log = self.read_log();
+        let log = fs::read(&self.log).map_err(|e| format!("read the log of shmfs: {e}"))?;
+        let log = String::from_utf8_lossy(&log);
         let killed = DEATHS.load(Ordering::Relaxed);
         let complaint = |line: &str| {
             let killed_by_us = WAYS_TO_DIE.iter().any(|way| line.contains(way));

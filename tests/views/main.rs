@@ -5,6 +5,9 @@
 //! All tests share a mount namespace that nobody else sees. They need root, /dev/fuse, util-linux, gcc, and
 //! musl-gcc (musl-tools).
 
+#[allow(dead_code)]
+#[path = "../support/alone.rs"]
+mod alone;
 mod objects;
 mod protocols;
 mod races;
@@ -72,10 +75,10 @@ fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     if !arguments.list {
         // Before there are threads: /proc/self shows the namespace of the first one.
-        world::private_namespace();
+        alone::private_namespace();
     }
     let once = ONCE.iter().map(|&(name, test)| {
-        Trial::test(name, move || {
+        alone::trial(name, move || {
             test();
             Ok(())
         })
@@ -83,7 +86,7 @@ fn main() -> ExitCode {
     let mut trials: Vec<Trial> = once.collect();
     for (mode, option) in world::MODES {
         trials.extend(IN_BOTH_MODES.iter().map(|&(name, test)| {
-            Trial::test(format!("{mode}::{name}"), move || {
+            alone::trial(format!("{mode}::{name}"), move || {
                 test(option);
                 Ok(())
             })

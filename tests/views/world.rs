@@ -94,30 +94,6 @@ pub(crate) fn list(directory: &Path) -> Vec<String> {
     names
 }
 
-/// This process, which has no other thread yet, sees mounts of its own from here on.
-pub(crate) fn private_namespace() {
-    assert!(
-        rustix::process::geteuid().is_root(),
-        "these tests make namespaces and need root"
-    );
-    assert!(
-        Path::new("/dev/fuse").exists(),
-        "/dev/fuse is missing: modprobe fuse"
-    );
-    // SAFETY: both calls concern the new namespace only.
-    let done = unsafe {
-        libc::unshare(libc::CLONE_NEWNS) == 0
-            && libc::mount(
-                std::ptr::null(),
-                c"/".as_ptr(),
-                std::ptr::null(),
-                libc::MS_REC | libc::MS_PRIVATE,
-                std::ptr::null(),
-            ) == 0
-    };
-    assert!(done, "unshare: {}", io::Error::last_os_error());
-}
-
 /// open(2) with the number of its failure.
 pub(crate) fn open(path: &Path, flags: i32, mode: u32) -> Result<fs::File, i32> {
     use std::os::fd::FromRawFd;

@@ -1,6 +1,8 @@
 //! C programs, built once, run under a personality in directories of their own.
 #![allow(dead_code)]
 
+mod programs;
+
 use std::ffi::OsStr;
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
@@ -31,28 +33,9 @@ pub(crate) fn programs() -> &'static Path {
     BUILT.get_or_init(|| {
         let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/c");
         let built = Path::new(env!("CARGO_TARGET_TMPDIR")).join("programs");
-        std::fs::create_dir_all(&built).expect("a directory for programs");
-        for source in std::fs::read_dir(sources).expect("tests/c") {
-            let source = source.expect("an entry").path();
-            if source.extension() == Some(OsStr::new("c")) {
-                compile(&source, &built);
-            }
-        }
+        programs::build(&sources, &built);
         built
     })
-}
-
-fn compile(source: &Path, built: &Path) {
-    let program = built.join(source.file_stem().expect("a name"));
-    let output = Command::new("cc")
-        .args(["-O1", "-Wall", "-Wno-nonnull", "-Werror", "-o"])
-        .arg(&program)
-        .arg(source)
-        .args(["-ldl", "-lpthread", "-lrt"])
-        .output()
-        .expect("cc: install a C compiler (apt-get install gcc libc6-dev)");
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{}: {errors}", source.display());
 }
 
 /// A personality and the directories of its views.

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
+use clap::ArgGroup;
 use serde::Serialize;
 
 use super::columns;
@@ -19,16 +20,13 @@ use crate::export::{
 /// Prints the rules that match, the rights that result, and what each operation answers where the object is there and
 /// where it is not; modes and ACLs come on top.
 #[derive(Debug, clap::Args)]
-#[command(after_long_help = words::EXIT_STATUS)]
+#[command(
+    after_long_help = words::EXIT_STATUS,
+    group = ArgGroup::new("rules").args(["file", "from"]).required(true)
+)]
 pub(in crate::cli) struct ExplainCommand {
     /// The configuration
-    #[arg(
-        long,
-        value_name = "FILE",
-        required_unless_present = "from",
-        conflicts_with = "from",
-        help_heading = "Where the rules are"
-    )]
+    #[arg(long, value_name = "FILE", help_heading = "Where the rules are")]
     file: Option<PathBuf>,
     /// The mount whose rules in force are asked
     #[arg(long, value_name = "DIR", help_heading = "Where the rules are")]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::super::words;
-use super::{columns, print};
+use super::{columns, find, print};
 use crate::error::Result;
 use crate::export::{Export, Exports, Source, Unmatched, Verb};
 use crate::mount::exports;
@@ -63,8 +63,7 @@ pub(super) fn list(command: &ListCommand) -> Result<()> {
 
 pub(super) fn show(command: &ShowCommand) -> Result<()> {
     let (source, exports) = in_force(&command.dir)?;
-    let found = exports.get(&command.name);
-    let export = found.ok_or_else(|| exports::unknown(&command.name, &exports))?;
+    let export = find(&exports, &command.name)?;
     print(&described(export, &source, &command.dir))
 }
 

@@ -111,19 +111,23 @@ fn root_of(jail: &Path) -> OwnedFd {
     sys::open(jail, libc::O_RDONLY | libc::O_DIRECTORY).unwrap()
 }
 
+/// What is seen has a handle, whoever asks.
+#[track_caller]
+fn handle_of(jail: &Path, name: &str) -> Handle {
+    let handle = handles::of(jail.join(name));
+    handle.unwrap_or_else(|errno| panic!("the handle of {name:?}: {errno:?}"))
+}
+
 const SEEN: [&str; 6] = ["ro", "rw", "d", "d/ro", "mr", "mr/x"];
 
 pub(super) fn handles_as_they_are_given(cell: &mut Cell) {
     cell.attack(|jail| {
         let root = root_of(jail);
         for name in SEEN {
-            if let Ok(handle) = handles::of(jail.join(name)) {
-                try_handle(&root, &handle, &format!("the handle of {name}"));
-            }
+            let handle = handle_of(jail, name);
+            try_handle(&root, &handle, &format!("the handle of {name}"));
         }
-        if let Ok(handle) = handles::of(jail) {
-            try_handle(&root, &handle, "the handle of the root");
-        }
+        try_handle(&root, &handle_of(jail, ""), "the handle of the root");
     });
 }
 
@@ -131,9 +135,7 @@ pub(super) fn handles_with_another_generation(cell: &mut Cell) {
     cell.attack_as(Who::Root, |jail| {
         let root = root_of(jail);
         for name in SEEN {
-            let Ok(handle) = handles::of(jail.join(name)) else {
-                continue;
-            };
+            let handle = handle_of(jail, name);
             for generation in [0u32, 1, 2, u32::MAX] {
                 let mut forged = handle.clone();
                 forged.bytes[8..12].copy_from_slice(&generation.to_ne_bytes());
@@ -159,9 +161,7 @@ pub(super) fn handles_with_another_number(cell: &mut Cell) {
     cell.attack_as(Who::Root, |jail| {
         let root = root_of(jail);
         for name in ["ro", "d"] {
-            let Ok(handle) = handles::of(jail.join(name)) else {
-                continue;
-            };
+            let handle = handle_of(jail, name);
             let own = sys::stat(jail.join(name)).unwrap().ino;
             let near = (1..64).flat_map(|step| [own.wrapping_add(step), own.wrapping_sub(step)]);
             let bits = (0..64).map(|bit| own ^ (1 << bit));
@@ -187,9 +187,7 @@ pub(super) fn handles_of_the_tree(cell: &mut Cell) {
     cell.attack_as(Who::Root, |jail| {
         let root = root_of(jail);
         for name in SEEN {
-            let Ok(own) = handles::of(jail.join(name)) else {
-                continue;
-            };
+            let own = handle_of(jail, name);
             for other in &tree {
                 let mut forged = own.clone();
                 forged.bytes[..8].copy_from_slice(&other.bytes[..8]);
@@ -210,9 +208,7 @@ pub(super) fn handles_of_the_tree(cell: &mut Cell) {
 pub(super) fn the_root_node_by_handle(cell: &mut Cell) {
     cell.attack_as(Who::Root, |jail| {
         let root = root_of(jail);
-        let Ok(handle) = handles::of(jail.join("ro")) else {
-            return;
-        };
+        let handle = handle_of(jail, "ro");
         let mut forged = with_number(&handle, 1);
         forged.bytes[8..12].copy_from_slice(&[0; 4]);
         for length in [12, forged.bytes.len()] {
@@ -243,10 +239,7 @@ pub(super) fn the_root_node_by_handle(cell: &mut Cell) {
 pub(super) fn connectable_handles(cell: &mut Cell) {
     cell.attack_as(Who::Root, |jail| {
         let root = root_of(jail);
-        let of = |name: &str| handles::of(jail.join(name));
-        let (Ok(file), Ok(directory)) = (of("d/ro"), of("mr")) else {
-            return;
-        };
+        let (file, directory) = (handle_of(jail, "d/ro"), handle_of(jail, "mr"));
         let mut forged = file.clone();
         forged.kind = 0x82;
         forged.bytes.truncate(12);
@@ -265,7 +258,8 @@ fn with_provider(cell: &Cell, attempt: impl Fn(&Path, i32, i32)) {
     let provider = proc::spawn(|| {
         sys::chdir(&tree).unwrap();
         let file = sys::open("secret", libc::O_RDWR).unwrap();
-        assert_eq!(sys::raw(&file), proc_number(&file));
+        // Where `other_processes_descriptors` looks.
+        assert!(file.as_raw_fd() < 64);
         ready.make();
         end.wait();
     });
@@ -278,10 +272,6 @@ fn with_provider(cell: &Cell, attempt: impl Fn(&Path, i32, i32)) {
     });
     end.make();
     provider.join();
-}
-
-fn proc_number(file: &OwnedFd) -> i32 {
-    file.as_raw_fd()
 }
 
 pub(super) fn other_processes_roots(cell: &mut Cell) {
@@ -346,9 +336,12 @@ pub(super) fn user_namespaces(cell: &mut Cell) {
     cell.attack(|jail| {
         // SAFETY: no pointers; this process ends soon.
         let made = unsafe { libc::unshare(libc::CLONE_NEWUSER | libc::CLONE_NEWNS) };
-        if made != 0 {
-            return; // the host allows none
-        }
+        assert_eq!(
+            made,
+            0,
+            "this host allows no user namespaces: {}",
+            std::io::Error::last_os_error()
+        );
         let path = sys::c(jail);
         let none = std::ptr::null::<libc::c_char>();
         for flags in [0, libc::MS_NOSUID, libc::MS_NODEV] {
@@ -368,9 +361,8 @@ pub(super) fn user_namespaces(cell: &mut Cell) {
         refused(sys::stat(jail.join("secret")), &[ENOENT]);
         let root = root_of(jail);
         for name in SEEN {
-            if let Ok(handle) = handles::of(jail.join(name)) {
-                try_handle(&root, &handle, "a handle in a user namespace");
-            }
+            let handle = handle_of(jail, name);
+            try_handle(&root, &handle, "a handle in a user namespace");
         }
     });
 }

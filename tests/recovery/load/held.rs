@@ -275,9 +275,7 @@ impl Load {
 
     /// The lock is held; now and then it changes hands.
     fn use_lock(&mut self) -> Outcome {
-        let Some(lock) = &mut self.held.lock else {
-            return Ok(());
-        };
+        let lock = self.held.lock.as_mut().ok_or("the lock was not taken")?;
         let exclusive = FlockOperation::NonBlockingLockExclusive;
         let taken = errno(fs::flock(&lock.without, exclusive));
         expect(
