@@ -200,6 +200,11 @@ impl Shmfs {
         Ok(())
     }
 
+    /// The process that was started; a stand-in has none.
+    pub(crate) fn process(&self) -> Option<u32> {
+        self.daemon.as_ref().map(Child::id)
+    }
+
     /// Its number in the kernel's traces.
     pub(crate) fn connection(&self) -> io::Result<u32> {
         connection(&self.dir)

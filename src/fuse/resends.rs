@@ -83,15 +83,18 @@ impl Aftermath {
     /// Says whether there is still somebody to serve.
     fn wait_for_resends(&self) -> bool {
         let mut threads: Option<Vec<Reader>> = None;
-        let mut looks = 0;
+        let (mut looks, mut wait) = (0, LOOK);
         loop {
-            std::thread::sleep(LOOK);
+            std::thread::sleep(wait);
             let Some(fs) = self.fs.upgrade() else {
                 return false;
             };
             if !self.resends.other.load(Ordering::Relaxed) {
+                // Nobody may want anything for long.
+                wait = ASK.min(wait * 2);
                 continue;
             }
+            wait = LOOK;
             let threads = threads.get_or_insert_with(|| readers(&fs));
             threads.retain(|reader| !reader.is_beyond(&fs));
             looks += 1;

@@ -10,7 +10,7 @@ use crate::fuse::connection;
 use crate::sys::process::{self, End};
 
 /// The longest wait after a worker that was killed from outside.
-const OUTSIDE: Duration = Duration::from_millis(50);
+const OUTSIDE: Duration = Duration::from_millis(5);
 
 /// How long a killed process may take to end. A thread of it may wait in the kernel for an answer that only the end
 /// of the connection gives, or only the next worker: then nobody waits for it.

@@ -170,8 +170,13 @@ impl Supervisor {
     /// What becomes readable when there is something to do for [`Supervisor::turn`].
     pub fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         let worker = self.child().into_iter();
-        let worker = worker.flat_map(|worker| [worker.pidfd.as_fd(), worker.channel.as_fd()]);
+        let worker = worker.flat_map(|worker| {
+            // The other end of the channel is closed where it has ended and cannot be waited for.
+            let channel = self.stuck.is_none().then(|| worker.channel.as_fd());
+            [Some(worker.pidfd.as_fd()), channel]
+        });
         worker
+            .flatten()
             .chain(self.end_of_worker())
             .chain([self.inbox.as_fd()])
     }

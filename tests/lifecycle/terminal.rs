@@ -41,6 +41,10 @@ impl Terminal {
         let lead = || {
             // SAFETY: system calls alone.
             unsafe {
+                // Whoever started the tests may have ignored them, as nohup and a shell's & do.
+                for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT] {
+                    libc::signal(signal, libc::SIG_DFL);
+                }
                 libc::setsid();
                 libc::ioctl(0, libc::TIOCSCTTY, 0);
             }

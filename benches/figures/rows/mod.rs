@@ -10,6 +10,7 @@ mod journal;
 mod mapped;
 mod million;
 mod open;
+mod recovery;
 mod rw;
 mod swarm;
 mod views;
@@ -77,6 +78,11 @@ pub(crate) const ALL: &[Group] = &[
         "journal",
         "what it costs that objects outlive the process",
         journal::run,
+    ),
+    group(
+        "recovery",
+        "the worker is killed: until the next one answers",
+        recovery::run,
     ),
     Group {
         name: "swarm",
