@@ -64,9 +64,10 @@ impl Supervisor {
     /// The worker has not ended: the thread was one of those that come and go.
     fn take_heart(&mut self) {
         let was_wrong = self.stuck.take().is_some();
-        if let State::Serving { worker, .. } = &mut self.state
-            && (was_wrong || worker.thread.is_none())
-        {
+        let State::Serving { worker, .. } = &mut self.state else {
+            return;
+        };
+        if was_wrong || worker.thread.is_none() {
             worker.find_thread();
         }
     }
