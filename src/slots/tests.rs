@@ -1,4 +1,6 @@
+use std::fmt::Write;
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 
 use super::chunk::SLOTS;
 use super::*;
@@ -184,4 +186,60 @@ fn what_is_no_table_is_refused() {
     assert!(Slots::open(file.try_clone().unwrap()).is_err());
     rustix::fs::ftruncate(&file, 1 << 20).unwrap();
     assert!(Slots::open(file).is_err());
+}
+
+/// The form of version 1: its size, then each word that is not zero, with its offset.
+fn fixture() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/slots-1.txt")
+}
+
+fn number(word: Option<&str>) -> u64 {
+    u64::from_str_radix(word.unwrap(), 16).unwrap()
+}
+
+#[test]
+fn version_1_stays_readable() {
+    let text = std::fs::read_to_string(fixture()).unwrap();
+    let mut lines = text.lines();
+    let file = rustix::fs::memfd_create("slots", rustix::fs::MemfdFlags::CLOEXEC).unwrap();
+    rustix::fs::ftruncate(&file, number(lines.next())).unwrap();
+    for line in lines {
+        let mut words = line.split(' ');
+        let (offset, word) = (number(words.next()), number(words.next()));
+        rustix::io::pwrite(&file, &word.to_le_bytes(), offset).unwrap();
+    }
+    let (_slots, survivors) = Slots::open(file).unwrap();
+    assert_eq!(survivors.slots.len(), 2);
+    let (one, other) = (&survivors.slots[&10], &survivors.slots[&11]);
+    assert_eq!((one.lookups(), one.nopen(), one.backing()), (2, 1, 5));
+    assert!(one.is(Flag::Writer) && !one.is(Flag::Exposed));
+    assert_eq!((other.lookups(), other.nopen()), (1, 0));
+    assert_eq!(survivors.in_hand[0].request, request(100));
+}
+
+/// Writes the fixture: once for each version.
+#[test]
+#[ignore = "writes tests/data; for a new version of the slots' form only"]
+fn write_the_fixture() {
+    let slots = Slots::create().unwrap();
+    let file = handed_on(&slots);
+    let (one, other) = (slots.take(10), slots.take(11));
+    one.raise_lookups();
+    one.raise_lookups();
+    one.open_one();
+    one.set_backing(5);
+    one.set(Flag::Writer, true);
+    other.raise_lookups();
+    std::mem::forget(slots.requests().begin(request(100)));
+    die(slots, vec![one, other]);
+    let mut bytes = vec![0; rustix::fs::fstat(&file).unwrap().st_size as usize];
+    rustix::io::pread(&file, &mut bytes[..], 0).unwrap();
+    let mut text = format!("{:x}\n", bytes.len());
+    for (index, word) in bytes.chunks_exact(8).enumerate() {
+        let word = u64::from_le_bytes(word.try_into().unwrap());
+        if word != 0 {
+            writeln!(text, "{:x} {word:x}", index * 8).unwrap();
+        }
+    }
+    std::fs::write(fixture(), text).unwrap();
 }

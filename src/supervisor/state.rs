@@ -262,6 +262,33 @@ mod tests {
         assert!(Saved::read(b"{}").is_err());
     }
 
+    /// As the first release writes it: what comes later must be optional.
+    #[test]
+    fn version_1_stays_readable() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/supervisor-1.json");
+        let text = std::fs::read(path).unwrap();
+        let saved = Saved::read(&text).unwrap();
+        assert_eq!(saved.options(), "rw,nosuid,nodev,size=64m,view=netbsd");
+        assert_eq!(
+            (saved.mounts.as_str(), saved.log.as_str()),
+            ("44:0:39", "warn")
+        );
+        assert!(saved.anteroom && saved.background && !saved.stored);
+        assert_eq!(
+            (saved.init.len(), saved.deaths, saved.oom_score),
+            (4, 3, Some(0))
+        );
+        assert_eq!(saved.answer.as_deref(), Some(&[80, 0, 0, 0][..]));
+        assert_eq!((saved.worker, saved.unreaped.len()), (Some(1234), 0));
+        assert_eq!(saved.ready.entrance.as_deref(), Some("tree-36bc041f"));
+        assert!(saved.ready.passthrough && saved.ready.saved);
+        // And nothing of it is lost on the way through this version.
+        let written: serde_json::Value = serde_json::from_slice(&saved.write().unwrap()).unwrap();
+        let mut before: serde_json::Value = serde_json::from_slice(&text).unwrap();
+        before["unreaped"] = serde_json::json!([]);
+        assert_eq!(written, before);
+    }
+
     #[test]
     fn names_of_files_travel() {
         for number in [0, 7, u64::MAX] {
