@@ -44,9 +44,15 @@ const LONGEST_EXPORTS: u64 = 16 << 20;
 /// The daemon's end; dropped, it takes the socket's name away.
 #[derive(Debug)]
 pub(crate) struct Control {
-    path: PathBuf,
-    file: u64,
+    _name: Name,
     listener: Arc<UnixListener>,
+}
+
+/// The name of a socket.
+#[derive(Debug)]
+struct Name {
+    path: PathBuf,
+    file: FileId,
 }
 
 impl Control {
@@ -54,32 +60,23 @@ impl Control {
     pub(crate) fn listen(device: &str, door: Arc<Door>) -> io::Result<Control> {
         let directory = directory();
         make_private(&directory)?;
-        let path = directory.join(device);
-        let locked = lock(&directory)?;
-        remove_stale(&directory);
-        // Who had this device number before may not have ended yet, but has nothing to tell any more.
-        drop(fs::remove_file(&path));
-        let listener = UnixListener::bind(&path)?;
-        drop(locked);
-        Control::answer(path, listener, door)
+        let (name, listener) = bind(&directory, device)?;
+        Control::answer(name, listener, door)
     }
 
     /// Goes on with a socket that another program listened on.
     pub(super) fn resume(device: &str, listener: OwnedFd, door: Arc<Door>) -> io::Result<Control> {
-        Control::answer(directory().join(device), listener.into(), door)
+        Control::answer(Name::of(directory().join(device)), listener.into(), door)
     }
 
-    fn answer(path: PathBuf, listener: UnixListener, door: Arc<Door>) -> io::Result<Control> {
-        // A name that somebody took away is nobody's.
-        let file = file_number(&path).unwrap_or_default();
+    fn answer(name: Name, listener: UnixListener, door: Arc<Door>) -> io::Result<Control> {
         let listener = Arc::new(listener);
         let answering = Arc::clone(&listener);
         thread::Builder::new()
             .name("control".to_owned())
             .spawn(move || accept(&answering, &door))?;
         Ok(Control {
-            path,
-            file,
+            _name: name,
             listener,
         })
     }
@@ -91,23 +88,39 @@ impl AsFd for Control {
     }
 }
 
-impl Drop for Control {
-    fn drop(&mut self) {
-        if let Err(error) = self.remove() {
-            tracing::warn!(%error, path = %self.path.display(), "cannot remove the control socket");
-        }
-    }
+fn bind(directory: &Path, device: &str) -> io::Result<(Name, UnixListener)> {
+    let path = directory.join(device);
+    let _locked = lock(directory)?;
+    remove_stale(directory);
+    // Who had this device number before may not have ended yet, but has nothing to tell any more.
+    drop(fs::remove_file(&path));
+    let listener = UnixListener::bind(&path)?;
+    Ok((Name::of(path), listener))
 }
 
-impl Control {
-    /// Takes the name away, unless it is a later daemon's: the kernel gives a device number again at once.
+impl Name {
+    fn of(path: PathBuf) -> Name {
+        // One that somebody took away is nobody's.
+        let file = file_id(&path).unwrap_or_default();
+        Name { path, file }
+    }
+
+    /// Takes it away, unless it is a later daemon's: the kernel gives a device number again at once.
     fn remove(&self) -> io::Result<()> {
         let _locked = self.path.parent().map(lock).transpose()?;
-        match file_number(&self.path) {
+        match file_id(&self.path) {
             Ok(file) if file == self.file => fs::remove_file(&self.path),
             Ok(_) => Ok(()),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
             Err(error) => Err(error),
+        }
+    }
+}
+
+impl Drop for Name {
+    fn drop(&mut self) {
+        if let Err(error) = self.remove() {
+            tracing::warn!(%error, path = %self.path.display(), "cannot remove the control socket");
         }
     }
 }
@@ -120,8 +133,12 @@ fn lock(directory: &Path) -> io::Result<fs::File> {
     Ok(file)
 }
 
-fn file_number(path: &Path) -> io::Result<u64> {
-    Ok(fs::symlink_metadata(path)?.ino())
+/// Number and time of change: a file system may give a number again at once, but not within its own time.
+type FileId = (u64, i64, i64);
+
+fn file_id(path: &Path) -> io::Result<FileId> {
+    let found = fs::symlink_metadata(path)?;
+    Ok((found.ino(), found.ctime(), found.ctime_nsec()))
 }
 
 /// Where sockets are.
@@ -374,6 +391,20 @@ impl Daemon {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Most file systems give the number of a file that is gone to the next one.
+    #[test]
+    fn a_later_daemon_keeps_its_socket() {
+        let directory = tempfile::tempdir().unwrap();
+        let (mut before, _) = bind(directory.path(), "0:44").unwrap();
+        for _ in 0..3 {
+            let (later, _) = bind(directory.path(), "0:44").unwrap();
+            drop(std::mem::replace(&mut before, later));
+            assert!(directory.path().join("0:44").exists());
+        }
+        drop(before);
+        assert!(!directory.path().join("0:44").exists());
+    }
 
     #[test]
     fn limits_travel() {
