@@ -9,7 +9,6 @@ use std::sync::Arc;
 use libfuzzer_sys::fuzz_target;
 use shmfs::data::{DataFiles, KernelClock};
 use shmfs::ops::{Config, DataMode, Fs};
-use shmfs::options::Atime;
 use shmfs::recovery::{self, Journal};
 use shmfs::slots::{Slots, Survivors};
 
@@ -46,10 +45,15 @@ fn with_records(data: &[u8]) -> Vec<u8> {
         Ok(())
     });
     let mut at = read.expect("the fixture is whole") as usize;
-    for body in data.split(|&byte| byte == 0xfe).filter(|body| !body.is_empty()) {
+    for body in data
+        .split(|&byte| byte == 0xfe)
+        .filter(|body| !body.is_empty())
+    {
         let len = (body.len() as u32).to_le_bytes();
         let mut hasher = crc32fast::Hasher::new();
-        [&len[..], &u64::to_le_bytes(sequence), body].iter().for_each(|part| hasher.update(part));
+        [&len[..], &u64::to_le_bytes(sequence), body]
+            .iter()
+            .for_each(|part| hasher.update(part));
         bytes.resize(at, 0);
         bytes.extend_from_slice(&len);
         bytes.extend_from_slice(&hasher.finalize().to_le_bytes());
@@ -71,14 +75,7 @@ fn restore(bytes: &[u8]) {
     let clock = Box::new(KernelClock::of(&files).expect("a memfd"));
     let config = Config {
         size: 1 << 20,
-        nr_inodes: 0,
-        users: Default::default(),
-        mode: 0o1777,
-        uid: 0,
-        gid: 0,
-        reserve: false,
-        atime: Atime::Relative,
-        nodiratime: false,
+        ..Config::default()
     };
     let slots = (Slots::default(), &mut Survivors::default());
     if image.contents.is_empty() {
@@ -90,7 +87,12 @@ fn restore(bytes: &[u8]) {
     fs.set_data_mode(DataMode::PageCache);
     if fs.resume(Survivors::default()).is_ok() {
         let _ = fs.getattr(fs.root());
-        let _ = fs.readdir(fs.root(), shmfs::ops::DirPosition(0), Default::default(), |_| true);
+        let _ = fs.readdir(
+            fs.root(),
+            shmfs::ops::DirPosition(0),
+            Default::default(),
+            |_| true,
+        );
         fs.resends_are_over();
         if let Some(journal) = fs.journal() {
             journal.begin_pass();

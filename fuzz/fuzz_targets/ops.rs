@@ -11,10 +11,9 @@ use libfuzzer_sys::fuzz_target;
 use shmfs::data::{DataFiles, KernelClock};
 use shmfs::errno::Result;
 use shmfs::ops::{
-    Caller, Config, CreateFlags, DataMode, DirPosition, Entry, Fs, Listing, NewNode, RenameMode, SetAttr,
-    SetTime, WriteFlags, UserLimit,
+    Caller, Config, CreateFlags, DataMode, DirPosition, Entry, Fs, Listing, NewNode, RenameMode,
+    SetAttr, SetTime, WriteFlags,
 };
-use shmfs::options::Atime;
 use shmfs::sys::credentials::Credentials;
 use shmfs::types::{Ino, Kind, Timestamp};
 
@@ -96,13 +95,8 @@ impl Kernel {
         let config = Config {
             size: 64 * 4096,
             nr_inodes: 32,
-            users: UserLimit::default(),
-            mode: 0o1777,
-            uid: 0,
-            gid: 0,
             reserve: passthrough,
-            atime: Atime::Relative,
-            nodiratime: false,
+            ..Config::default()
         };
         let fs = Fs::new(config, files, clock);
         fs.set_data_mode(DataMode::PageCache);
@@ -385,15 +379,20 @@ impl Kernel {
                 );
             }
             Op::Fallocate(which, mode, offset, len) => {
-                let _ = self.fs.fallocate(&self.caller(), self.ino(which), mode, offset, len);
+                let _ = self
+                    .fs
+                    .fallocate(&self.caller(), self.ino(which), mode, offset, len);
             }
             Op::Lseek(which, offset, whence) => {
                 let _ = self.fs.lseek(self.ino(which), offset, whence);
             }
             Op::Copy(from, at, to, into, len) => {
-                let _ = self
-                    .fs
-                    .copy_file_range(&self.caller(), (self.ino(from), at), (self.ino(to), into), len);
+                let _ = self.fs.copy_file_range(
+                    &self.caller(),
+                    (self.ino(from), at),
+                    (self.ino(to), into),
+                    len,
+                );
             }
             _ => unreachable!(),
         }

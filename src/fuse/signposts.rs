@@ -282,23 +282,12 @@ pub(super) mod tests {
     use crate::data::{DataFiles, KernelClock};
     use crate::export::Exports;
     use crate::fuse::nodes::Layout;
-    use crate::ops::{Config, DataMode, SessionId, UserLimit};
-    use crate::options::Atime;
+    use crate::ops::{Config, DataMode, SessionId};
 
     pub(in crate::fuse) fn new_fs() -> Arc<Fs> {
         let files = DataFiles::memfds();
         let clock = Box::new(KernelClock::of(&files).unwrap());
-        let config = Config {
-            size: 0,
-            nr_inodes: 0,
-            users: UserLimit::default(),
-            mode: 0o1777,
-            uid: 0,
-            gid: 0,
-            reserve: false,
-            atime: Atime::Relative,
-            nodiratime: false,
-        };
+        let config = Config::default();
         let fs = Fs::new(config, files, clock);
         fs.set_data_mode(DataMode::PageCache);
         let text = "[export.a]\nread = ['x']\n[export.b]\nprivate = true\n";

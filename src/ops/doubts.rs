@@ -112,8 +112,8 @@ impl Fs {
 mod tests {
     use crate::data::{DataFiles, KernelClock};
     use crate::ops::access::Caller;
-    use crate::ops::{Config, DataMode, Fs, NewNode, UserLimit};
-    use crate::options::Atime;
+    use crate::ops::{Config, DataMode, Fs, NewNode};
+
     use crate::slots::Flag;
     use crate::sys::credentials::Credentials;
     use crate::types::Kind;
@@ -122,17 +122,7 @@ mod tests {
     fn what_the_kernel_knows_keeps_nobody_waiting() {
         let files = DataFiles::memfds();
         let clock = Box::new(KernelClock::of(&files).unwrap());
-        let config = Config {
-            size: 0,
-            nr_inodes: 0,
-            users: UserLimit::default(),
-            mode: 0o1777,
-            uid: 0,
-            gid: 0,
-            reserve: false,
-            atime: Atime::Relative,
-            nodiratime: false,
-        };
+        let config = Config::default();
         let fs = Fs::new(config, files, clock);
         fs.set_data_mode(DataMode::PageCache);
         let caller = Caller::with(0, 0, Credentials::default());

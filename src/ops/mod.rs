@@ -87,6 +87,23 @@ pub struct Config {
     pub nodiratime: bool,
 }
 
+/// Without limits, as tmpfs is by itself; anybody may make objects in the root.
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            size: 0,
+            nr_inodes: 0,
+            users: UserLimit::default(),
+            mode: 0o1777,
+            uid: 0,
+            gid: 0,
+            reserve: false,
+            atime: Atime::default(),
+            nodiratime: false,
+        }
+    }
+}
+
 /// One file system and all that can be done to it.
 #[derive(Debug)]
 pub struct Fs {

@@ -198,7 +198,7 @@ mod tests {
     use crate::data::{DataFiles, KernelClock};
     use crate::errno::Errno;
     use crate::ops::{Backing, Config, CreateFlags, DataMode, NewNode, SetAttr, WriteFlags};
-    use crate::options::Atime;
+
     use crate::store::pools::Pool;
     use crate::sys::credentials::{CAP_SYS_RESOURCE, Credentials};
 
@@ -218,15 +218,8 @@ mod tests {
         let files = DataFiles::memfds();
         let clock = Box::new(KernelClock::of(&files).unwrap());
         let config = Config {
-            size: 0,
-            nr_inodes: 0,
             users,
-            mode: 0o1777,
-            uid: 0,
-            gid: 0,
-            reserve: false,
-            atime: Atime::Relative,
-            nodiratime: false,
+            ..Config::default()
         };
         let fs = Fs::new(config, files, clock);
         fs.set_data_mode(DataMode::Passthrough(Box::new(Registry)));

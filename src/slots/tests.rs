@@ -24,6 +24,23 @@ fn die(slots: Slots, held: Vec<Slot>) {
     drop(held);
 }
 
+/// A slot in which everything is set.
+fn full(slots: &Slots, key: u64) -> Slot {
+    let slot = slots.take(key);
+    slot.raise_lookups();
+    slot.raise_lookups();
+    slot.open_one();
+    slot.set_backing(5);
+    slot.set(Flag::Writer, true);
+    slot
+}
+
+fn is_full(slot: &Slot) -> bool {
+    (slot.lookups(), slot.nopen(), slot.backing()) == (2, 1, 5)
+        && slot.is(Flag::Writer)
+        && !slot.is(Flag::Exposed)
+}
+
 fn allocated(slots: &Slots) -> u64 {
     rustix::fs::fstat(slots.file().unwrap()).unwrap().st_blocks as u64 * 512
 }
@@ -32,20 +49,14 @@ fn allocated(slots: &Slots) -> u64 {
 fn counts_survive() {
     let slots = Slots::create().unwrap();
     let file = handed_on(&slots);
-    let (one, other) = (slots.take(10), slots.take(11));
-    one.raise_lookups();
-    one.raise_lookups();
-    one.open_one();
-    one.set_backing(5);
-    one.set(Flag::Writer, true);
+    let (one, other) = (full(&slots, 10), slots.take(11));
     other.raise_lookups();
     drop(other);
     die(slots, vec![one]);
     let (slots, survivors) = Slots::open(file).unwrap();
     assert_eq!(survivors.slots.len(), 1);
     let one = &survivors.slots[&10];
-    assert_eq!((one.lookups(), one.nopen(), one.backing()), (2, 1, 5));
-    assert!(one.is(Flag::Writer) && !one.is(Flag::Exposed));
+    assert!(is_full(one), "{one:?}");
     assert_eq!(one.lower_lookups(2), 0);
     let new = slots.take(12);
     assert_eq!((new.lookups(), new.nopen(), new.backing()), (0, 0, 0));
@@ -211,8 +222,7 @@ fn version_1_stays_readable() {
     let (_slots, survivors) = Slots::open(file).unwrap();
     assert_eq!(survivors.slots.len(), 2);
     let (one, other) = (&survivors.slots[&10], &survivors.slots[&11]);
-    assert_eq!((one.lookups(), one.nopen(), one.backing()), (2, 1, 5));
-    assert!(one.is(Flag::Writer) && !one.is(Flag::Exposed));
+    assert!(is_full(one), "{one:?}");
     assert_eq!((other.lookups(), other.nopen()), (1, 0));
     assert_eq!(survivors.in_hand[0].request, request(100));
 }
@@ -223,12 +233,7 @@ fn version_1_stays_readable() {
 fn write_the_fixture() {
     let slots = Slots::create().unwrap();
     let file = handed_on(&slots);
-    let (one, other) = (slots.take(10), slots.take(11));
-    one.raise_lookups();
-    one.raise_lookups();
-    one.open_one();
-    one.set_backing(5);
-    one.set(Flag::Writer, true);
+    let (one, other) = (full(&slots, 10), slots.take(11));
     other.raise_lookups();
     std::mem::forget(slots.requests().begin(request(100)));
     die(slots, vec![one, other]);

@@ -11,8 +11,7 @@ use std::process::{Command, Output};
 use std::sync::Arc;
 
 use shmfs::data::{DataFiles, KernelClock};
-use shmfs::ops::{Caller, Config, CreateFlags, DataMode, Dir, Fs, NewNode, RenameMode, UserLimit};
-use shmfs::options::Atime;
+use shmfs::ops::{Caller, Config, CreateFlags, DataMode, Dir, Fs, NewNode, RenameMode};
 use shmfs::recovery::{self, Damage, Image, Journal, Space};
 use shmfs::slots::{Request, Slots, Survivors};
 use shmfs::store::Cookie;
@@ -34,13 +33,7 @@ fn config() -> Config {
     Config {
         size: 1 << 20,
         nr_inodes: 100,
-        users: UserLimit::default(),
-        mode: 0o1777,
-        uid: 0,
-        gid: 0,
-        reserve: false,
-        atime: Atime::Relative,
-        nodiratime: false,
+        ..Config::default()
     }
 }
 

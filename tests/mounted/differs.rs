@@ -160,6 +160,12 @@ pub(crate) const DIFFERS: &[Differs] = &[
         expect: "st_blocks sees what a mapping stored only after msync or SEEK_DATA",
     },
     Differs {
+        case: "fallocate::seek_sees_loaded",
+        targets: PAGE_CACHE,
+        why: "pages that were never stored to are never written back",
+        expect: "a hole that a mapping has loaded from is a hole still; on tmpfs it is data",
+    },
+    Differs {
         case: "mmap::mlock_pages",
         targets: PAGE_CACHE,
         why: "pages that were never stored to are never written back",

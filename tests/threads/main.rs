@@ -14,7 +14,6 @@ use std::time::Duration;
 use shmfs::data::{DataFiles, KernelClock};
 use shmfs::errno::Result;
 use shmfs::ops::{Backing, Config, DataMode, DirPosition, Fs, Listing, UserLimit};
-use shmfs::options::Atime;
 use shmfs::store::Share;
 use shmfs::types::Ino;
 
@@ -59,12 +58,8 @@ fn new_fs(setup: Setup) -> (Fs, Arc<Mutex<BTreeSet<u32>>>) {
         } else {
             UserLimit::default()
         },
-        mode: 0o1777,
-        uid: 0,
-        gid: 0,
         reserve: setup.reserve,
-        atime: Atime::Relative,
-        nodiratime: false,
+        ..Config::default()
     };
     let fs = Fs::new(config, files, clock);
     let registry = Registry::default();

@@ -4,9 +4,8 @@ use shmfs::data::{DataFiles, KernelClock};
 use shmfs::errno::{Errno, Result};
 use shmfs::ops::{
     Caller, Config, CreateFlags, DataMode, Dir, DirPosition, Face, Fs, Listener, Listing, NewNode,
-    RenameMode, SetAttr, UserLimit, ViewId,
+    RenameMode, SetAttr, ViewId,
 };
-use shmfs::options::Atime;
 use shmfs::sys::credentials::Credentials;
 use shmfs::types::{Ino, Kind, Names};
 use shmfs::view::Naming;
@@ -30,13 +29,8 @@ impl World {
         let config = Config {
             size: 1 << 20,
             nr_inodes: 1000,
-            users: UserLimit::default(),
-            mode: 0o1777,
-            uid: 0,
-            gid: 0,
             reserve: true,
-            atime: Atime::Relative,
-            nodiratime: false,
+            ..Config::default()
         };
         let fs = Fs::new(config, files, Box::new(clock));
         let views = keys.iter().map(|key| {

@@ -205,29 +205,14 @@ mod tests {
     use crate::export::Exports;
     use crate::ops::access::Caller;
     use crate::ops::exports::SessionId;
-    use crate::ops::{Config, CreateFlags, DataMode, NewNode, RenameMode, UserLimit};
-    use crate::options::Atime;
+    use crate::ops::{Config, CreateFlags, DataMode, NewNode, RenameMode};
+
     use crate::recovery::Journal;
     use crate::slots::{Slots, Survivors};
     use crate::sys::credentials::Credentials;
     use crate::types::{Ino, Kind};
 
     const EXPORTS: &str = "[export.e]\nwrite = ['out*']\nunmatched = 'private'\nsize = '1m'\n";
-
-    const CONFIG: Config = Config {
-        size: 0,
-        nr_inodes: 0,
-        users: UserLimit {
-            size: 0,
-            nr_inodes: 0,
-        },
-        mode: 0o1777,
-        uid: 0,
-        gid: 0,
-        reserve: false,
-        atime: Atime::Relative,
-        nodiratime: false,
-    };
 
     fn with_exports(fs: Fs) -> Fs {
         fs.set_data_mode(DataMode::PageCache);
@@ -283,7 +268,7 @@ mod tests {
     #[test]
     fn a_pool_goes_with_its_session_and_what_was_published() {
         let (files, clock) = files();
-        let fs = with_exports(Fs::new(CONFIG, files, clock));
+        let fs = with_exports(Fs::new(Config::default(), files, clock));
         let before = fs.inode_count();
         for round in 0..3 {
             let (dir, session) = session(&fs);
@@ -315,7 +300,7 @@ mod tests {
         let ((files, clock), journal) = (self::files(), Arc::new(Journal::create().unwrap()));
         let slots = Slots::default();
         let saved = Some(Arc::clone(&journal));
-        let fs = with_exports(Fs::recorded(CONFIG, files, clock, slots, saved));
+        let fs = with_exports(Fs::recorded(Config::default(), files, clock, slots, saved));
         let (dir, session) = session(&fs);
         let node = NewNode {
             kind: Kind::Regular,
@@ -332,7 +317,7 @@ mod tests {
         let ((files, clock), mut survivors) = (self::files(), Survivors::default());
         let slots = (Slots::default(), &mut survivors);
         let from = (Arc::new(journal), image);
-        let fs = with_exports(Fs::restore(CONFIG, files, clock, slots, from).unwrap());
+        let fs = with_exports(Fs::restore(Config::default(), files, clock, slots, from).unwrap());
         fs.resume(survivors).unwrap();
         fs.restore_sessions();
         assert_eq!(pools(&fs), ["e", "e:token"]);

@@ -10,7 +10,7 @@ use crate::table::Ctx;
 crate::cases!["fallocate";
     nobody: plain, keep_size, keep_size_then_grow, inside_keeps_data, punch, punch_partial_pages, punch_past_end, punch_without_keep_size, punch_whole_file, punch_under_mapping,
         other_modes, bad_ranges, of_directory, of_fifo, of_readonly, posix, seek_data_and_hole, seek_in_empty, seek_past_end, seek_hole_at_end,
-        seek_after_punch, seek_sees_allocated, seek_sees_mapped, seek_bad, seek_of_directory, many_extents, advice, readahead_call, collapse_changes_nothing,
+        seek_after_punch, seek_sees_allocated, seek_sees_mapped, seek_sees_loaded, seek_bad, seek_of_directory, many_extents, advice, readahead_call, collapse_changes_nothing,
         madvise_remove, mapped_beyond_allocation;
 ];
 
@@ -236,6 +236,22 @@ fn seek_sees_mapped(c: &Ctx<'_>) {
     assert_eq!((lseek(&reader, 0, SEEK_HOLE), lseek(&reader, 4096, SEEK_DATA)), (Ok(4096), Ok(8192)));
     assert_eq!((lseek(&reader, 12_288, SEEK_DATA), lseek(&reader, 8192, SEEK_HOLE)), (Ok(12_288), Ok(16_384)));
     assert_eq!((map.get(0), map.get(8192), map.get(12_289)), (2, 1, 3));
+}
+
+fn seek_sees_loaded(c: &Ctx<'_>) {
+    let fd = put(c.p("f"), b"");
+    ftruncate(&fd, 16_384).unwrap();
+    let map = shared(&fd, 16_384);
+    assert_eq!(map.get(8192), 0);
+    let want = if c.differs() { Err(ENXIO) } else { Ok(8192) };
+    assert_eq!(lseek(&fd, 0, SEEK_DATA), want);
+    // What is cut off is a hole again, whatever a mapping had there.
+    map.set(8192, 1);
+    assert_eq!(lseek(&fd, 0, SEEK_DATA), Ok(8192));
+    ftruncate(&fd, 4096).unwrap();
+    ftruncate(&fd, 16_384).unwrap();
+    fails(lseek(&fd, 0, SEEK_DATA), ENXIO);
+    assert_eq!(pread(&fd, 1, 8192), Ok(vec![0]));
 }
 
 fn seek_bad(c: &Ctx<'_>) {
