@@ -174,8 +174,7 @@ impl Load {
             let gone = errno(timed(&mut self.watch, || fs::removexattr(&path, ACL)));
             return expect(|| format!("remove the ACL of {name}"), gone, None);
         }
-        let user = self.rng.below(1000) as u32;
-        let acl = acl(user);
+        let acl = acl(self.rng.below(8) as u16);
         let set = timed(&mut self.watch, || {
             fs::setxattr(&path, ACL, &acl, XattrFlags::empty())
         });
@@ -315,12 +314,14 @@ fn xattrs_of(file: &impl std::os::fd::AsFd) -> rustix::io::Result<BTreeMap<Strin
     Ok(all)
 }
 
-/// An ACL as an extended attribute: the owner, a user, the group, the mask, others.
-fn acl(user: u32) -> Vec<u8> {
+/// An ACL as an extended attribute: the owner, a user with these rights, the group, the mask, others. The user is
+/// one whom every user namespace knows.
+fn acl(rights: u16) -> Vec<u8> {
     const NOBODY: u32 = u32::MAX;
+    let user = rustix::process::geteuid().as_raw();
     let entries: [(u16, u16, u32); 5] = [
         (1, 6, NOBODY),
-        (2, 6, user),
+        (2, rights, user),
         (4, 4, NOBODY),
         (0x10, 6, NOBODY),
         (0x20, 4, NOBODY),
