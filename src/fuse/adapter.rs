@@ -13,7 +13,7 @@ use fuser::{
 
 use super::beside::run_beside;
 use super::convert::errno;
-use super::gate::Gate;
+use super::drain::Drain;
 use super::hand::Hand;
 use super::nodes::Nodes;
 use super::resends::Resends;
@@ -38,7 +38,7 @@ pub(super) struct Server {
     pub(super) passthrough: bool,
     pub(super) opener: Opener,
     pub(super) resends: Arc<Resends>,
-    pub(super) gate: Arc<Gate>,
+    pub(super) drain: Arc<Drain>,
     pub(super) queue: Option<Arc<Queue>>,
 }
 

@@ -87,7 +87,7 @@ impl Server {
         self.resends.saw(request.is_resent());
         let held = self.fs.slots().requests().begin(request);
         failpoint("begun");
-        self.gate.pass();
+        self.drain.admit();
         held
     }
 

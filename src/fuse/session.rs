@@ -11,8 +11,8 @@ use parking_lot::Mutex;
 
 use super::adapter::{Adapter, Server};
 use super::connection;
+use super::drain::Drain;
 use super::exports::{self, Sessions};
-use super::gate::Gate;
 use super::handshake::{self, Handshake};
 use super::nodes::{Layout, Nodes};
 use super::passthrough::Registry;
@@ -98,7 +98,7 @@ pub struct Service {
     device: Arc<OwnedFd>,
     saved: bool,
     sessions: Option<Sessions>,
-    gate: Arc<Gate>,
+    drain: Arc<Drain>,
     thread: Mutex<Option<JoinHandle<std::io::Result<()>>>>,
 }
 
@@ -134,7 +134,7 @@ impl Service {
         let notifier = Arc::new(OnceLock::new());
         let namings = exports::with_views(&fs, namings);
         let queue = views::install(&fs, &nodes, &notifier, namings)?;
-        let gate = Arc::<Gate>::default();
+        let drain = Arc::<Drain>::default();
         let server = Server {
             fs: Arc::clone(&fs),
             nodes: Arc::clone(&nodes),
@@ -144,7 +144,7 @@ impl Service {
                 device: Arc::clone(&device),
             },
             resends: Arc::default(),
-            gate: Arc::clone(&gate),
+            drain: Arc::clone(&drain),
             queue,
         };
         let resends = Arc::clone(&server.resends);
@@ -191,7 +191,7 @@ impl Service {
             device,
             saved,
             sessions,
-            gate,
+            drain,
             thread: Mutex::new(Some(thread)),
         })
     }
@@ -313,7 +313,7 @@ impl Service {
 
     /// Finishes what is in hand, and begins nothing more; says whether all was finished by `until`.
     pub fn finish(&self, until: Instant) -> bool {
-        self.gate.close(self.fs.slots().requests(), until)
+        self.drain.finish(self.fs.slots().requests(), until)
     }
 
     /// Returns when the connection has ended: unmounted everywhere, or aborted.

@@ -6,8 +6,8 @@
 //! state; the recorder's own lock is the last one and is held for one record. So records about names are in the order
 //! of the changes, and so are, for each inode, those about its state: [`Superblock::record_changes`] takes the
 //! locks of all states that it is about to describe before it describes the first, and gives them back when the record
-//! is there. It may hold several at once, and nobody else may, since it has the tree's lock for writing (or is the
-//! one that keeps records, with the lock for reading): whoever holds one state waits for no other.
+//! is there. It may hold several at once, and nobody else may, since it has the tree's lock for writing: whoever holds
+//! one state waits for no other. Who records again what lives (`keep.rs`) holds one at a time.
 //!
 //! Between a change of names and its record a state that it touched can be recorded by a change of the inode. What such
 //! a record tells too early is a time that the change of names has set, and nothing else: link counts are

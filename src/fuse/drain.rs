@@ -13,18 +13,18 @@ use crate::slots::Requests;
 /// How often it is looked whether all is finished.
 const LOOK: Duration = Duration::from_micros(100);
 
-/// What each request passes before it is begun.
+/// Lets requests begin, until what is begun is to be finished.
 #[derive(Debug, Default)]
-pub(super) struct Gate {
+pub(super) struct Drain {
     closed: AtomicBool,
     /// Requests that have come to it since.
     held: AtomicUsize,
 }
 
-impl Gate {
-    /// Lets a request through that is in its slot already. Does not return where the gate is closed.
-    pub(super) fn pass(&self) {
-        // Either who closes it finds the slot, or is noticed here.
+impl Drain {
+    /// Lets a request through that is in its slot already. Does not return once no more shall begin.
+    pub(super) fn admit(&self) {
+        // Either who finishes finds the slot, or is noticed here.
         fence(SeqCst);
         if !self.closed.load(Relaxed) {
             return;
@@ -35,8 +35,8 @@ impl Gate {
         }
     }
 
-    /// Closes it for good; says whether all that was let through was finished by `until`.
-    pub(super) fn close(&self, requests: &Requests, until: Instant) -> bool {
+    /// Lets nothing begin any more; says whether all that was begun was finished by `until`.
+    pub(super) fn finish(&self, requests: &Requests, until: Instant) -> bool {
         self.closed.store(true, Relaxed);
         fence(SeqCst);
         loop {
@@ -73,15 +73,15 @@ mod tests {
     fn nothing_goes_on_once_it_is_closed() {
         for _ in 0..20 {
             let slots = Arc::new(Slots::create().unwrap());
-            let gate = Arc::new(Gate::default());
+            let drain = Arc::new(Drain::default());
             let done = Arc::new(AtomicU64::new(0));
             for thread in 1..=3 {
-                let (slots, gate, done) = (slots.clone(), gate.clone(), done.clone());
+                let (slots, drain, done) = (slots.clone(), drain.clone(), done.clone());
                 // They sleep for ever once it is closed, as a worker's do until it ends.
                 thread::spawn(move || {
                     for number in 0.. {
                         let _held = slots.requests().begin(request(thread + 8 * number));
-                        gate.pass();
+                        drain.admit();
                         (0..5000).for_each(|_| std::hint::spin_loop());
                         done.fetch_add(1, Relaxed);
                     }
@@ -90,7 +90,7 @@ mod tests {
             while done.load(Relaxed) < 20 {
                 thread::yield_now();
             }
-            assert!(gate.close(slots.requests(), Instant::now() + Duration::from_secs(20)));
+            assert!(drain.finish(slots.requests(), Instant::now() + Duration::from_secs(20)));
             let before = done.load(Relaxed);
             thread::sleep(Duration::from_micros(300));
             assert_eq!(done.load(Relaxed), before);
@@ -99,10 +99,10 @@ mod tests {
 
     #[test]
     fn what_is_not_finished_is_not_waited_for_for_ever() {
-        let (slots, gate) = (Slots::create().unwrap(), Gate::default());
+        let (slots, drain) = (Slots::create().unwrap(), Drain::default());
         let held = slots.requests().begin(request(1));
-        assert!(!gate.close(slots.requests(), Instant::now() + Duration::from_millis(5)));
+        assert!(!drain.finish(slots.requests(), Instant::now() + Duration::from_millis(5)));
         drop(held);
-        assert!(gate.close(slots.requests(), Instant::now()));
+        assert!(drain.finish(slots.requests(), Instant::now()));
     }
 }
