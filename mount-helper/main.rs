@@ -15,7 +15,7 @@ use shmfs::log;
 use shmfs::mount::{self, MountArgs};
 use shmfs::options::{Environment, Given, Options};
 use shmfs::sys::buffers::Allocator;
-use shmfs::sys::namespace;
+use shmfs::sys::{namespace, signal};
 
 #[global_allocator]
 static ALLOCATOR: Allocator = Allocator;
@@ -34,6 +34,7 @@ fn main() -> ExitCode {
             Err(error) => ExitCode::from(cli::report(NAME, &error)),
         };
     }
+    signal::await_children();
     match Arguments::parse(words.into_iter()).and_then(|arguments| arguments.map_or(Ok(()), act)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => ExitCode::from(cli::report(NAME, &error)),

@@ -15,6 +15,7 @@ use crate::log;
 use crate::mount::{self, MountArgs, RemountArgs, UmountArgs};
 use crate::options::{Atime, Environment, Given, Options, Unknown};
 use crate::run::{self, Lent, Personality, RunArgs, Wish};
+use crate::sys::signal;
 
 /// Does what the command line `words` says, the program's name first; returns the exit status.
 pub fn execute(words: impl IntoIterator<Item = OsString>) -> Result<i32> {
@@ -71,6 +72,10 @@ fn usage(stop: &clap::Error, command: Option<&OsString>) -> Error {
 impl Cli {
     fn execute(self) -> Result<i32> {
         let is_run = matches!(self.command, Command::Run(_));
+        if !is_run {
+            // `run` gives its command back what it was started with, and so looks itself.
+            signal::await_children();
+        }
         let done = log::start(self.verbosity.level()).and_then(|()| self.command.execute());
         done.map_err(|error| if is_run { of_run(error) } else { error })
     }

@@ -16,6 +16,7 @@ use super::convert::errno;
 use super::drain::Drain;
 use super::hand::Hand;
 use super::nodes::Nodes;
+use super::patience::Patience;
 use super::resends::Resends;
 use super::views::{News, Opener, Queue};
 use crate::errno::{Errno, Result};
@@ -40,6 +41,7 @@ pub(super) struct Server {
     pub(super) resends: Arc<Resends>,
     pub(super) drain: Arc<Drain>,
     pub(super) queue: Option<Arc<Queue>>,
+    pub(super) patience: Patience,
 }
 
 /// A reply that can be a refusal.

@@ -11,7 +11,6 @@ use fuser::{
 };
 
 use super::adapter::{FOR_EVER, Refuse, Server, answer, caller, done};
-use super::beside::wait_while;
 use super::hand::{Hand, Opcode};
 use super::nodes::Node;
 use super::passthrough::reply_open;
@@ -55,7 +54,7 @@ impl Server {
                 self.send_attr(reply, id, &entry);
             });
         }
-        wait_while(|| self.fs.is_short());
+        self.await_room();
         let before = self.nodes.inode(id).and_then(|ino| self.fs.getattr(ino));
         let freed = before.map_or(0, |entry| entry.attr.blocks * 512);
         let apart = self.apart(id);
@@ -82,7 +81,7 @@ impl Server {
     }
 
     pub(super) fn open(&self, request: &Request, id: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
-        wait_while(|| self.fs.is_short());
+        self.await_room();
         // All bits of O_ACCMODE together ask for both, and give neither.
         let mode = flags.0 & libc::O_ACCMODE;
         let access = Access {
@@ -138,7 +137,7 @@ impl Server {
         (flags, open): (fuser::WriteFlags, OpenFlags),
         reply: ReplyWrite,
     ) {
-        wait_while(|| self.fs.is_short());
+        self.await_room();
         let apart = self.apart(id);
         let flags = WriteFlags {
             from_cache: flags.contains(fuser::WriteFlags::FUSE_WRITE_CACHE),
@@ -178,7 +177,7 @@ impl Server {
             drop(held);
             return done(reply, ());
         }
-        wait_while(|| self.fs.is_short());
+        self.await_room();
         let apart = self.apart(id);
         let allocate = move |server: &Server, caller: &Caller| {
             let ino = server.nodes.inode(id)?;
@@ -290,7 +289,7 @@ impl Server {
     }
 
     pub(super) fn statfs(&self, id: INodeNo, reply: ReplyStatfs) {
-        wait_while(|| self.fs.is_freeing());
+        self.await_freed();
         let statfs = match self.nodes.dir(id) {
             Ok(dir) => self.fs.statfs_of(dir),
             Err(_) => self.fs.statfs(),

@@ -14,6 +14,7 @@ mod listing;
 mod names;
 mod nodes;
 mod passthrough;
+mod patience;
 mod requests;
 mod resends;
 mod session;
@@ -22,5 +23,4 @@ mod views;
 
 pub use self::handshake::{Handshake, Kept};
 pub use self::nodes::Layout;
-pub use self::resends::READERS;
 pub use self::session::{Resources, Saved, Service};

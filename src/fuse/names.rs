@@ -6,7 +6,6 @@ use std::os::unix::ffi::OsStrExt;
 use fuser::{Generation, INodeNo, RenameFlags, ReplyCreate, ReplyEmpty, ReplyEntry, Request};
 
 use super::adapter::{FOR_EVER, Refuse, Server, done};
-use super::beside::wait_while;
 use super::convert::{kind_of, rename_mode};
 use super::nodes::{Node, Special};
 use super::passthrough::{Made, reply_create};
@@ -78,7 +77,7 @@ impl Server {
         reply: ReplyEntry,
         operation: impl FnOnce(&Caller, Dir) -> crate::errno::Result<Entry>,
     ) {
-        wait_while(|| self.fs.is_short());
+        self.await_room();
         let made = |caller: &Caller| {
             let dir = self.nodes.dir(parent)?;
             let made = match self.answered(request) {
@@ -211,7 +210,7 @@ impl Server {
         flags: i32,
         reply: ReplyCreate,
     ) {
-        wait_while(|| self.fs.is_short());
+        self.await_room();
         let create = |caller: &Caller, dir: Dir| {
             if let Some(Answer::Made(ino)) = self.answered(request) {
                 return self

@@ -135,7 +135,7 @@ struct Reader {
 }
 
 /// How the names of threads begin that read requests: fuser gives them.
-pub const READERS: &str = "fuser-";
+const READERS: &str = "fuser-";
 
 /// Threads that read requests.
 fn readers(fs: &Fs) -> Vec<Reader> {

@@ -16,6 +16,7 @@ use super::exports::{self, Sessions};
 use super::handshake::{self, Handshake};
 use super::nodes::{Layout, Nodes};
 use super::passthrough::Registry;
+use super::patience::Patience;
 use super::resends::Aftermath;
 use super::views::{self, Opener};
 use crate::data::{DataFiles, KernelClock, PAGE_SIZE};
@@ -146,6 +147,7 @@ impl Service {
             resends: Arc::default(),
             drain: Arc::clone(&drain),
             queue,
+            patience: Patience::default(),
         };
         let resends = Arc::clone(&server.resends);
         let queue = server.queue.clone();

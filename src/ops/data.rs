@@ -257,9 +257,12 @@ impl Fs {
         let pool = {
             let mut state = inode.state();
             let (uid, cell, pool) = (state.uid, state.cell.clone(), state.data.pool);
+            // A part of its pages may be free, and look like enough, while the others are not.
+            let tight = state.data.present.then(|| self.free_tightly()).flatten();
             self.discharge(uid, &mut state.data);
             self.free(inode.ino, &cell, &mut state.data);
             self.leaving.remove(&mut state);
+            drop(tight);
             pool
         };
         self.left_pool(pool);

@@ -125,10 +125,13 @@ impl Fs {
     pub(super) fn evict(&self, tree: &mut Tree, inode: &Inode) -> Option<Arc<Inode>> {
         {
             let mut state = inode.state();
-            if !state.is_orphan() || state.nopen() > 0 {
+            if !state.is_orphan() {
                 return None;
             }
             self.leaving.add(&mut state);
+            if state.nopen() > 0 {
+                return None;
+            }
             if inode.lookups() > 0 {
                 self.doubts.add(inode.ino, &state.cell);
                 return None;

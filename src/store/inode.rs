@@ -65,8 +65,8 @@ pub struct DataState {
     pub present: bool,
     /// mtime was set by a program: what the page cache writes back later does not move it.
     pub mtime_set: bool,
-    /// The kernel is about to forget the inode: it has no name and no handle left.
-    pub leaving: bool,
+    /// It has no name left, and the kernel may be about to forget it: the round in which it is waited for; 0 is none.
+    pub leaving: u32,
     /// Its owner is charged with it, and with `reserved` pages (`uid_size`, `uid_nr_inodes`).
     pub charged: bool,
     /// Somebody may write whom nobody counts: the file was open when counting began.

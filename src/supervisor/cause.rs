@@ -72,7 +72,7 @@ impl Memory {
                 End::Signal(libc::SIGKILL) if killed => Some(libc::ENOMEM),
                 // Somebody outside did it.
                 End::Signal(libc::SIGKILL | libc::SIGTERM) => None,
-                End::Signal(_) | End::Status(_) => Some(libc::EIO),
+                End::Signal(_) | End::Status(_) | End::Unseen => Some(libc::EIO),
             },
         }
     }
@@ -85,6 +85,7 @@ impl Memory {
             }
             End::Signal(signal) => format!("signal {signal}{}", name(signal)),
             End::Status(code) => format!("status {code}"),
+            End::Unseen => "nobody knows what: another waited for it".to_owned(),
         }
     }
 }

@@ -116,6 +116,9 @@ pub(super) struct Ready {
     /// The program's version.
     #[serde(default)]
     pub(super) version: String,
+    /// A thread of the worker's that waits for nothing but the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) thread: Option<i32>,
 }
 
 /// A value as the bytes of a message.

@@ -11,7 +11,6 @@ use rustix::fs::{FileType, Mode, OFlags};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::process::Pid;
 
-use crate::fuse::READERS;
 use crate::sys::channel;
 use crate::sys::process::{self, End};
 
@@ -52,10 +51,12 @@ impl Child {
         Ok(ended)
     }
 
-    /// Looks for a thread that reads requests: it waits for nothing in the kernel but for them, and so ends when it is
-    /// killed.
-    pub(super) fn find_thread(&mut self) {
-        self.thread = process::thread(self.pid, READERS);
+    /// Watches the thread of this number.
+    ///
+    /// It is told and not looked for: what is asked of `/proc` the kernel takes away again when a process is waited
+    /// for, and it is slow at that (see [`process::ended`]).
+    pub(super) fn watch_thread(&mut self, number: Option<i32>) {
+        self.thread = number.and_then(Pid::from_raw).and_then(process::thread);
     }
 }
 

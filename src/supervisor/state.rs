@@ -141,6 +141,8 @@ impl Supervisor {
         descriptors.extend(files.map(|(&number, file)| (name_of(number), file.as_fd())));
         if let (true, Some(worker)) = (goes_on, self.child()) {
             descriptors.push(("worker".to_owned(), worker.channel.as_fd()));
+            let thread = worker.thread.iter();
+            descriptors.extend(thread.map(|thread| ("thread".to_owned(), thread.as_fd())));
         }
         (saved, descriptors)
     }
@@ -231,13 +233,12 @@ fn number_of(pid: &Pid) -> i32 {
 fn serving(pid: i32, descriptors: &mut Descriptors) -> Result<Phase> {
     let gone = || Error::new(ExitCode::Internal, "the worker has no number");
     let pid = Pid::from_raw(pid).ok_or_else(gone)?;
-    let mut worker = Child {
+    let worker = Child {
         pid,
         pidfd: process::pidfd(pid).map_err(unusable)?,
-        thread: None,
+        thread: descriptors.remove("thread"),
         channel: take(descriptors, "worker")?,
     };
-    worker.find_thread();
     let since = Instant::now();
     Ok(Phase::Serving { worker, since })
 }

@@ -61,14 +61,17 @@ impl Supervisor {
         Ok(Turn::Goes)
     }
 
-    /// The worker has not ended: the thread was one of those that come and go.
+    /// The worker's first thread has not ended; it does so after the others, if it does.
     fn take_heart(&mut self) {
-        let was_wrong = self.stuck.take().is_some();
-        let State::Serving { worker, .. } = &mut self.state else {
+        let Some(since) = self.stuck else {
             return;
         };
-        if was_wrong || worker.thread.is_none() {
-            worker.find_thread();
+        if since.elapsed() < LONG {
+            return self.watch.soon();
+        }
+        self.stuck = None;
+        if let State::Serving { worker, .. } = &mut self.state {
+            worker.thread = None;
         }
     }
 

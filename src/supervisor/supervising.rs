@@ -353,16 +353,11 @@ impl Supervisor {
             tracing::warn!(%error, "no requests of the control socket reach the worker");
         }
         let took = since.elapsed();
-        let ready: Option<Ready> = serde_json::from_slice(&message.bytes).ok();
-        worker.find_thread();
-        let has_thread = worker.thread.is_some();
+        let mut ready: Option<Ready> = serde_json::from_slice(&message.bytes).ok();
+        worker.watch_thread(ready.as_mut().and_then(|ready| ready.thread.take()));
         let since = Instant::now();
         self.state = State::Serving { worker, since };
         self.watch.begin(&self.kept.slots);
-        if !has_thread {
-            // It has no name yet.
-            self.watch.soon();
-        }
         if let Some(first) = &mut self.first {
             first.version = ready.map(|ready| ready.version).unwrap_or_default();
             tracing::warn!(?took, "another worker serves the mount");

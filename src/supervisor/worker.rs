@@ -171,8 +171,8 @@ fn serve(channel: &OwnedFd, above: Orphaned) -> Result<()> {
         log::to_syslog();
     }
     let service = Arc::new(start_service(channel, given, &start)?);
-    tell_ready(channel, &service).map_err(unheard)?;
-    let ended = watch(&service)?;
+    let (thread, ended) = watch(&service)?;
+    tell_ready(channel, &service, thread).map_err(unheard)?;
     listen(channel, &service, above)?;
     // The end of the connection, however it came about.
     ended.recv().unwrap_or(Ok(()))
@@ -253,7 +253,7 @@ fn start_service(channel: &OwnedFd, given: Given, start: &Start) -> Result<Servi
     Service::start(resources, &options)
 }
 
-fn tell_ready(channel: &OwnedFd, service: &Service) -> io::Result<()> {
+fn tell_ready(channel: &OwnedFd, service: &Service, thread: i32) -> io::Result<()> {
     let entrance = service
         .entrance()
         .map(|entrance| entrance.to_string_lossy().into_owned());
@@ -262,20 +262,25 @@ fn tell_ready(channel: &OwnedFd, service: &Service) -> io::Result<()> {
         passthrough: service.passthrough(),
         saved: service.is_saved(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        thread: Some(thread),
     };
     message::send(channel, "ready", &message::encode(&ready)?, None)
 }
 
-/// Hears of the end of the connection.
-fn watch(service: &Arc<Service>) -> Result<mpsc::Receiver<Result<()>>> {
+/// Hears of the end of the connection, with a thread of its own: its number.
+fn watch(service: &Arc<Service>) -> Result<(i32, mpsc::Receiver<Result<()>>)> {
     let service = Arc::clone(service);
     let (tell, ended) = mpsc::channel();
+    let (say, said) = mpsc::channel();
     let wait = move || {
+        let _ = say.send(rustix::thread::gettid().as_raw_nonzero().get());
         // Nobody listens where the process is about to end anyway.
         drop(tell.send(service.wait()));
     };
     spawn("watch", wait)?;
-    Ok(ended)
+    let thread = said.recv();
+    let thread = thread.map_err(|error| Error::new(ExitCode::Internal, error.to_string()))?;
+    Ok((thread, ended))
 }
 
 /// Listens to the supervisor from now on.

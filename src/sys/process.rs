@@ -178,6 +178,8 @@ pub enum End {
     Signal(i32),
     /// With this status.
     Status(i32),
+    /// Somebody else has waited for it: another part of this process, or the kernel where SIGCHLD is ignored.
+    Unseen,
 }
 
 impl End {
@@ -186,6 +188,7 @@ impl End {
         match self {
             End::Signal(signal) => 128 + signal,
             End::Status(status) => status,
+            End::Unseen => 128 + libc::SIGKILL,
         }
     }
 }
@@ -208,6 +211,7 @@ pub fn ended(pidfd: BorrowedFd<'_>) -> io::Result<Option<End>> {
     let status = loop {
         match rustix::process::waitid(WaitId::PidFd(pidfd), options) {
             Err(rustix::io::Errno::INTR) => {}
+            Err(rustix::io::Errno::CHILD) => return Ok(Some(End::Unseen)),
             status => break status?,
         }
     };
@@ -237,16 +241,9 @@ pub fn pidfd(pid: Pid) -> io::Result<OwnedFd> {
     Ok(rustix::process::pidfd_open(pid, PidfdFlags::empty())?)
 }
 
-/// A descriptor that is readable when a thread of the process `pid` has ended, whatever the others do: one whose name
-/// begins so, and not the first one, which tells of its end only when all others have ended.
-pub fn thread(pid: Pid, name: &str) -> Option<OwnedFd> {
-    let tasks = std::fs::read_dir(format!("/proc/{}/task", pid.as_raw_nonzero())).ok()?;
-    let has_name = |task: &std::fs::DirEntry| {
-        let comm = std::fs::read_to_string(task.path().join("comm"));
-        comm.is_ok_and(|comm| comm.starts_with(name))
-    };
-    let task = tasks.flatten().find(has_name)?;
-    let number = Pid::from_raw(task.file_name().to_str()?.parse().ok()?)?;
+/// A descriptor that is readable when the thread `number` has ended, whatever the others of its process do: not the
+/// first one, which tells of its end only when all others have ended.
+pub fn thread(number: Pid) -> Option<OwnedFd> {
     // Before Linux 6.9 there is none of a thread.
     let of_thread = PidfdFlags::from_bits_retain(libc::PIDFD_THREAD);
     rustix::process::pidfd_open(number, of_thread).ok()

@@ -123,6 +123,11 @@ pub fn set_ignored(signal: i32, ignored: bool) {
     unsafe { libc::signal(signal, action) };
 }
 
+/// Lets this process wait for its children, also where who started it ignored their ends: that is inherited.
+pub fn await_children() {
+    set_ignored(libc::SIGCHLD, false);
+}
+
 static PIPE_WAS_IGNORED: AtomicBool = AtomicBool::new(false);
 
 /// Gives SIGPIPE the disposition that the process was started with: Rust's runtime ignores it.

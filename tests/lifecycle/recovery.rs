@@ -82,7 +82,6 @@ END
 "#;
 
 #[test]
-
 fn nobody_notices_that_the_worker_was_killed() {
     for (user, options) in WAYS {
         let body = r#"
@@ -98,7 +97,32 @@ fn nobody_notices_that_the_worker_was_killed() {
 }
 
 #[test]
+fn who_ignores_the_ends_of_children_loses_nothing() {
+    for (mount, told) in [
+        ("mount -f m 2>>log &", "signal 9 (SIGKILL)"),
+        // Its messages go elsewhere.
+        ("mount m 2>>log", ""),
+    ] {
+        let body = format!(
+            r#"
+            mkdir m
+            # A shell cannot ignore SIGCHLD; other programs can.
+            ignoring() {{ python3 -c 'import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])' "$@"; }}
+            ignoring $SHMFS {mount}
+            eventually grep -q fuse.shmfs /proc/self/mountinfo; eventually stat m/. >/dev/null 2>&1
+            echo kept > m/object
+            owner() {{ pgrep -x shmfs | while read p; do [ -z "$(workers $p)" ] || echo $p; done; }}
+            owner=$(owner); old=$(workers $owner); [ -n "$old" ] || fail "no worker"
+            kill -KILL $old; is "$(timeout 20 cat m/object)" kept
+            has "$(cat log)" "{told}"
+            ignoring $SHMFS umount m; is $? 0; unmounted || fail "still mounted"; eventually ended $owner
+            "#
+        );
+        script(Root, &body);
+    }
+}
 
+#[test]
 fn counts_go_back_to_zero() {
     for (user, options) in WAYS {
         mounted(
@@ -210,7 +234,6 @@ fn a_worker_that_cannot_be_waited_for_is_followed() {
 }
 
 #[test]
-
 fn the_command_of_run_does_not_notice() {
     for user in [Root, Nobody] {
         script(
@@ -302,7 +325,6 @@ END
 "#;
 
 #[test]
-
 fn with_a_service_manager_the_mount_outlives_its_owner() {
     for user in [Root, Nobody] {
         let body = r#"
