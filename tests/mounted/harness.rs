@@ -197,14 +197,15 @@ impl Host {
             .iter()
             .cloned()
             .partition(|(t, _)| !t.is_user() || !root);
+        // First: its mount namespace would have copies of our mounts, which could not end.
+        if !theirs.is_empty() {
+            host.user = Some(UserSpace::start(&theirs, &mut failed));
+        }
         for (target, dir) in ours {
             match start_target(target, &dir) {
                 Ok(daemon) => daemons.extend(daemon),
                 Err(why) => failed.push((target, why)),
             }
-        }
-        if !theirs.is_empty() {
-            host.user = Some(UserSpace::start(&theirs, &mut failed));
         }
         (host, daemons, failed)
     }
