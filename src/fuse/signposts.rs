@@ -279,17 +279,12 @@ pub(super) mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::data::{DataFiles, KernelClock};
     use crate::export::Exports;
     use crate::fuse::nodes::Layout;
     use crate::ops::{Config, DataMode, SessionId};
 
     pub(in crate::fuse) fn new_fs() -> Arc<Fs> {
-        let files = DataFiles::memfds();
-        let clock = Box::new(KernelClock::of(&files).unwrap());
-        let config = Config::default();
-        let fs = Fs::new(config, files, clock);
-        fs.set_data_mode(DataMode::PageCache);
+        let fs = Fs::of_memfds(Config::default(), DataMode::PageCache);
         let text = "[export.a]\nread = ['x']\n[export.b]\nprivate = true\n";
         let (exports, _) = Exports::parse(text, "exports.toml").unwrap();
         fs.set_exports(exports.into_iter().map(Arc::new).collect());

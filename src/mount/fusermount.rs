@@ -12,7 +12,7 @@ use std::process::{Command, Output, Stdio};
 
 use crate::error::{Error, ExitCode, Result};
 use crate::options::{Atime, Options};
-use crate::sys::{channel, process};
+use crate::sys::{channel, process, signal};
 
 const PROGRAM: &str = "fusermount3";
 
@@ -61,6 +61,12 @@ pub(crate) fn unmount(target: &Path, lazy: bool) -> Result<()> {
 }
 
 fn run(command: &mut Command) -> Result<Output> {
+    // The kernel would wait for it instead of us, and nobody would know what became of the mount.
+    if signal::is_ignored(libc::SIGCHLD) {
+        let what = format!("cannot run {PROGRAM}: this process ignores the ends of its children");
+        let failure = Error::new(ExitCode::System, what);
+        return Err(failure.hint("Give SIGCHLD its default action while it mounts and unmounts."));
+    }
     let output = command
         .stdin(Stdio::null())
         .stdout(Stdio::null())

@@ -18,7 +18,8 @@ const DELAY: Duration = Duration::from_secs(10);
 
 /// A mounted shmfs, served by threads of this process, and unmounted when it is dropped.
 ///
-/// As root it is mounted by mount(2)'s successors, as an ordinary user by fusermount3.
+/// As root it is mounted by mount(2)'s successors, as an ordinary user by fusermount3, for which the process must not ignore
+/// SIGCHLD.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {

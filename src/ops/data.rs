@@ -136,7 +136,7 @@ impl Fs {
         if writable {
             state.cell.set(Flag::Writer, true);
         }
-        self.leaving.remove(&mut state);
+        self.departures.remove(&mut state);
         let newly_exposed = state.is_exposed() && !exposed_before;
         Ok(Opened {
             newly_exposed,
@@ -261,7 +261,7 @@ impl Fs {
             let tight = state.data.present.then(|| self.free_tightly()).flatten();
             self.discharge(uid, &mut state.data);
             self.free(inode.ino, &cell, &mut state.data);
-            self.leaving.remove(&mut state);
+            self.departures.remove(&mut state);
             drop(tight);
             pool
         };

@@ -95,7 +95,7 @@ impl Fs {
         doubt.known = is_known(doubt.ino);
         if doubt.known {
             // Somebody uses it.
-            self.leaving.remove(&mut inode.state());
+            self.departures.remove(&mut inode.state());
             doubt.unknown_at = None;
             return true;
         }
@@ -112,21 +112,15 @@ impl Fs {
 
 #[cfg(test)]
 mod tests {
-    use crate::data::{DataFiles, KernelClock};
     use crate::ops::access::Caller;
     use crate::ops::{Config, DataMode, Fs, NewNode};
-
     use crate::slots::Flag;
     use crate::sys::credentials::Credentials;
     use crate::types::Kind;
 
     #[test]
     fn what_the_kernel_knows_keeps_nobody_waiting() {
-        let files = DataFiles::memfds();
-        let clock = Box::new(KernelClock::of(&files).unwrap());
-        let config = Config::default();
-        let fs = Fs::new(config, files, clock);
-        fs.set_data_mode(DataMode::PageCache);
+        let fs = Fs::of_memfds(Config::default(), DataMode::PageCache);
         let caller = Caller::with(0, 0, Credentials::default());
         let node = NewNode {
             kind: Kind::Directory,

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use super::Fs;
-use crate::store::{Share, State};
+use crate::store::{Leaving, Share, State};
 
 /// A FORGET that takes longer is for an inode that something still uses.
 const SOON: Duration = Duration::from_secs(1);
@@ -20,34 +20,26 @@ const LITTLE: u64 = 8;
 
 /// Those that lost their last name a moment ago.
 #[derive(Debug, Default)]
-pub(super) struct Leaving {
+pub(super) struct Departures {
     /// How many, to be read without the lock by requests that have nothing to wait for.
     count: AtomicUsize,
     awaited: Mutex<Awaited>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Awaited {
     /// Those of earlier rounds were waited for in vain: something uses them.
     round: u32,
     latest: Option<Instant>,
+    /// How many of them have no handle.
+    closed: usize,
     /// How many are being freed of which the room is needed.
     tight: usize,
 }
 
-impl Default for Awaited {
-    fn default() -> Self {
-        Awaited {
-            round: 1,
-            latest: None,
-            tight: 0,
-        }
-    }
-}
-
 /// An inode of which the room is needed is being freed, which for many pages takes a while; until this is dropped.
 #[derive(Debug)]
-pub(super) struct Tight<'a>(&'a Leaving);
+pub(super) struct Tight<'a>(&'a Departures);
 
 impl Drop for Tight<'_> {
     fn drop(&mut self) {
@@ -55,42 +47,48 @@ impl Drop for Tight<'_> {
     }
 }
 
-impl Leaving {
+impl Departures {
     /// An inode has lost its last name, and perhaps its last handle.
     pub(super) fn add(&self, state: &mut State) {
         let mut awaited = self.awaited.lock();
+        let closed = state.nopen() == 0;
         let before = state.data.leaving;
-        let in_vain = before != 0 && state.nopen() > 0;
-        if before == awaited.round || in_vain {
+        if before.is_some_and(|before| !closed || before.closed && before.round == awaited.round) {
             return;
         }
-        state.data.leaving = awaited.round;
+        let round = awaited.round;
+        state.data.leaving = Some(Leaving { round, closed });
         awaited.latest = Some(Instant::now());
-        self.count.fetch_add(1, Ordering::Relaxed);
+        awaited.closed += usize::from(closed);
+        if before.is_none_or(|before| before.round != round) {
+            self.count.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// It is gone, or open again.
     pub(super) fn remove(&self, state: &mut State) {
-        if state.data.leaving == 0 {
+        let Some(left) = state.data.leaving.take() else {
             return;
-        }
-        let awaited = self.awaited.lock();
-        if std::mem::take(&mut state.data.leaving) == awaited.round {
+        };
+        let mut awaited = self.awaited.lock();
+        if left.round == awaited.round {
+            awaited.closed -= usize::from(left.closed);
             self.count.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
-    fn any(&self) -> bool {
+    /// Whether there are some, or some that have no handle.
+    fn any(&self, closed: bool) -> bool {
         if self.count.load(Ordering::Relaxed) == 0 {
             return false;
         }
-        let recent = |latest: Instant| latest.elapsed() < SOON;
         let mut awaited = self.awaited.lock();
-        let recent = awaited.latest.is_some_and(recent);
-        if !recent {
+        let recent = |latest: Instant| latest.elapsed() < SOON;
+        if !awaited.latest.is_some_and(recent) {
             self.begin_round(&mut awaited);
+            return false;
         }
-        recent
+        !closed || awaited.closed > 0
     }
 
     fn is_tight(&self) -> bool {
@@ -103,32 +101,34 @@ impl Leaving {
     }
 
     fn begin_round(&self, awaited: &mut Awaited) {
-        awaited.round = awaited.round.checked_add(1).unwrap_or(1);
+        awaited.round = awaited.round.wrapping_add(1);
+        awaited.closed = 0;
         self.count.store(0, Ordering::Relaxed);
     }
 }
 
 impl Fs {
-    /// Whether inodes are about to go.
+    /// Whether inodes are about to go that nobody has open.
     pub fn is_freeing(&self) -> bool {
-        self.leaving.any() || self.doubts.any_open()
+        self.departures.any(true) || self.doubts.any_open()
     }
 
     /// Those that are about to go were waited for long enough: something uses them.
     pub fn stop_awaiting(&self) {
-        self.leaving.give_up();
+        self.departures.give_up();
     }
 
-    /// Whether inodes are about to go whose room is needed.
+    /// Whether inodes may be about to go whose room is needed.
     pub fn is_short(&self) -> bool {
-        self.is_freeing() && (self.leaving.is_tight() || self.has_little())
+        let may_go = self.departures.any(false) || self.doubts.any_open();
+        may_go && (self.departures.is_tight() || self.has_little())
     }
 
     /// Says that what is needed is being freed.
     pub(super) fn free_tightly(&self) -> Option<Tight<'_>> {
         self.has_little().then(|| {
-            self.leaving.awaited.lock().tight += 1;
-            Tight(&self.leaving)
+            self.departures.awaited.lock().tight += 1;
+            Tight(&self.departures)
         })
     }
 
@@ -149,20 +149,16 @@ impl Fs {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
-    use crate::data::{DataFiles, KernelClock};
     use crate::ops::access::Caller;
-    use crate::ops::{Config, NewNode};
+    use crate::ops::{Config, DataMode, NewNode};
+    use crate::store::Inode;
     use crate::sys::credentials::Credentials;
     use crate::types::Kind;
 
-    fn file_system() -> Fs {
-        let files = DataFiles::memfds();
-        let clock = Box::new(KernelClock::of(&files).unwrap());
-        Fs::new(Config::default(), files, clock)
-    }
-
-    fn make(fs: &Fs, name: &[u8]) -> std::sync::Arc<crate::store::Inode> {
+    fn make(fs: &Fs, name: &[u8]) -> Arc<Inode> {
         let node = NewNode {
             kind: Kind::Regular,
             mode: 0o644,
@@ -175,32 +171,52 @@ mod tests {
 
     #[test]
     fn what_was_waited_for_in_vain_is_waited_for_again_when_it_is_closed() {
-        let (fs, leaving) = (file_system(), Leaving::default());
+        let fs = Fs::of_memfds(Config::default(), DataMode::PageCache);
+        let departures = Departures::default();
         let inode = make(&fs, b"a");
         let mut state = inode.state();
         state.cell.open_one();
-        leaving.add(&mut state);
-        assert!(leaving.any(), "it may be about to go");
-        leaving.give_up();
-        leaving.add(&mut state);
-        assert!(!leaving.any(), "it is in use");
+        departures.add(&mut state);
+        assert!(departures.any(false), "it may be about to go");
+        assert!(!departures.any(true), "somebody may have it open");
+        departures.give_up();
+        departures.add(&mut state);
+        assert!(!departures.any(false), "it is in use");
         state.cell.close_one();
-        leaving.add(&mut state);
-        assert!(leaving.any(), "nobody has it open any more");
-        leaving.remove(&mut state);
-        assert!(!leaving.any());
+        departures.add(&mut state);
+        assert!(departures.any(true), "nobody has it open any more");
+        departures.remove(&mut state);
+        assert!(!departures.any(false));
+    }
+
+    #[test]
+    fn one_that_is_closed_in_time_is_counted_once() {
+        let fs = Fs::of_memfds(Config::default(), DataMode::PageCache);
+        let departures = Departures::default();
+        let inode = make(&fs, b"a");
+        let mut state = inode.state();
+        state.cell.open_one();
+        departures.add(&mut state);
+        departures.add(&mut state);
+        state.cell.close_one();
+        departures.add(&mut state);
+        departures.add(&mut state);
+        assert!(departures.any(true));
+        departures.remove(&mut state);
+        assert!(!departures.any(true) && !departures.any(false));
     }
 
     #[test]
     fn one_of_an_earlier_round_does_not_count() {
-        let (fs, leaving) = (file_system(), Leaving::default());
+        let fs = Fs::of_memfds(Config::default(), DataMode::PageCache);
+        let departures = Departures::default();
         let (first, second) = (make(&fs, b"a"), make(&fs, b"b"));
-        leaving.add(&mut first.state());
-        leaving.give_up();
-        leaving.add(&mut second.state());
-        leaving.remove(&mut first.state());
-        assert!(leaving.any());
-        leaving.remove(&mut second.state());
-        assert!(!leaving.any());
+        departures.add(&mut first.state());
+        departures.give_up();
+        departures.add(&mut second.state());
+        departures.remove(&mut first.state());
+        assert!(departures.any(true));
+        departures.remove(&mut second.state());
+        assert!(!departures.any(true));
     }
 }

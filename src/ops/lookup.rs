@@ -128,7 +128,7 @@ impl Fs {
             if !state.is_orphan() {
                 return None;
             }
-            self.leaving.add(&mut state);
+            self.departures.add(&mut state);
             if state.nopen() > 0 {
                 return None;
             }

@@ -46,7 +46,7 @@ pub use self::exports::{ExportId, SessionId};
 pub use self::faces::{Dir, Face};
 use self::growth::Changes;
 pub use self::io::WriteFlags;
-use self::leaving::Leaving;
+use self::leaving::Departures;
 pub use self::quota::UserLimit;
 pub use self::rename::RenameMode;
 use self::views::Views;
@@ -118,7 +118,7 @@ pub struct Fs {
     last_backing: AtomicU32,
     held_open: AtomicUsize,
     evicted: AtomicUsize,
-    leaving: Leaving,
+    departures: Departures,
     doubts: Doubts,
     changes: Changes,
     views: Views,
@@ -144,6 +144,16 @@ impl Fs {
     /// An empty file system whose data goes to `files`, and which nobody remembers.
     pub fn new(config: Config, files: DataFiles, clock: Box<dyn Clock>) -> Fs {
         Fs::recorded(config, files, clock, Slots::default(), None)
+    }
+
+    /// An empty one for a test.
+    #[cfg(test)]
+    pub(crate) fn of_memfds(config: Config, mode: DataMode) -> Fs {
+        let files = DataFiles::memfds();
+        let clock = Box::new(crate::data::KernelClock::of(&files).unwrap());
+        let fs = Fs::new(config, files, clock);
+        fs.set_data_mode(mode);
+        fs
     }
 
     /// An empty file system whose history goes to `journal`, and the kernel's counts to `slots`.
@@ -189,7 +199,7 @@ impl Fs {
             last_backing: AtomicU32::new(1),
             held_open: AtomicUsize::new(0),
             evicted: AtomicUsize::new(0),
-            leaving: Leaving::default(),
+            departures: Departures::default(),
             doubts: Doubts::default(),
             changes: Changes::default(),
             views: Views::default(),

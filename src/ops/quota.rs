@@ -195,7 +195,6 @@ mod tests {
     use std::os::fd::BorrowedFd;
 
     use super::*;
-    use crate::data::{DataFiles, KernelClock};
     use crate::errno::Errno;
     use crate::ops::{Backing, Config, CreateFlags, DataMode, NewNode, SetAttr, WriteFlags};
 
@@ -215,15 +214,11 @@ mod tests {
 
     /// Where the daemon counts nothing by itself: passthrough, without `reserve`.
     fn new_fs(users: UserLimit) -> Fs {
-        let files = DataFiles::memfds();
-        let clock = Box::new(KernelClock::of(&files).unwrap());
         let config = Config {
             users,
             ..Config::default()
         };
-        let fs = Fs::new(config, files, clock);
-        fs.set_data_mode(DataMode::Passthrough(Box::new(Registry)));
-        fs
+        Fs::of_memfds(config, DataMode::Passthrough(Box::new(Registry)))
     }
 
     fn user(uid: u32, capabilities: u64) -> Caller {

@@ -58,6 +58,15 @@ pub struct State {
     pub kept: Mark,
 }
 
+/// An inode that may be about to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Leaving {
+    /// The round in which it is waited for.
+    pub round: u32,
+    /// It has no handle either.
+    pub closed: bool,
+}
+
 /// What is known of an inode's data file, but for what is in its slot.
 #[derive(Debug, Default)]
 pub struct DataState {
@@ -65,8 +74,8 @@ pub struct DataState {
     pub present: bool,
     /// mtime was set by a program: what the page cache writes back later does not move it.
     pub mtime_set: bool,
-    /// It has no name left, and the kernel may be about to forget it: the round in which it is waited for; 0 is none.
-    pub leaving: u32,
+    /// It has no name left, and the kernel may be about to forget it.
+    pub leaving: Option<Leaving>,
     /// Its owner is charged with it, and with `reserved` pages (`uid_size`, `uid_nr_inodes`).
     pub charged: bool,
     /// Somebody may write whom nobody counts: the file was open when counting began.

@@ -45,7 +45,7 @@ pub mod xattr;
 
 pub use self::budget::InodeBudget;
 pub use self::directory::{Cookie, Directory};
-pub use self::inode::{DataState, Identity, Inode, State};
+pub use self::inode::{DataState, Identity, Inode, Leaving, State};
 pub use self::keep::Mark;
 pub use self::superblock::{Superblock, Tree};
 pub use self::users::{Share, Users};

@@ -85,7 +85,7 @@ impl Memory {
             }
             End::Signal(signal) => format!("signal {signal}{}", name(signal)),
             End::Status(code) => format!("status {code}"),
-            End::Unseen => "nobody knows what: another waited for it".to_owned(),
+            End::Unseen => "something that nobody saw, as another waited for it".to_owned(),
         }
     }
 }

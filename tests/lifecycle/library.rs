@@ -136,3 +136,34 @@ fn a_daemons_mount_is_remounted() {
             .contains(StatVfsMountFlags::RDONLY | StatVfsMountFlags::NODEV)
     );
 }
+
+/// In the process that the next test starts, which it is for: the directory to mount on.
+const DIRECTORY: &str = "SHMFS_TEST_DIRECTORY";
+
+#[test]
+fn an_ordinary_user_who_ignores_the_ends_of_children_is_told() {
+    if let Some(directory) = std::env::var_os(DIRECTORY) {
+        // SAFETY: plain system calls; no other test runs in this process.
+        unsafe {
+            assert_eq!(libc::setresuid(1000, 1000, 1000), 0);
+            libc::signal(libc::SIGCHLD, libc::SIG_IGN);
+        }
+        let refused = Mount::builder().mount(directory).unwrap_err();
+        assert!(refused.to_string().contains("SIGCHLD"), "{refused}");
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    std::os::unix::fs::chown(directory.path(), Some(1000), None).unwrap();
+    let name = "library::an_ordinary_user_who_ignores_the_ends_of_children_is_told";
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", name, "--test-threads=1", "--nocapture"])
+        .env(DIRECTORY, directory.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && said.contains("1 passed"),
+        "{output:?}"
+    );
+    assert_eq!(source_at(directory.path()), None);
+}
