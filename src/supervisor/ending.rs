@@ -12,6 +12,9 @@ use crate::sys::process::{self, End};
 /// The longest wait after a worker that was killed from outside.
 const OUTSIDE: Duration = Duration::from_millis(5);
 
+/// So many workers may die before one says that it serves: more than a request that kills takes with it.
+const FIRST: u64 = 5;
+
 /// How long a killed process may take to end. A thread of it may wait in the kernel for an answer that only the end
 /// of the connection gives, or only the next worker: then nobody waits for it.
 const ENDING: Duration = Duration::from_secs(2);
@@ -67,6 +70,16 @@ impl Supervisor {
         Turn::Ended
     }
 
+    /// Whether another worker can go on. One may have served before it could say so: whoever mounts by fusermount3
+    /// lets programs in before.
+    fn is_followed(&self) -> bool {
+        if self.first.is_some() {
+            return self.is_saved();
+        }
+        let kept = &self.kept;
+        kept.is_begun() && self.restarts.total < FIRST && connection::resend(&kept.device).is_ok()
+    }
+
     /// The worker has ended; how, nobody knows of one that cannot be waited for.
     pub(super) fn bury(&mut self, end: Option<End>) -> Result<Turn> {
         // It may have said why.
@@ -87,9 +100,12 @@ impl Supervisor {
             cause.errno = Some(libc::EIO);
         }
         let why = cause.text;
-        if !self.is_saved() {
+        if !self.is_followed() {
             let what = format!("the process that serves the mount ended by {why}");
             return Err(Error::new(ExitCode::Internal, what));
+        }
+        if self.first.is_none() {
+            self.watch.begin(&self.kept.slots);
         }
         self.stuck = None;
         let in_hand = self.watch.in_hand();

@@ -54,6 +54,12 @@ impl Kept {
         })
     }
 
+    /// Whether a worker has begun to serve, and wrote down what it served.
+    pub(super) fn is_begun(&self) -> bool {
+        let journal = rustix::fs::fstat(&self.journal);
+        self.answer.is_some() && journal.is_ok_and(|found| found.st_size > 0)
+    }
+
     /// The same with exports.
     pub fn with_exports(mut self, exports: Option<&Source>) -> Result<Kept> {
         let exports = exports.map(Configuration::new).transpose();

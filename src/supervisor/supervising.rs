@@ -106,17 +106,25 @@ impl Supervisor {
             mounts: String::new(),
             background: false,
         };
-        supervisor.launch().map_err(unstarted)?;
-        while supervisor.first.is_none() {
-            supervisor.wait()?;
-            if let Turn::Ended = supervisor.turn()? {
+        supervisor.begin().inspect_err(|_| {
+            supervisor.end();
+            supervisor.has_ended();
+        })?;
+        let entrance = supervisor.first.as_ref().and_then(|it| it.entrance.clone());
+        supervisor.entrance = entrance.and_then(|entrance| CString::new(entrance).ok());
+        Ok(supervisor)
+    }
+
+    fn begin(&mut self) -> Result<()> {
+        self.launch().map_err(unstarted)?;
+        while self.first.is_none() {
+            self.wait()?;
+            if let Turn::Ended = self.turn()? {
                 let what = "the connection ended before it was served";
                 return Err(Error::new(ExitCode::Mount, what));
             }
         }
-        let entrance = supervisor.first.as_ref().and_then(|it| it.entrance.clone());
-        supervisor.entrance = entrance.and_then(|entrance| CString::new(entrance).ok());
-        Ok(supervisor)
+        Ok(())
     }
 
     /// The name of the tree in the anteroom.

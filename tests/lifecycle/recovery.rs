@@ -122,6 +122,38 @@ fn who_ignores_the_ends_of_children_loses_nothing() {
     }
 }
 
+/// By fusermount3 programs see the mount before anybody serves it.
+#[test]
+fn a_worker_that_dies_before_it_says_that_it_serves_is_followed() {
+    for (user, options) in WAYS {
+        for place in ["resent", "file-made"] {
+            let before =
+                format!("export SHMFS_FAILPOINTS=$PWD/failpoint; echo '{place} 0' > failpoint");
+            let body = r#"
+                echo made > m/made; is "$(cat m/made)" made; rm m/made; ! [ -e failpoint ] || fail "none died"
+                has "$(cat log)" "the worker died"
+                "#;
+            prepared(user, &before, options, body);
+        }
+    }
+}
+
+/// It is not tried for ever.
+#[test]
+fn workers_that_never_come_to_serve_are_an_error() {
+    for user in [Root, Nobody] {
+        let body = r#"
+            mkdir m; export SHMFS_FAILPOINTS=$PWD/failpoint
+            arm() { echo 'resent 0' > armed; mv armed failpoint; }; arm
+            $SHMFS mount -f m 2>log & daemon=$!
+            while kill -0 $daemon 2>/dev/null; do [ -e failpoint ] || arm; done
+            wait $daemon; is $? 4 "mount"; has "$(cat log)" "the process that serves the mount ended by signal"
+            unmounted || fail "still mounted"; ! pgrep shmfs > /dev/null || fail "a process is left"
+            "#;
+        script(user, body);
+    }
+}
+
 #[test]
 fn counts_go_back_to_zero() {
     for (user, options) in WAYS {
