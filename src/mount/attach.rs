@@ -10,7 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::thread;
 
-use rustix::fs::{FileType, Mode, OFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, StatxFlags};
 use rustix::io::Errno;
 
 use super::place::Place;
@@ -124,6 +124,14 @@ fn tree_by_namespace(anteroom: BorrowedFd<'_>, entrance: &CStr) -> io::Result<Ow
     };
     let cloned = thread::scope(|scope| scope.spawn(clone).join());
     cloned.unwrap_or_else(|_| Err(io::Error::other("the thread that binds the tree failed")))
+}
+
+/// The number of the device of what is mounted, as the table of mounts has it.
+pub(crate) fn device_of(tree: &OwnedFd) -> Result<String> {
+    let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
+    let found = rustix::fs::statx(tree, c"", flags, StatxFlags::empty());
+    let found = found.map_err(|error| Error::system("cannot find the device", error))?;
+    Ok(format!("{}:{}", found.stx_dev_major, found.stx_dev_minor))
 }
 
 /// Attaches the `tree` where people want it.

@@ -55,28 +55,38 @@ struct Name {
     file: FileId,
 }
 
-impl Control {
-    /// Answers requests about the file system `device` from now on.
-    pub(crate) fn listen(device: &str, door: Arc<Door>) -> io::Result<Control> {
+/// A socket before there is somebody who answers: who asks waits.
+#[derive(Debug)]
+pub(crate) struct Bound {
+    name: Name,
+    listener: UnixListener,
+}
+
+impl Bound {
+    /// The socket of the file system `device`, to be there when programs get to that.
+    pub(crate) fn new(device: &str) -> io::Result<Bound> {
         let directory = directory();
         make_private(&directory)?;
-        let (name, listener) = bind(&directory, device)?;
-        Control::answer(name, listener, door)
+        bind(&directory, device)
     }
 
-    /// Goes on with a socket that another program listened on.
-    pub(super) fn resume(device: &str, listener: OwnedFd, door: Arc<Door>) -> io::Result<Control> {
-        Control::answer(Name::of(directory().join(device)), listener.into(), door)
+    /// One that another program listened on.
+    pub(super) fn inherited(device: &str, listener: OwnedFd) -> Bound {
+        Bound {
+            name: Name::of(directory().join(device)),
+            listener: listener.into(),
+        }
     }
 
-    fn answer(name: Name, listener: UnixListener, door: Arc<Door>) -> io::Result<Control> {
-        let listener = Arc::new(listener);
+    /// Answers requests from now on.
+    pub(crate) fn answer(self, door: Arc<Door>) -> io::Result<Control> {
+        let listener = Arc::new(self.listener);
         let answering = Arc::clone(&listener);
         thread::Builder::new()
             .name("control".to_owned())
             .spawn(move || accept(&answering, &door))?;
         Ok(Control {
-            _name: name,
+            _name: self.name,
             listener,
         })
     }
@@ -88,14 +98,15 @@ impl AsFd for Control {
     }
 }
 
-fn bind(directory: &Path, device: &str) -> io::Result<(Name, UnixListener)> {
+fn bind(directory: &Path, device: &str) -> io::Result<Bound> {
     let path = directory.join(device);
     let _locked = lock(directory)?;
     remove_stale(directory);
     // Who had this device number before may not have ended yet, but has nothing to tell any more.
     drop(fs::remove_file(&path));
     let listener = UnixListener::bind(&path)?;
-    Ok((Name::of(path), listener))
+    let name = Name::of(path);
+    Ok(Bound { name, listener })
 }
 
 impl Name {
@@ -396,9 +407,9 @@ mod tests {
     #[test]
     fn a_later_daemon_keeps_its_socket() {
         let directory = tempfile::tempdir().unwrap();
-        let (mut before, _) = bind(directory.path(), "0:44").unwrap();
+        let mut before = bind(directory.path(), "0:44").unwrap();
         for _ in 0..3 {
-            let (later, _) = bind(directory.path(), "0:44").unwrap();
+            let later = bind(directory.path(), "0:44").unwrap();
             drop(std::mem::replace(&mut before, later));
             assert!(directory.path().join("0:44").exists());
         }

@@ -1,12 +1,13 @@
 //! `shmfs mount`: the process in the background that serves, and the one that waits until it does.
 
 use std::ffi::OsString;
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, setrlimit};
 
-use super::control::Control;
+use super::control::Bound;
 use super::live::Live;
 use super::place::Place;
 use super::serve::{self, Requests};
@@ -108,10 +109,13 @@ fn serve(arguments: &MountArgs, starter: Option<&OwnedFd>) -> Result<()> {
     prepare(starter.is_some());
     let place = Place::resolve(&arguments.target)?;
     warn_of_limit(&arguments.options);
-    let mut live: Live<Supervisor> = Live::mount(&arguments.options, &arguments.source, &place)?;
+    let mut socket = Err(io::ErrorKind::NotFound.into());
+    let mut announce = |device: &str| socket = Bound::new(device);
+    let (options, source) = (&arguments.options, &arguments.source);
+    let mut live: Live<Supervisor> = Live::mount(options, source, &place, &mut announce)?;
     drop(place);
     live.server.set_mounts(live.encode());
-    let control = Control::listen(&live.identity.device, live.server.door());
+    let control = socket.and_then(|socket| socket.answer(live.server.door()));
     if let Err(error) = &control {
         tracing::warn!(%error, "no control socket: the mount's limits cannot be changed");
     }

@@ -163,7 +163,7 @@ impl Builder {
     /// Mounts on `directory`; returns when the mount answers.
     pub fn mount(self, directory: impl AsRef<Path>) -> Result<Mount> {
         let place = Place::resolve(directory.as_ref())?;
-        let live = Live::mount(&self.options, &self.source, &place)?;
+        let live = Live::mount(&self.options, &self.source, &place, &mut |_| {})?;
         Ok(Mount {
             live: Some(live),
             path: place.path().to_owned(),

@@ -90,6 +90,9 @@ impl Server for Supervisor {
     }
 }
 
+/// Is told the number of the device, as the table of mounts has it, before any program gets to the file system.
+pub(crate) type Announce<'a> = &'a mut dyn FnMut(&str);
+
 /// A mounted file system, which this process serves or has served.
 #[derive(Debug)]
 pub(crate) struct Live<S> {
@@ -103,14 +106,19 @@ pub(crate) struct Live<S> {
 
 impl<S: Server> Live<S> {
     /// Mounts on `place`, in the way that the caller's privileges allow.
-    pub(crate) fn mount(options: &Options, source: &OsStr, place: &Place) -> Result<Live<S>> {
+    pub(crate) fn mount(
+        options: &Options,
+        source: &OsStr,
+        place: &Place,
+        announce: Announce<'_>,
+    ) -> Result<Live<S>> {
         let exports = Configuration::of(options)?;
         match sys::mount::may_mount() {
             Ok(()) => {
                 let bindings = Bindings::resolve(options, exports.as_ref())?;
-                Live::by_kernel(options, source, place, &bindings, exports)
+                Live::by_kernel(options, source, place, &bindings, exports, announce)
             }
-            Err(Errno::PERM) => Live::by_fusermount(options, source, place, exports),
+            Err(Errno::PERM) => Live::by_fusermount(options, source, place, exports, announce),
             Err(error) => Err(Error::system("cannot mount by fsopen(2)", error)
                 .hint("Linux 5.2 or later is needed, and a sandbox that lets fsopen through.")),
         }
@@ -123,6 +131,7 @@ impl<S: Server> Live<S> {
         place: &Place,
         bindings: &Bindings,
         exports: Option<Configuration>,
+        announce: Announce<'_>,
     ) -> Result<Live<S>> {
         let connection = attach::connect(options, source)?;
         let data = detached::make(options);
@@ -133,6 +142,7 @@ impl<S: Server> Live<S> {
             .entrance()
             .ok_or_else(|| Error::new(ExitCode::Internal, "the anteroom has no entrance"))?;
         let tree = attach::tree(anteroom.as_fd(), entrance)?;
+        announce(&attach::device_of(&tree)?);
         attach::attach(&tree, place)?;
         let identity = Identity::of(&tree, place.path())?;
         if !server.passthrough() {
@@ -153,6 +163,7 @@ impl<S: Server> Live<S> {
         source: &OsStr,
         place: &Place,
         exports: Option<Configuration>,
+        announce: Announce<'_>,
     ) -> Result<Live<S>> {
         if options.suid || options.dev {
             tracing::warn!("only root can mount with suid or dev: they are left out");
@@ -161,6 +172,7 @@ impl<S: Server> Live<S> {
         let data = detached::make(options);
         let device = fusermount::mount(options, source, place.path())?;
         let identity = Identity::on_top_of(place.path())?;
+        announce(&identity.device);
         let exports = exports.map(|exports| exports.source);
         let server = S::start(device, data, Layout::Direct, options, exports)
             .inspect_err(|_| drop(fusermount::unmount(place.path(), true)))?;

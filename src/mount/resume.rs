@@ -11,7 +11,7 @@ use rustix::fs::{MemfdFlags, SeekFrom};
 use rustix::process::Pid;
 use serde::{Deserialize, Serialize};
 
-use super::control::Control;
+use super::control::{Bound, Control};
 use super::daemon::prepare;
 use super::live::{Identity, Live};
 use super::manager;
@@ -221,10 +221,12 @@ impl Resumed {
 
     fn serve(mut self) -> Result<()> {
         let door = self.live.server.door();
-        let control = match self.listener {
-            Some(listener) => Control::resume(&self.live.identity.device, listener, door),
-            None => Control::listen(&self.live.identity.device, door),
+        let device = &self.live.identity.device;
+        let socket = match self.listener {
+            Some(listener) => Ok(Bound::inherited(device, listener)),
+            None => Bound::new(device),
         };
+        let control = socket.and_then(|socket| socket.answer(door));
         if let Err(error) = &control {
             tracing::warn!(%error, "no control socket: the mount's limits cannot be changed");
         }

@@ -64,7 +64,7 @@ pub struct Opened {
 /// Registrations kept for files that nobody has open: each holds a file of the kernel's.
 const IDLE_REGISTRATIONS: usize = 65536;
 /// Inodes to be evicted before their memory is given back to the system: some 10 MiB, in some milliseconds.
-const GIVE_BACK_AFTER: usize = 1 << 16;
+const GIVE_BACK_AFTER: usize = 1 << 14;
 /// Data files kept open for their handles; others are opened for each request.
 const HELD_OPEN: usize = 4096;
 

@@ -60,7 +60,7 @@ impl Fs {
         }
         let exchange = mode == RenameMode::Exchange;
         match target {
-            Some(_) if mode == RenameMode::Replace => self.may_free()?,
+            Some(_) if mode == RenameMode::Replace => self.may_free_now()?,
             Some(_) | None => self.may_add()?,
         }
         let whiteout = match mode {

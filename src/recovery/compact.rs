@@ -30,7 +30,7 @@ pub(super) struct Pass {
     sequence: u64,
     /// From so many segments on another pass is worth it.
     next: u64,
-    /// The newest segment when the last pass ended.
+    /// The end of the journal when the last pass ended, in bytes.
     last: u64,
     /// Notes that this pass has kept.
     notes: BTreeSet<NoteKey>,
@@ -71,19 +71,18 @@ impl Journal {
     /// Looks at up to `records` old records of the history of `superblock`.
     pub fn compact(&self, superblock: &Superblock, records: usize) -> Step {
         let mut pass = self.pass.lock();
-        if pass.held || !pass.is_due(&self.writer.lock(), self.is_low()) {
+        if pass.held || !pass.is_due(&mut self.writer.lock(), self.is_low()) {
             return Step::Idle;
         }
         if !std::mem::replace(&mut pass.begun, true) {
             superblock.begin_pass();
             pass.notes.clear();
         }
-        if pass.bytes.is_empty() && !self.load(&mut pass) {
+        if pass.bytes.is_empty() && (!self.may_begin() || !self.load(&mut pass)) {
             return Step::Idle;
         }
         for _ in 0..records {
-            if self.is_low() && !self.writer.lock().has_reserve() {
-                // Others need what is left; it goes on when there is memory.
+            if !self.may_go_on() {
                 return Step::Idle;
             }
             let Some(next) = self.keep(superblock, &mut pass) else {
@@ -93,6 +92,17 @@ impl Journal {
             pass.sequence += 1;
         }
         Step::More
+    }
+
+    /// Whether there is memory to record again what lives of a segment. Where there is none it goes on when there is.
+    fn may_begin(&self) -> bool {
+        !self.is_low() || self.writer.lock().has_reserve()
+    }
+
+    /// The same in the middle of one: what lives of it takes about as much as it does, seldom more.
+    fn may_go_on(&self) -> bool {
+        let enough = |writer: &Writer| writer.has_reserve() || writer.end.at <= SEGMENT / 8 * 7;
+        !self.is_low() || enough(&self.writer.lock())
     }
 
     /// Reads the oldest segment.
@@ -156,12 +166,14 @@ impl Journal {
         }
         let freed = writer.drop_first();
         failpoint("segment-dropped");
-        let (first, last) = (writer.end.first, writer.end.segment);
-        drop(writer);
         super::journal::free(self.file().as_fd(), freed, 1);
         if self.is_low() {
-            self.refill(&mut self.writer.lock());
+            // Before anybody else has what came free.
+            self.set_aside(&mut writer);
+            self.refill(&mut writer);
         }
+        let (first, last) = (writer.end.first, writer.end.position());
+        drop(writer);
         pass.bytes.clear();
         if first < pass.end {
             return Step::More;
@@ -169,20 +181,24 @@ impl Journal {
         pass.bytes = Vec::new();
         (pass.end, pass.begun) = (0, false);
         pass.notes = BTreeSet::new();
-        pass.next = (last - first) * 2 + SMALL;
+        pass.next = (last / SEGMENT as u64 - first) * 2 + SMALL;
         pass.last = last;
         Step::Idle
     }
 }
 
 impl Pass {
-    /// Whether a pass is under way, or begins now: where memory is short as soon as there is anything new.
-    fn is_due(&mut self, writer: &Writer, low: bool) -> bool {
+    /// Whether a pass is under way, or begins now: where memory is short as soon as there is something new, and
+    /// sooner where a request was refused for that.
+    fn is_due(&mut self, writer: &mut Writer, low: bool) -> bool {
         let segments = writer.end.segment - writer.end.first;
+        let new = writer.end.position().saturating_sub(self.last);
+        let enough = if writer.refused { SEGMENT / 8 } else { SEGMENT };
         let worth = segments >= self.next.max(SMALL);
-        let wanted = low && segments > 0 && writer.end.segment > self.last;
+        let wanted = low && segments > 0 && new >= enough as u64;
         if self.end == 0 && (worth || wanted) {
             self.end = writer.end.segment;
+            writer.refused = false;
         }
         self.end != 0
     }

@@ -50,6 +50,8 @@ pub(super) struct Writer {
     active: Mapping,
     /// So many of the next segments have their memory already.
     pub(super) reserve: u64,
+    /// There was too little for a request since the last pass began.
+    pub(super) refused: bool,
     /// When memory for more of them was looked for last.
     pub(super) looked: Option<Instant>,
     pub(super) end: End,
@@ -170,6 +172,7 @@ impl Journal {
             header,
             active,
             reserve,
+            refused: false,
             looked: None,
             end,
             body: Vec::new(),

@@ -30,7 +30,7 @@ impl Journal {
     /// Whether a request may be begun: there is memory for its records, whatever happens to be needed meanwhile.
     ///
     /// Where memory is short, who adds something must be refused; who frees something may use the reserve up to the
-    /// last segment, without which the journal could not be made shorter.
+    /// last segment, without which the journal could not be made shorter, and up to half of the one before.
     pub fn has_room(&self, effect: Effect) -> bool {
         if !self.is_low() {
             return true;
@@ -42,7 +42,9 @@ impl Journal {
             self.refill(&mut writer);
             self.tell(Work::Grown);
         }
-        !self.is_low() || effect == Effect::Frees && writer.reserve > 0
+        let has_room = !self.is_low() || effect == Effect::Frees && writer.may_go_on();
+        writer.refused |= !has_room;
+        has_room
     }
 
     /// Whether memory is short: what can be done without is not to be recorded.
@@ -50,17 +52,20 @@ impl Journal {
         self.low.load(Ordering::Relaxed)
     }
 
+    /// Takes memory for one more of the next segments, if one is missing.
+    pub(super) fn set_aside(&self, writer: &mut Writer) -> bool {
+        let next = writer.end.segment + 1 + writer.reserve;
+        let taken = writer.reserve < RESERVE && allocate(self.file(), next).is_ok();
+        writer.reserve += u64::from(taken);
+        taken
+    }
+
     /// Takes memory for the next segments, where there is some.
     pub(super) fn refill(&self, writer: &mut Writer) {
-        let next = |writer: &Writer| writer.end.segment + 1 + writer.reserve;
         // Who was refused and tries again is not to find a little each time.
         let more = if self.is_low() { MORE } else { 0 };
         let mut room = memory::room(more);
-        while writer.reserve < RESERVE
-            && room > Room::Nothing
-            && allocate(self.file(), next(writer)).is_ok()
-        {
-            writer.reserve += 1;
+        while writer.reserve < RESERVE && room > Room::Nothing && self.set_aside(writer) {
             room = memory::room(more);
         }
         writer.looked = Some(Instant::now());
@@ -72,6 +77,13 @@ impl Journal {
                 tracing::warn!("there is memory again");
             }
         }
+    }
+}
+
+impl Writer {
+    /// Whether there is enough for requests that free something, and for the pass that makes the journal shorter then.
+    fn may_go_on(&self) -> bool {
+        self.reserve > 1 || self.has_reserve() && self.end.at <= SEGMENT / 2
     }
 }
 

@@ -33,6 +33,13 @@ pub(super) struct End {
     pub(super) sequence: u64,
 }
 
+impl End {
+    /// How much was written in all, about: in bytes.
+    pub(super) fn position(&self) -> u64 {
+        self.segment * SEGMENT as u64 + self.at as u64
+    }
+}
+
 /// A copy of a journal that is being written: what is read from it was all there at one moment.
 pub fn copy(file: impl AsFd) -> Result<OwnedFd, Damage> {
     let mut whole = false;

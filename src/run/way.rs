@@ -117,8 +117,9 @@ impl Way {
                     bindings,
                     exports,
                 } = inside;
+                let announce = &mut |_: &str| {};
                 let mut live: Live<Supervisor> =
-                    Live::by_kernel(options, source, &place, &bindings, exports)?;
+                    Live::by_kernel(options, source, &place, &bindings, exports, announce)?;
                 live.server.set_mounts(live.encode());
                 Ok(Served::Here(Box::new(live.server), Some(live.identity)))
             }

@@ -1,7 +1,7 @@
-//! Places where a test has the process killed, once; there are none in what is released.
+//! Places where a test has the process killed; there are none in what is released.
 
 /// Kills the process here if a test asks for it: `SHMFS_FAILPOINTS` names a file, which has the place's name and the
-/// opcode of the request that must be in hand, 0 for any.
+/// opcode of the request that must be in hand, 0 for any; one process dies of it, or each where it says `always`.
 #[cfg(debug_assertions)]
 pub fn failpoint(name: &str) {
     armed::pass(name);
@@ -37,8 +37,9 @@ mod armed {
         let named = words.next() == Some(name);
         let opcode = words.next().and_then(|word| word.parse::<u32>().ok());
         let meant = opcode.is_some_and(|opcode| opcode == 0 || opcode == opcode_in_hand());
-        // Whoever takes the file away dies, and nobody after.
-        if named && meant && std::fs::remove_file(file).is_ok() {
+        let always = words.next() == Some("always");
+        // Else whoever takes the file away dies, and nobody after.
+        if named && meant && (always || std::fs::remove_file(file).is_ok()) {
             let _ = kill_process(getpid(), Signal::KILL);
             loop {
                 std::thread::park();

@@ -36,6 +36,7 @@ mod history;
 mod ids;
 pub mod inode;
 mod keep;
+mod parts;
 pub mod pools;
 pub mod record;
 pub mod restore;

@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use super::acl::{Acl, Acls};
+use super::acl::Acl;
 use super::directory::{Cookie, Directory};
 use super::ids;
 use super::inode::Inode;
+use super::parts::{Parts, Table};
 use super::record::{AclKind, Entity, InodeImage, KindImage, Limits, Recorder, SuperImage};
 use super::superblock::{Superblock, Tree};
-use super::xattr::Xattrs;
 use crate::data::PAGE_SIZE;
 use crate::slots::{Slots, Survivors};
 use crate::types::{Ino, InoMap, InoSet};
@@ -19,21 +19,10 @@ use crate::types::{Ino, InoMap, InoSet};
 pub struct Contents {
     top: Option<SuperImage>,
     limits: Option<Limits>,
-    /// Each in memory of its own, which is free as soon as its inode is made.
-    inodes: InoMap<Box<Parts>>,
+    inodes: Table,
     names: InoMap<Names>,
     /// The parts go together: nothing was taken in since they were looked at.
     sound: bool,
-}
-
-/// An inode and what is its own. The parts may come in any order.
-#[derive(Debug, Default)]
-pub(super) struct Parts {
-    pub(super) image: Option<InodeImage>,
-    pub(super) target: Option<Box<[u8]>>,
-    pub(super) xattrs: Xattrs,
-    pub(super) acls: Acls,
-    pub(super) directory: Option<(Ino, Option<Box<str>>)>,
 }
 
 #[derive(Debug)]
@@ -68,7 +57,7 @@ impl Contents {
             Entity::Limits(limits) => self.limits = Some(limits),
             Entity::Inode(image) => self.parts(image.ino).image = Some(image),
             Entity::InodeGone(ino) => {
-                self.inodes.remove(&ino);
+                self.inodes.remove(ino);
                 self.names.remove(&ino);
             }
             Entity::Target { ino, target } => self.parts(ino).target = Some(target.into()),
@@ -113,7 +102,7 @@ impl Contents {
     }
 
     fn parts(&mut self, ino: Ino) -> &mut Parts {
-        self.inodes.entry(ino).or_default()
+        self.inodes.entry(ino)
     }
 
     /// The names of a directory whose next place is `next` or a later one.
@@ -154,13 +143,13 @@ impl Contents {
         if !ids::may_be_gone(top.numbers) {
             return Err("more numbers are set aside than there are".to_owned());
         }
-        for (&ino, parts) in &self.inodes {
+        for (ino, parts) in self.inodes.iter() {
             self.check_inode(ino, parts)?;
         }
         self.check_names(top.root)?;
         let mut sure = InoSet::default();
         let directories = self.inodes.iter().filter(|(_, it)| it.directory.is_some());
-        for (&ino, _) in directories {
+        for (ino, _) in directories {
             self.check_ancestors(ino, &mut sure)?;
         }
         self.sound = true;
@@ -210,7 +199,7 @@ impl Contents {
                 if !seen.insert(name) {
                     return Err(format!("{dir:?} has a name twice"));
                 }
-                let parts = self.inodes.get(ino);
+                let parts = self.inodes.get(*ino);
                 let parts = parts.ok_or_else(|| format!("a name in {dir:?} leads to nothing"))?;
                 match &parts.directory {
                     Some((parent, label))
@@ -244,7 +233,7 @@ impl Contents {
     }
 
     fn above(&self, ino: Ino) -> Option<Ino> {
-        let directory = self.inodes.get(&ino)?.directory.as_ref()?;
+        let directory = self.inodes.get(ino)?.directory.as_ref()?;
         Some(directory.0)
     }
 
@@ -305,12 +294,12 @@ impl Superblock {
         let (named, below) = contents.count_links();
         let mut tree = Tree::empty();
         let mut space = 0;
-        for (ino, mut parts) in contents.inodes {
+        for (ino, mut parts) in contents.inodes.drain() {
             let count = |of: &InoMap<u32>| of.get(&ino).copied().unwrap_or(0);
             let links = links(ino, &parts, count(&named), count(&below));
             let directory = parts.directory.take();
             let hidden = directory.as_ref().is_some_and(|(_, label)| label.is_some());
-            let inode = Inode::restore(*parts, links, survivors.take(&slots, ino.0));
+            let inode = Inode::restore(parts, links, survivors.take(&slots, ino.0));
             let inode = inode.ok_or("an inode is not there")?;
             space += inode.space(hidden);
             tree.inodes.insert(ino, Arc::new(inode));

@@ -44,7 +44,7 @@ impl Memory {
     pub(super) fn settle(&mut self, holds: bool) -> Option<u64> {
         let cgroup = self.cgroup.as_ref().filter(|_| !self.given)?;
         let bytes = BALLAST.min(cgroup.limit()? / 8);
-        if cgroup.room()? < 3 * bytes {
+        if cgroup.room()? < 2 * bytes {
             return None;
         }
         (self.given, self.short) = (true, false);

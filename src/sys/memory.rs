@@ -3,6 +3,8 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use rustix::time::{ClockId, clock_gettime};
+
 use super::cgroup;
 
 /// Bytes of RAM that the kernel manages: `totalram_pages()`, which tmpfs's `%` counts in.
@@ -39,9 +41,23 @@ pub fn set_short(short: bool) {
     SHORT.store(short, Ordering::Relaxed);
 }
 
-/// Whether memory is short.
+/// How often memory is given back while it is short.
+const TIDY: u64 = 100;
+
+/// Whether memory is short. It is short no longer once enough is free, and what is the allocator's is not.
 pub fn is_short() -> bool {
-    SHORT.load(Ordering::Relaxed)
+    static TIDIED: AtomicU64 = AtomicU64::new(0);
+    let short = SHORT.load(Ordering::Relaxed);
+    if short {
+        let now = clock_gettime(ClockId::MonotonicCoarse);
+        let now = now.tv_sec as u64 * 1000 + now.tv_nsec as u64 / 1_000_000;
+        let before = TIDIED.load(Ordering::Relaxed);
+        let mine = || TIDIED.compare_exchange(before, now, Ordering::Relaxed, Ordering::Relaxed);
+        if now >= before + TIDY && mine().is_ok() {
+            give_back();
+        }
+    }
+    short
 }
 
 /// How much memory is left, in the cgroup and in the host.
@@ -57,6 +73,8 @@ pub enum Room {
 
 /// A process needs as much to start.
 const MARGIN: u64 = 4 << 20;
+/// What is taken between two looks: by some 2,000 new names or directories, with what the kernel has for each.
+const BETWEEN: u64 = 4 << 20;
 /// The kernel needs as much not to kill somebody for it.
 const LEAST: u64 = 1 << 20;
 
@@ -75,7 +93,7 @@ pub fn room(more: u64) -> Room {
     let ours = own().saturating_sub(held);
     match room {
         // What is held comes free by our death.
-        _ if room >= LEAST && room + held >= MARGIN + ours / 4 + more => Room::Ample,
+        BETWEEN.. if room + held >= MARGIN + ours / 4 + more => Room::Ample,
         LEAST.. => Room::Little,
         _ => Room::Nothing,
     }

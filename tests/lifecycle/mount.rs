@@ -379,3 +379,27 @@ fn as_root_the_dirty_limit_is_lifted() {
         "#,
     );
 }
+
+/// Nobody has to wait for it who has looked at the mount: its daemon listens before.
+#[test]
+fn whoever_sees_a_mount_can_ask_its_daemon() {
+    for user in BOTH {
+        let body = r#"
+            mkdir m
+            cat > round.py <<'END'
+import os, subprocess, sys
+shmfs = sys.argv[1]; here = os.stat(".").st_dev
+for round in range(25):
+    daemon = subprocess.Popen([shmfs, "mount", "-f", "m"])
+    while os.stat("m").st_dev == here: pass
+    device = os.stat("m").st_dev
+    places = "/run/shmfs", os.environ["XDG_RUNTIME_DIR"] + "/shmfs"
+    name = f"{os.major(device)}:{os.minor(device)}"
+    assert any(os.path.exists(f"{place}/{name}") for place in places), f"no socket in round {round}"
+    subprocess.run([shmfs, "umount", "m"], check=True); assert daemon.wait() == 0
+END
+            python3 round.py $SHMFS; is $? 0; unmounted || fail "still mounted"
+            "#;
+        script(user, body);
+    }
+}
