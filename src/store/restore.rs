@@ -306,7 +306,7 @@ impl Superblock {
             if let Some((parent, label)) = directory {
                 let mut directory = Directory::new(parent);
                 directory.hidden = label;
-                tree.directories.insert(ino, directory);
+                tree.directories.insert(ino, Box::new(directory));
             }
         }
         for (dir, Names { next, entries }) in contents.names {

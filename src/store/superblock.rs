@@ -38,7 +38,8 @@ pub struct Superblock {
 #[derive(Debug)]
 pub struct Tree {
     pub(super) inodes: InoMap<Arc<Inode>>,
-    pub(super) directories: InoMap<Directory>,
+    /// Boxed: a table that grows takes twice its memory at once.
+    pub(super) directories: InoMap<Box<Directory>>,
     pub(super) hasher: RandomState,
 }
 
@@ -71,7 +72,8 @@ impl Superblock {
         let mut tree = Tree::empty();
         tree.inodes
             .insert(root, Arc::new(Inode::new(new, DataState::default(), now)));
-        tree.directories.insert(root, Directory::new(root));
+        tree.directories
+            .insert(root, Box::new(Directory::new(root)));
         let inodes = InodeBudget::new(limits.nr_inodes);
         // The root counts; where even it finds no room nothing else will either.
         let _ = inodes.take(INODE_SPACE);

@@ -73,7 +73,8 @@ pub enum Room {
 
 /// A process needs as much to start.
 const MARGIN: u64 = 4 << 20;
-/// What is taken between two looks: by some 2,000 new names or directories, with what the kernel has for each.
+/// What is taken between two looks: by some 2,000 new names or directories, with what the kernel has for each. A table
+/// that grows takes more, in proportion to what there is.
 const BETWEEN: u64 = 4 << 20;
 /// The kernel needs as much not to kill somebody for it.
 const LEAST: u64 = 1 << 20;
@@ -93,7 +94,9 @@ pub fn room(more: u64) -> Room {
     let ours = own().saturating_sub(held);
     match room {
         // What is held comes free by our death.
-        BETWEEN.. if room + held >= MARGIN + ours / 4 + more => Room::Ample,
+        _ if room >= BETWEEN + ours / 8 + more && room + held >= MARGIN + ours / 4 + more => {
+            Room::Ample
+        }
         LEAST.. => Room::Little,
         _ => Room::Nothing,
     }

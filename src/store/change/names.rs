@@ -32,7 +32,8 @@ impl Tree {
         self.inodes.insert(ino, Arc::clone(&inode));
         trace.add(Touched::New(ino));
         if inode.kind.is_dir() {
-            self.directories.insert(ino, Directory::new(at.dir));
+            self.directories
+                .insert(ino, Box::new(Directory::new(at.dir)));
             trace.add(Touched::Directory(ino));
             self.adjust(at.dir, 1, now, trace);
         }
@@ -53,7 +54,7 @@ impl Tree {
         self.inodes.insert(ino, Arc::clone(&inode));
         let mut directory = Directory::new(above);
         directory.hidden = Some(label.into());
-        self.directories.insert(ino, directory);
+        self.directories.insert(ino, Box::new(directory));
         trace.add(Touched::New(ino));
         trace.add(Touched::Directory(ino));
         inode
