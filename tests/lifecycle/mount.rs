@@ -396,7 +396,8 @@ for round in range(25):
     places = "/run/shmfs", os.environ["XDG_RUNTIME_DIR"] + "/shmfs"
     name = f"{os.major(device)}:{os.minor(device)}"
     assert any(os.path.exists(f"{place}/{name}") for place in places), f"no socket in round {round}"
-    subprocess.run([shmfs, "umount", "m"], check=True); assert daemon.wait() == 0
+    # Who mounts by fusermount3 may be told that the mount went before it was ready.
+    subprocess.run([shmfs, "umount", "m"], check=True); assert daemon.wait() in (0, 32)
 END
             python3 round.py $SHMFS; is $? 0; unmounted || fail "still mounted"
             "#;
