@@ -42,7 +42,7 @@ impl Case {
         Case {
             name,
             needs_root: None,
-            deadline: Duration::from_secs(300),
+            deadline: Duration::from_secs(600),
             modes: &Mode::ALL,
             setup: Setup::PLAIN,
             is_alone: false,
