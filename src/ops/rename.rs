@@ -38,6 +38,10 @@ impl Fs {
     ) -> Result<()> {
         check_name(from.1)?;
         check_name(to.1)?;
+        if mode == RenameMode::Replace {
+            // With the tree's lock nobody can wait for room; whether it must be there is known only then.
+            drop(self.may_free());
+        }
         let mut tree = self.superblock.tree_mut();
         let source = self.locate_mut(&mut tree, from.0.into(), from.1)?;
         let target = self.locate_mut(&mut tree, to.0.into(), to.1)?;

@@ -57,7 +57,7 @@ mod tests {
 
     use super::*;
     use crate::data::{DataFiles, KernelClock};
-    use crate::ops::{Caller, Config, NewNode};
+    use crate::ops::{Caller, Config, NewNode, RenameMode};
     use crate::recovery::Journal;
     use crate::slots::Slots;
     use crate::types::Kind;
@@ -113,10 +113,15 @@ mod tests {
                         "{gone:?} {case}"
                     );
                 }
-                let gone = fs.unlink(&caller, root, &name(number as u32));
+                let (at, next) = (name(number as u32), name(number as u32 + 1));
+                let gone = match number % 2 == 0 && number + 1 < inodes.len() {
+                    true => fs.rename(&caller, (root, &at), (root, &next), RenameMode::Replace),
+                    false => fs.unlink(&caller, root, &at),
+                };
+                // That thread may be late.
                 assert_eq!(gone, Ok(()), "{number} of {case}");
-                tend();
             }
+            inodes.iter().for_each(|&ino| fs.forget(ino, 1));
             let again = |_: &u32| {
                 std::thread::sleep(std::time::Duration::from_millis(30));
                 let made = fs.mknod(&caller, root, b"again", node());

@@ -78,7 +78,7 @@ impl Journal {
             superblock.begin_pass();
             pass.notes.clear();
         }
-        if pass.bytes.is_empty() && (!self.may_begin() || !self.load(&mut pass)) {
+        if pass.bytes.is_empty() && !self.load(&mut pass) {
             return Step::Idle;
         }
         for _ in 0..records {
@@ -94,12 +94,8 @@ impl Journal {
         Step::More
     }
 
-    /// Whether there is memory to record again what lives of a segment. Where there is none it goes on when there is.
-    fn may_begin(&self) -> bool {
-        !self.is_low() || self.writer.lock().has_reserve()
-    }
-
-    /// The same in the middle of one: what lives of it takes about as much as it does, seldom more.
+    /// Whether there is memory to record again what lives of a segment, which takes about as much as it does, and much
+    /// less where much is gone. Where there is none the pass goes on when there is.
     fn may_go_on(&self) -> bool {
         let enough = |writer: &Writer| writer.has_reserve() || writer.end.at <= SEGMENT / 8 * 7;
         !self.is_low() || enough(&self.writer.lock())
@@ -193,7 +189,11 @@ impl Pass {
     fn is_due(&mut self, writer: &mut Writer, low: bool) -> bool {
         let segments = writer.end.segment - writer.end.first;
         let new = writer.end.position().saturating_sub(self.last);
-        let enough = if writer.refused { SEGMENT / 8 } else { SEGMENT };
+        let enough = if writer.refused {
+            SEGMENT / 64
+        } else {
+            SEGMENT
+        };
         let worth = segments >= self.next.max(SMALL);
         let wanted = low && segments > 0 && new >= enough as u64;
         if self.end == 0 && (worth || wanted) {

@@ -10,8 +10,8 @@ use super::scan::End;
 use crate::sys::memory::{self, Room};
 
 /// Segments that have their memory before they are needed: one for requests that free something, one for the pass that
-/// makes the journal shorter then.
-const RESERVE: u64 = 2;
+/// makes the journal shorter then, and one that such a pass may leave filled with what changed while it was under way.
+const RESERVE: u64 = 3;
 /// While memory is short, how often it is looked for.
 const LOOK: Duration = Duration::from_millis(20);
 /// So much more must come free before it is short no longer.
