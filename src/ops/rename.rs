@@ -40,7 +40,7 @@ impl Fs {
         check_name(to.1)?;
         if mode == RenameMode::Replace {
             // With the tree's lock nobody can wait for room; whether it must be there is known only then.
-            drop(self.may_free());
+            let _ = self.may_free();
         }
         let mut tree = self.superblock.tree_mut();
         let source = self.locate_mut(&mut tree, from.0.into(), from.1)?;
