@@ -259,7 +259,7 @@ pub fn read(file: impl AsFd, buffer: &mut [u8], offset: u64) -> Result<usize> {
 
 /// Writes `bytes` at `offset`; returns how many found room.
 pub fn write(file: impl AsFd, bytes: &[u8], offset: u64) -> Result<usize> {
-    if memory::is_short() && !has_pages(&file, offset, bytes.len() as u64) {
+    if memory::must_refuse() && !has_pages(&file, offset, bytes.len() as u64) {
         return Err(Errno::ENOMEM);
     }
     in_parts(bytes.len(), |done| {
@@ -298,7 +298,7 @@ pub fn truncate(file: impl AsFd, size: u64) -> Result<()> {
 
 /// Allocates or frees room, as fallocate(2).
 pub fn fallocate(file: impl AsFd, mode: FallocateFlags, offset: u64, len: u64) -> Result<()> {
-    if memory::is_short() && !mode.contains(FallocateFlags::PUNCH_HOLE) {
+    if memory::must_refuse() && !mode.contains(FallocateFlags::PUNCH_HOLE) {
         return Err(Errno::ENOMEM);
     }
     loop {

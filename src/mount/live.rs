@@ -171,11 +171,12 @@ impl<S: Server> Live<S> {
         views::check_unbound(options, exports.as_ref(), place.path())?;
         let data = detached::make(options);
         let device = fusermount::mount(options, source, place.path())?;
-        let identity = Identity::on_top_of(place.path())?;
+        let unmount = |_: &Error| drop(fusermount::unmount(place.path(), true));
+        let identity = Identity::on_top_of(place.path()).inspect_err(unmount)?;
         announce(&identity.device);
         let exports = exports.map(|exports| exports.source);
-        let server = S::start(device, data, Layout::Direct, options, exports)
-            .inspect_err(|_| drop(fusermount::unmount(place.path(), true)))?;
+        let server = S::start(device, data, Layout::Direct, options, exports);
+        let server = server.inspect_err(unmount)?;
         let views = Vec::new();
         Ok(Live {
             server,

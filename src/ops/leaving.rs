@@ -169,14 +169,20 @@ mod tests {
         fs.superblock.inode(made.attr.ino).unwrap()
     }
 
-    #[test]
-    fn what_was_waited_for_in_vain_is_waited_for_again_when_it_is_closed() {
+    /// One inode that is open, and has no name any more.
+    fn with_an_open_one() -> (Fs, Departures, Arc<Inode>) {
         let fs = Fs::of_memfds(Config::default(), DataMode::PageCache);
         let departures = Departures::default();
         let inode = make(&fs, b"a");
+        inode.state().cell.open_one();
+        departures.add(&mut inode.state());
+        (fs, departures, inode)
+    }
+
+    #[test]
+    fn what_was_waited_for_in_vain_is_waited_for_again_when_it_is_closed() {
+        let (_fs, departures, inode) = with_an_open_one();
         let mut state = inode.state();
-        state.cell.open_one();
-        departures.add(&mut state);
         assert!(departures.any(false), "it may be about to go");
         assert!(!departures.any(true), "somebody may have it open");
         departures.give_up();
@@ -191,12 +197,8 @@ mod tests {
 
     #[test]
     fn one_that_is_closed_in_time_is_counted_once() {
-        let fs = Fs::of_memfds(Config::default(), DataMode::PageCache);
-        let departures = Departures::default();
-        let inode = make(&fs, b"a");
+        let (_fs, departures, inode) = with_an_open_one();
         let mut state = inode.state();
-        state.cell.open_one();
-        departures.add(&mut state);
         departures.add(&mut state);
         state.cell.close_one();
         departures.add(&mut state);

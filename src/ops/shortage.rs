@@ -9,7 +9,7 @@ use crate::sys::memory;
 impl Fs {
     /// There must be memory for what is about to be added.
     pub(super) fn may_add(&self) -> Result<()> {
-        match memory::is_short() {
+        match memory::must_refuse() {
             true => Err(Errno::ENOMEM),
             false => self.check_journal(Effect::Adds),
         }

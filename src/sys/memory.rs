@@ -41,19 +41,21 @@ pub fn set_short(short: bool) {
     SHORT.store(short, Ordering::Relaxed);
 }
 
-/// How often memory is given back while it is short.
-const TIDY: u64 = 100;
+/// In milliseconds: how often memory is given back while it is short.
+const GIVE_BACK_EVERY: u64 = 100;
 
-/// Whether memory is short. It is short no longer once enough is free, and what is the allocator's is not.
-pub fn is_short() -> bool {
-    static TIDIED: AtomicU64 = AtomicU64::new(0);
+/// Whether memory is short, so that a request must be refused. Then what was freed goes back to the system now and then: as
+/// long as the allocator keeps it, memory stays short.
+pub fn must_refuse() -> bool {
+    static GIVEN_BACK: AtomicU64 = AtomicU64::new(0);
     let short = SHORT.load(Ordering::Relaxed);
     if short {
         let now = clock_gettime(ClockId::MonotonicCoarse);
         let now = now.tv_sec as u64 * 1000 + now.tv_nsec as u64 / 1_000_000;
-        let before = TIDIED.load(Ordering::Relaxed);
-        let mine = || TIDIED.compare_exchange(before, now, Ordering::Relaxed, Ordering::Relaxed);
-        if now >= before + TIDY && mine().is_ok() {
+        let before = GIVEN_BACK.load(Ordering::Relaxed);
+        let mine =
+            || GIVEN_BACK.compare_exchange(before, now, Ordering::Relaxed, Ordering::Relaxed);
+        if now >= before + GIVE_BACK_EVERY && mine().is_ok() {
             give_back();
         }
     }
